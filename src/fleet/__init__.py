@@ -1,0 +1,1 @@
+"""Fleet keeps workloads running on many devices."""

@@ -1,0 +1,1 @@
+"""What runs workloads on a device, behind one port."""

@@ -1,0 +1,1 @@
+"""The typed key-value bucket that operator and agents meet in."""

@@ -1,0 +1,106 @@
+"""
+Buckets and keys: the one place that spells them.
+
+| Bucket             | Key                             | Writer            |
+|--------------------|---------------------------------|-------------------|
+| `desired-state`    | `<device>.<deployment>`         | operator          |
+| `device-info`      | `info.<device>`                 | agent, own key    |
+| `device-state`     | `state.<device>.<deployment>`   | agent, own keys   |
+| `device-heartbeat` | `heartbeat.<device>`            | agent, own key    |
+
+Every builder has a parser, and ``parse(build(x)) == x``. Parsers raise
+`errors.InvalidKey`.
+"""
+
+from fleet import errors
+from fleet.contracts.names import DeploymentName, DeviceId
+
+BUCKET_DESIRED_STATE = "desired-state"
+BUCKET_DEVICE_INFO = "device-info"
+BUCKET_DEVICE_STATE = "device-state"
+BUCKET_DEVICE_HEARTBEAT = "device-heartbeat"
+BUCKETS = (
+    BUCKET_DESIRED_STATE,
+    BUCKET_DEVICE_INFO,
+    BUCKET_DEVICE_STATE,
+    BUCKET_DEVICE_HEARTBEAT,
+)
+
+_INFO = "info"
+_STATE = "state"
+_HEARTBEAT = "heartbeat"
+
+
+def desired_state_key(device_id: DeviceId, deployment: DeploymentName) -> str:
+    """Build the key of what *deployment* wants of a device."""
+    return f"{DeviceId(device_id)}.{DeploymentName(deployment)}"
+
+
+def device_info_key(device_id: DeviceId) -> str:
+    """Build the key of a device's description."""
+    return f"{_INFO}.{DeviceId(device_id)}"
+
+
+def device_state_key(device_id: DeviceId, deployment: DeploymentName) -> str:
+    """Build the key of how *deployment* fares on a device."""
+    return f"{_STATE}.{DeviceId(device_id)}.{DeploymentName(deployment)}"
+
+
+def device_heartbeat_key(device_id: DeviceId) -> str:
+    """Build the key of a device's heartbeat."""
+    return f"{_HEARTBEAT}.{DeviceId(device_id)}"
+
+
+def parse_desired_state_key(key: str) -> tuple[DeviceId, DeploymentName]:
+    """Take a `desired-state` key apart."""
+    device_id, deployment = _tokens(key, 2)
+    return _device(key, device_id), _deployment(key, deployment)
+
+
+def parse_device_info_key(key: str) -> DeviceId:
+    """Take a `device-info` key apart."""
+    return _device(key, _tail(key, _INFO, 1)[0])
+
+
+def parse_device_state_key(key: str) -> tuple[DeviceId, DeploymentName]:
+    """Take a `device-state` key apart."""
+    device_id, deployment = _tail(key, _STATE, 2)
+    return _device(key, device_id), _deployment(key, deployment)
+
+
+def parse_device_heartbeat_key(key: str) -> DeviceId:
+    """Take a `device-heartbeat` key apart."""
+    return _device(key, _tail(key, _HEARTBEAT, 1)[0])
+
+
+def desired_state_filter(device_id: DeviceId) -> str:
+    """Build the filter, in NATS's subject language, for all that is wanted of one device."""
+    return f"{DeviceId(device_id)}.>"
+
+
+def _tokens(key: str, count: int) -> list[str]:
+    tokens = key.split(".")
+    if len(tokens) != count:
+        raise errors.InvalidKey(f"{key!r} has {len(tokens)} tokens, not {count}", element=key)
+    return tokens
+
+
+def _tail(key: str, prefix: str, count: int) -> list[str]:
+    first, *rest = _tokens(key, count + 1)
+    if first != prefix:
+        raise errors.InvalidKey(f"{key!r} does not begin with {prefix!r}", element=key)
+    return rest
+
+
+def _device(key: str, token: str) -> DeviceId:
+    try:
+        return DeviceId(token)
+    except errors.InvalidName as exc:
+        raise errors.InvalidKey(f"key {key!r}: {exc}", element=key) from exc
+
+
+def _deployment(key: str, token: str) -> DeploymentName:
+    try:
+        return DeploymentName(token)
+    except errors.InvalidName as exc:
+        raise errors.InvalidKey(f"key {key!r}: {exc}", element=key) from exc

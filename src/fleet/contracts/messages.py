@@ -1,0 +1,179 @@
+"""
+The messages in the buckets: JSON, UTF-8, snake_case, RFC 3339 UTC timestamps.
+
+An envelope ignores fields that it doesn't know, so that an older agent
+survives a newer operator. The key beats the payload: a message that names
+another device or deployment than its key is undecodable. Only the fields that
+a reader can't do without are required, since agents of another make or age
+take part.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from fleet import errors
+from fleet.contracts import kv
+from fleet.contracts.names import DeploymentName, DeviceId
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of every message: frozen, compared by value, defaults left out on the wire."""
+
+
+class Owner(Message):
+    """The custom resource that a desired state was made from."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int = 0
+
+
+class ReconcileScore(Message):
+    """What one deployment wants of one device (`desired-state`)."""
+
+    type: str
+    data: dict[str, Any]
+    revision: str
+    owner: Owner | None = None
+
+
+class Inventory(Message):
+    """What a device is made of. Sizes are in bytes; *runtimes* maps name to version."""
+
+    hostname: str = ""
+    arch: str = ""
+    os: str = ""
+    kernel: str = ""
+    cpus: int = 0
+    memory_bytes: int = 0
+    disk_bytes: int = 0
+    runtimes: dict[str, str] = {}
+
+
+class Problem(Message):
+    """Something that keeps a runtime from working: a CamelCase *reason* and a sentence."""
+
+    reason: str
+    message: str = ""
+
+
+class DeviceInfo(Message):
+    """What a device says of itself (`device-info`)."""
+
+    device_id: DeviceId
+    labels: dict[str, str]
+    instance: str = ""
+    inventory: Inventory = Inventory()
+    agent_version: str = ""
+    score_types: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    updated_at: datetime | None = None
+
+
+class Phase(StrEnum):
+    """How a deployment fares on a device."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    FAILED = "Failed"
+
+
+class ServiceState(Message):
+    """How one service fares. *state* is the runtime's word; *image* a digest."""
+
+    name: str
+    state: str = ""
+    image: str = ""
+    restarts: int = 0
+
+
+class StateError(Message):
+    """Why a deployment failed, for the person who reads its status."""
+
+    reason: str
+    message: str = ""
+    service: str = ""
+
+
+class DeploymentState(Message):
+    """How one deployment fares on one device (`device-state`)."""
+
+    device_id: DeviceId
+    deployment: DeploymentName
+    phase: Phase
+    revision: str
+    services: tuple[ServiceState, ...] = ()
+    error: StateError | None = None
+    updated_at: datetime | None = None
+
+
+class HeartbeatPayload(Message):
+    """A sign of life (`device-heartbeat`)."""
+
+    device_id: DeviceId
+    at: datetime
+    instance: str = ""
+
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[M]):
+    """How the values of one bucket are written and read."""
+
+    bucket: str
+    message: type[M]
+    key_of: Callable[[str, M], str]
+
+    def encode(self, value: M) -> bytes:
+        """Write *value* as JSON."""
+        return msgspec.json.encode(value)
+
+    def decode(self, key: str, data: bytes) -> M:
+        """
+        Read the value that stands at *key*.
+
+        :raises errors.UndecodableValue: the bytes aren't such a message, or it speaks of another key.
+        """
+        try:
+            value = msgspec.json.decode(data, type=self.message, dec_hook=_decode_name)
+            owner = self.key_of(key, value)
+        except (msgspec.MsgspecError, errors.InvalidKey, UnicodeDecodeError) as exc:
+            raise errors.UndecodableValue(f"{self.bucket}/{key}: {exc}", element=key) from exc
+        if owner != key:
+            raise errors.UndecodableValue(
+                f"{self.bucket}/{key}: the message is about {owner!r}", element=key
+            )
+        return value
+
+
+def _decode_name(type_: type, value: Any) -> Any:
+    return type_(value)
+
+
+def _desired_key(key: str, _: ReconcileScore) -> str:
+    kv.parse_desired_state_key(key)
+    return key
+
+
+DESIRED_STATE = Codec(kv.BUCKET_DESIRED_STATE, ReconcileScore, _desired_key)
+DEVICE_INFO = Codec(
+    kv.BUCKET_DEVICE_INFO, DeviceInfo, lambda _, value: kv.device_info_key(value.device_id)
+)
+DEVICE_STATE = Codec(
+    kv.BUCKET_DEVICE_STATE,
+    DeploymentState,
+    lambda _, value: kv.device_state_key(value.device_id, value.deployment),
+)
+DEVICE_HEARTBEAT = Codec(
+    kv.BUCKET_DEVICE_HEARTBEAT,
+    HeartbeatPayload,
+    lambda _, value: kv.device_heartbeat_key(value.device_id),
+)

@@ -1,0 +1,129 @@
+"""
+The exception hierarchy, in one place:
+
+* FleetError
+  - RetryableError               may succeed by itself; the loop backs off and looks again
+    + BusUnavailable             NATS did not answer, or the bucket isn't there (yet)
+    + RevisionConflict           a compare-and-set lost against another write
+    + ClusterUnavailable         the Kubernetes API did not answer, or asked to come back later
+    + RuntimeUnavailable         the device's container runtime did not answer
+    + ImagePullFailed            the registry did not answer, or broke off
+    + PortInUse                  another process holds a port that a service wants
+    + ContainerFailed            a container would not be created or started
+    + NameTaken                  a container that isn't ours holds the name
+  - PermanentError               fails until somebody changes what was asked for
+    + InvalidName                (a ValueError) not an RFC 1123 label
+    + InvalidKey                 (a ValueError) not a key of its bucket
+    + UndecodableValue           bytes in a bucket that aren't a message of its kind
+      . InvalidDesiredState      a desired value that isn't one
+      . UnsupportedScore         a score type or field that this agent doesn't know
+    + InvalidConfig              a configuration file with a bad or unknown setting
+    + ClusterRefused             the Kubernetes API refused what was sent
+    + ImageNotFound              the registry doesn't have the image
+    + RegistryUnauthorized       the registry wants credentials, or refuses these
+    + InvalidImage               not an image reference
+
+Library exceptions stop at the adapter that owns the library, and are always
+chained (``raise ... from exc``).
+"""
+
+from typing import ClassVar
+
+
+class FleetError(Exception):
+    """
+    Base class of every error this project raises on purpose.
+
+    *element* names the one thing that failed (a service, a key, a path), so
+    that a status message can show it without parsing strings. *reason* is the
+    CamelCase word for status conditions: the name of the class.
+    """
+
+    reason: ClassVar[str] = "Error"
+
+    def __init_subclass__(cls) -> None:
+        cls.reason = cls.__name__
+
+    def __init__(self, message: str, *, element: str = "") -> None:
+        super().__init__(message)
+        self.element = element
+
+
+class RetryableError(FleetError):
+    """May succeed by itself."""
+
+
+class BusUnavailable(RetryableError):
+    """NATS did not answer, refused the connection, or has no such bucket yet."""
+
+
+class RevisionConflict(RetryableError):
+    """A compare-and-set found another revision than it expected."""
+
+
+class ClusterUnavailable(RetryableError):
+    """The Kubernetes API did not answer, or asked to come back later."""
+
+
+class RuntimeUnavailable(RetryableError):
+    """The container runtime did not answer."""
+
+
+class ImagePullFailed(RetryableError):
+    """The registry did not answer, or broke off."""
+
+
+class PortInUse(RetryableError):
+    """Another process or container holds the port."""
+
+
+class ContainerFailed(RetryableError):
+    """The runtime would not create, start or remove a container."""
+
+
+class NameTaken(RetryableError):
+    """A container that Fleet didn't create holds the name."""
+
+
+class PermanentError(FleetError):
+    """Fails until somebody changes what was asked for."""
+
+
+class InvalidName(PermanentError, ValueError):
+    """Not a valid device id or deployment name."""
+
+
+class InvalidKey(PermanentError, ValueError):
+    """Not a key of the bucket it stands in."""
+
+
+class UndecodableValue(PermanentError):
+    """A value that isn't a message of its bucket's kind."""
+
+
+class InvalidDesiredState(UndecodableValue):
+    """A desired value that doesn't decode."""
+
+
+class UnsupportedScore(UndecodableValue):
+    """A score of a type, or with a field, that this version doesn't know."""
+
+
+class InvalidConfig(PermanentError):
+    """A configuration with a bad, missing or unknown setting."""
+
+
+class ClusterRefused(PermanentError):
+    """The Kubernetes API refused a request for good."""
+
+
+class ImageNotFound(PermanentError):
+    """The registry, or with ``pullPolicy: Never`` the device, doesn't have the image."""
+
+
+class RegistryUnauthorized(PermanentError):
+    """The registry wants credentials, or refuses those it got."""
+
+
+class InvalidImage(PermanentError):
+    """Not an image reference."""

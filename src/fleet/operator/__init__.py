@@ -1,0 +1,1 @@
+"""The controller in Kubernetes: turns `Deployment` resources into desired state, folds reports into status."""

@@ -1,0 +1,1 @@
+"""Wanted states of the world, and the topologies that they are brought about on."""
