@@ -25,7 +25,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of every message: frozen, compared by value, defaults left out on the wire."""
 
 
-class Owner(Message):
+class Owner(Message, frozen=True):
     """The custom resource that a desired state was made from."""
 
     namespace: str
@@ -34,7 +34,7 @@ class Owner(Message):
     generation: int = 0
 
 
-class ReconcileScore(Message):
+class ReconcileScore(Message, frozen=True):
     """What one deployment wants of one device (`desired-state`)."""
 
     type: str
@@ -43,7 +43,7 @@ class ReconcileScore(Message):
     owner: Owner | None = None
 
 
-class Inventory(Message):
+class Inventory(Message, frozen=True):
     """What a device is made of. Sizes are in bytes; *runtimes* maps name to version."""
 
     hostname: str = ""
@@ -56,14 +56,14 @@ class Inventory(Message):
     runtimes: dict[str, str] = {}
 
 
-class Problem(Message):
+class Problem(Message, frozen=True):
     """Something that keeps a runtime from working: a CamelCase *reason* and a sentence."""
 
     reason: str
     message: str = ""
 
 
-class DeviceInfo(Message):
+class DeviceInfo(Message, frozen=True):
     """What a device says of itself (`device-info`)."""
 
     device_id: DeviceId
@@ -84,7 +84,7 @@ class Phase(StrEnum):
     FAILED = "Failed"
 
 
-class ServiceState(Message):
+class ServiceState(Message, frozen=True):
     """How one service fares. *state* is the runtime's word; *image* a digest."""
 
     name: str
@@ -93,7 +93,7 @@ class ServiceState(Message):
     restarts: int = 0
 
 
-class StateError(Message):
+class StateError(Message, frozen=True):
     """Why a deployment failed, for the person who reads its status."""
 
     reason: str
@@ -101,7 +101,7 @@ class StateError(Message):
     service: str = ""
 
 
-class DeploymentState(Message):
+class DeploymentState(Message, frozen=True):
     """How one deployment fares on one device (`device-state`)."""
 
     device_id: DeviceId
@@ -113,7 +113,7 @@ class DeploymentState(Message):
     updated_at: datetime | None = None
 
 
-class HeartbeatPayload(Message):
+class HeartbeatPayload(Message, frozen=True):
     """A sign of life (`device-heartbeat`)."""
 
     device_id: DeviceId
@@ -134,13 +134,13 @@ class Codec(Generic[M]):
 
     def encode(self, value: M) -> bytes:
         """Write *value* as JSON."""
-        return msgspec.json.encode(value)
+        return msgspec.json.encode(value, enc_hook=_encode_name)
 
     def decode(self, key: str, data: bytes) -> M:
         """
         Read the value that stands at *key*.
 
-        :raises errors.UndecodableValue: the bytes aren't such a message, or it speaks of another key.
+        :raises errors.UndecodableValue: not such a message, or one that speaks of another key.
         """
         try:
             value = msgspec.json.decode(data, type=self.message, dec_hook=_decode_name)
@@ -152,6 +152,12 @@ class Codec(Generic[M]):
                 f"{self.bucket}/{key}: the message is about {owner!r}", element=key
             )
         return value
+
+
+def _encode_name(value: Any) -> str:
+    if isinstance(value, DeviceId | DeploymentName):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a message")
 
 
 def _decode_name(type_: type, value: Any) -> Any:

@@ -1,1 +1,1 @@
-"""The controller in Kubernetes: turns `Deployment` resources into desired state, folds reports into status."""
+"""The controller in Kubernetes: `Deployment` resources to desired state, reports to status."""
