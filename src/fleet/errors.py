@@ -11,6 +11,7 @@ The exception hierarchy, in one place:
     + PortInUse                  another process holds a port that a service wants
     + ContainerFailed            a container would not be created or started
     + NameTaken                  a container that isn't ours holds the name
+    + NotReady                   a part that was started did not become ready in time
   - PermanentError               fails until somebody changes what was asked for
     + InvalidName                (a ValueError) not an RFC 1123 label
     + InvalidKey                 (a ValueError) not a key of its bucket
@@ -22,6 +23,8 @@ The exception hierarchy, in one place:
     + ImageNotFound              the registry doesn't have the image
     + RegistryUnauthorized       the registry wants credentials, or refuses these
     + InvalidImage               not an image reference
+    + DirectoryUnusable          a directory can't be made or written to
+    + ToolMissing                a program is not on the PATH
 
 Library exceptions stop at the adapter that owns the library, and are always
 chained (``raise ... from exc``).
@@ -85,6 +88,10 @@ class NameTaken(RetryableError):
     """A container that Fleet didn't create holds the name."""
 
 
+class NotReady(RetryableError):
+    """A part was started, and did not become ready within its time."""
+
+
 class PermanentError(FleetError):
     """Fails until somebody changes what was asked for."""
 
@@ -127,3 +134,11 @@ class RegistryUnauthorized(PermanentError):
 
 class InvalidImage(PermanentError):
     """Not an image reference."""
+
+
+class DirectoryUnusable(PermanentError):
+    """A directory can't be made, or not be written to."""
+
+
+class ToolMissing(PermanentError):
+    """A program that is needed is not on the PATH."""

@@ -1,0 +1,52 @@
+"""
+What a topology may be capable of, one `Protocol` each.
+
+A score names the ones that it needs as its type parameter; a topology has
+those that it really can provide. Nothing here does I/O.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
+
+from fleet.scores.nats_server import NatsServer
+
+Manifest: TypeAlias = Mapping[str, Any]
+
+
+class Cluster(Protocol):
+    """
+    A Kubernetes API, as far as scores need it.
+
+    Every method raises `errors.ClusterUnavailable` when the API doesn't answer,
+    and `errors.ClusterRefused` when it refuses for good.
+    """
+
+    def read(self, manifest: Manifest) -> Manifest | None:
+        """Read the live object of *manifest*'s kind, namespace and name, if there is one."""
+
+    def apply(self, manifest: Manifest, *, manager: str, dry_run: bool = False) -> Manifest:
+        """Server-side apply *manifest*, and return what the object is (or would be) then."""
+
+    def token(self, namespace: str, service_account: str, *, seconds: int) -> str:
+        """Request a token of a service account that expires after *seconds*."""
+
+    def accepts(self, token: str) -> bool:
+        """Tell whether the API takes *token* for a valid identity."""
+
+
+class HasKubernetes(Protocol):
+    """Reaches a Kubernetes API."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """The API it reaches."""
+
+
+class RunsNats(Protocol):
+    """Can run a NATS server: as a process, or as a workload of a cluster."""
+
+    def nats_differences(self, wanted: NatsServer) -> tuple[str, ...]:
+        """Tell in words how the server that runs differs from *wanted*."""
+
+    def run_nats(self, wanted: NatsServer) -> None:
+        """Make the server run as *wanted*, and return once it answers."""
