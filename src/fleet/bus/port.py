@@ -8,8 +8,8 @@ A watch is a *full replay, then changes*: first the last entry of each key (put
 or delete marker), then `Synced`, also when the bucket is empty, then what
 changes. It never resumes: whenever the adapter loses its place (the connection
 broke, heartbeats stayed away, the bucket was made anew) the replay starts
-over and ends in another `Synced`. So a reader marks what it sees and sweeps
-its *view* at `Synced`. Revisions compare only within one incarnation of a
+over and ends in another `Synced`. So a reader sweeps its *view* at `Synced`,
+which names the keys that were replayed. Revisions compare only within one incarnation of a
 bucket.
 """
 
@@ -54,7 +54,9 @@ class Undecodable:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The replay is complete."""
+    """The replay is complete; *keys* are all that it held, so whatever else a reader knows is gone."""
+
+    keys: frozenset[str] = frozenset()
 
 
 Entry: TypeAlias = Put[M] | Deleted | Undecodable
