@@ -27,6 +27,9 @@ class Cluster(Protocol):
     def apply(self, manifest: Manifest, *, manager: str, dry_run: bool = False) -> Manifest:
         """Server-side apply *manifest*, and return what the object is (or would be) then."""
 
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Tell whether objects of this kind can be made."""
+
     def token(self, namespace: str, service_account: str, *, seconds: int) -> str:
         """Request a token of a service account that expires after *seconds*."""
 
