@@ -1,0 +1,143 @@
+"""
+The lab's topology: this host, as far as one lab may use it.
+
+Every score of the lab takes a `LabHost`. It holds where the lab keeps its files, its ledger, its
+addresses and its ports; what is running is asked of the ledger, never remembered.
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from fleet import directories
+from lab.ledger import Ledger
+
+LABS = "labs"
+_SUPERNET = IPv4Network("10.213.0.0/16")
+_ports_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The addresses of one lab: *number* picks its /24, and so every name unique on this host."""
+
+    number: int
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """Return the lab's /24."""
+        return IPv4Network((int(_SUPERNET.network_address) + (self.number << 8), 24))
+
+    @property
+    def bridge(self) -> str:
+        """Return the name of the bridge (at most 15 characters: the kernel's limit)."""
+        return f"fl{self.number}"
+
+    @property
+    def gateway(self) -> str:
+        """Return the bridge's own address, where the lab's servers listen."""
+        return str(self.subnet.network_address + 1)
+
+    @property
+    def table(self) -> str:
+        """Return the name of the lab's nftables table."""
+        return f"fleet_{self.number}"
+
+    def device(self, index: int) -> IPv4Address:
+        """Return the address of the device number *index*, from 1."""
+        return self.subnet.network_address + 10 + index
+
+    def link(self, index: int) -> str:
+        """Return the host's end of the cable of device number *index*."""
+        return f"{self.bridge}d{index:02}"
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabHost:
+    """This host as one lab's topology. *saw* is told what a wait last saw."""
+
+    name: str
+    state: Path
+    addresses: Addresses
+    saw: Callable[[str], None] = field(default=_silent, compare=False)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Return the journal of what is ours."""
+        return Ledger(self.state / "ledger.jsonl")
+
+    @property
+    def address(self) -> str:
+        """Return the bridge's address: servers bind to it, devices and the host reach it."""
+        return self.addresses.gateway
+
+    @property
+    def logs(self) -> Path:
+        """Return the directory of logs; it outlives the lab."""
+        return self.state / "logs"
+
+    def log(self, part: str) -> Path:
+        """Return the log of one part."""
+        return self.logs / f"{part}.log"
+
+    def part(self, name: str) -> Path:
+        """Return the directory where one part keeps its files (``$STATE/NAME``), made."""
+        path = self.state / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def port(self, purpose: str) -> int:
+        """Return the loopback port of *purpose*: free when first asked for, the same ever after."""
+        with _ports_lock:
+            ports = read_json(self.state / "ports.json")
+            if purpose not in ports:
+                ports = {**ports, purpose: _free_port(set(ports.values()))}
+                write_json(self.state / "ports.json", ports)
+            return int(ports[purpose])
+
+
+def state_of(name: str, environ: Mapping[str, str] | None = None) -> Path:
+    """Return the state directory of lab *name*; makes the directory above it only."""
+    return labs_dir(environ) / name
+
+
+def labs_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the directory of all labs."""
+    above = directories.cache_dir(environ) if environ is not None else directories.cache_dir()
+    path = above / LABS
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in *path*, or an empty one when there is no such file."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace *path* by *value*: readers see the old or the new, never a half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    draft.replace(path)
+
+
+def _free_port(taken: set[int]) -> int:
+    while True:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = int(sock.getsockname()[1])
+        if port not in taken:
+            return port
