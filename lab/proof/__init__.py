@@ -1,0 +1,1 @@
+"""What proves a tree: checks, suites of tests, and what is generated."""

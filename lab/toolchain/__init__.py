@@ -1,0 +1,1 @@
+"""Builds and keeps the programs that the lab runs."""

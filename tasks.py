@@ -1,0 +1,7 @@
+"""Collects the invoke tasks; holds no logic."""
+
+from invoke.collection import Collection
+
+from lab.proof import tasks as proof
+
+namespace = Collection(proof.check, proof.prove, proof.fix, proof.lock, proof.crds)
