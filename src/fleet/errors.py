@@ -4,6 +4,7 @@ The exception hierarchy, in one place:
 * FleetError
   - RetryableError               may succeed by itself; the loop backs off and looks again
     + BusUnavailable             NATS did not answer, or the bucket isn't there (yet)
+      . BusRefused               NATS denies it to this user
     + RevisionConflict           a compare-and-set lost against another write
     + ClusterUnavailable         the Kubernetes API did not answer, or asked to come back later
     + RuntimeUnavailable         the device's container runtime did not answer
@@ -18,6 +19,8 @@ The exception hierarchy, in one place:
     + UndecodableValue           bytes in a bucket that aren't a message of its kind
       . InvalidDesiredState      a desired value that isn't one
       . UnsupportedScore         a score type or field that this agent doesn't know
+    + ValueTooLarge              more bytes than a bucket takes
+    + InvalidSelector            a label selector with an unknown operator, or values where none belong
     + InvalidConfig              a configuration file with a bad or unknown setting
     + ClusterRefused             the Kubernetes API refused what was sent
     + ImageNotFound              the registry doesn't have the image
@@ -58,6 +61,10 @@ class RetryableError(FleetError):
 
 class BusUnavailable(RetryableError):
     """NATS did not answer, refused the connection, or has no such bucket yet."""
+
+
+class BusRefused(BusUnavailable):
+    """NATS denies the operation to this user; retried, since permissions are changed elsewhere."""
 
 
 class RevisionConflict(RetryableError):
@@ -114,6 +121,14 @@ class InvalidDesiredState(UndecodableValue):
 
 class UnsupportedScore(UndecodableValue):
     """A score of a type, or with a field, that this version doesn't know."""
+
+
+class ValueTooLarge(PermanentError):
+    """A message of more bytes than its bucket, or the server, takes."""
+
+
+class InvalidSelector(PermanentError):
+    """A label selector that says nothing."""
 
 
 class InvalidConfig(PermanentError):

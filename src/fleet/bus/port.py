@@ -13,12 +13,12 @@ which names the keys that were replayed. Revisions compare only within one incar
 bucket.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from fleet.contracts.messages import Message
+from fleet.contracts.messages import Codec, Message
 
 M = TypeVar("M", bound=Message)
 
@@ -54,7 +54,7 @@ class Undecodable:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The replay is complete; *keys* are all that it held, so whatever else a reader knows is gone."""
+    """The replay is complete; *keys* are all it held, so whatever else a reader knows is gone."""
 
     keys: frozenset[str] = frozenset()
 
@@ -75,6 +75,10 @@ class Bucket(Protocol[M]):
     def name(self) -> str:
         """The bucket's name, such as ``desired-state``."""
 
+    @property
+    def undecodable(self) -> int:
+        """How many values so far weren't messages of this bucket; for metrics."""
+
     async def get(self, key: str) -> Entry[M] | None:
         """Read what stands at *key*: its last entry, or None where there is none."""
 
@@ -85,6 +89,7 @@ class Bucket(Protocol[M]):
         With *last*, only over that revision; 0 means that the key must hold nothing at all.
 
         :raises errors.RevisionConflict: another revision stands there.
+        :raises errors.ValueTooLarge: nothing was sent.
         """
 
     async def delete(
@@ -99,10 +104,46 @@ class Bucket(Protocol[M]):
     async def purge(self, key: str) -> None:
         """Remove every trace of *key*, its marker too (the operator's right alone)."""
 
-    def watch(self, key_filter: str = ">") -> AsyncIterator[Event[M]]:
+    def watch(self, key_filter: str = ">") -> AsyncGenerator[Event[M], None]:
         """
-        Replay, then follow, the keys that match *key_filter* (``pi-01.>``; NATS's subject language).
+        Replay, then follow, the keys that match *key_filter* (NATS's language: ``pi-01.>``).
 
         Never ends by itself, and outlives lost connections and buckets made anew.
         Close it (``aclose``, or cancel the task) to release the consumer.
         """
+
+
+class Bus(Protocol):
+    """
+    The connection that buckets are reached through. It comes back by itself, for ever.
+
+    Each time it is made counts as a *session*: whoever must say something again
+    after a break waits for the next one.
+    """
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session now."""
+
+    @property
+    def session(self) -> int:
+        """The number of the last session: 0 before the first, 1, 2, …"""
+
+    async def wait_for_session(self, after: int = 0) -> int:
+        """Wait until a session later than *after* stands, and return its number."""
+
+    async def wait_for_change(self) -> bool:
+        """Wait until the connection was made or lost; return whether it stands then."""
+
+    def bucket(self, codec: Codec[M]) -> Bucket[M]:
+        """Reach the bucket that *codec* speaks of. Asks the server nothing."""
+
+    async def server_time(self) -> datetime:
+        """
+        Read the server's clock, UTC (the operator's right alone).
+
+        :raises errors.BusUnavailable: the server doesn't answer.
+        """
+
+    async def close(self) -> None:
+        """End the session, and make no other."""

@@ -78,6 +78,11 @@ def desired_state_filter(device_id: DeviceId) -> str:
     return f"{DeviceId(device_id)}.>"
 
 
+def device_state_filter(device_id: DeviceId) -> str:
+    """Build the filter for all that one device reports."""
+    return f"{_STATE}.{DeviceId(device_id)}.>"
+
+
 def _tokens(key: str, count: int) -> list[str]:
     tokens = key.split(".")
     if len(tokens) != count:

@@ -130,6 +130,7 @@ class Codec(Generic[M]):
 
     bucket: str
     message: type[M]
+    parse_key: Callable[[str], object]
     key_of: Callable[[str, M], str]
 
     def encode(self, value: M) -> bytes:
@@ -142,16 +143,28 @@ class Codec(Generic[M]):
 
         :raises errors.UndecodableValue: not such a message, or one that speaks of another key.
         """
+        self.check_key(key)
         try:
             value = msgspec.json.decode(data, type=self.message, dec_hook=_decode_name)
             owner = self.key_of(key, value)
-        except (msgspec.MsgspecError, errors.InvalidKey, UnicodeDecodeError) as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise errors.UndecodableValue(f"{self.bucket}/{key}: {exc}", element=key) from exc
         if owner != key:
             raise errors.UndecodableValue(
                 f"{self.bucket}/{key}: the message is about {owner!r}", element=key
             )
         return value
+
+    def check_key(self, key: str) -> None:
+        """
+        Refuse a key that isn't one of this bucket's.
+
+        :raises errors.UndecodableValue: whatever stands there isn't ours to read.
+        """
+        try:
+            self.parse_key(key)
+        except errors.InvalidKey as exc:
+            raise errors.UndecodableValue(f"{self.bucket}: {exc}", element=key) from exc
 
 
 def _encode_name(value: Any) -> str:
@@ -164,22 +177,27 @@ def _decode_name(type_: type, value: Any) -> Any:
     return type_(value)
 
 
-def _desired_key(key: str, _: ReconcileScore) -> str:
-    kv.parse_desired_state_key(key)
-    return key
-
-
-DESIRED_STATE = Codec(kv.BUCKET_DESIRED_STATE, ReconcileScore, _desired_key)
+DESIRED_STATE = Codec(
+    kv.BUCKET_DESIRED_STATE,
+    ReconcileScore,
+    kv.parse_desired_state_key,
+    lambda key, _: key,
+)
 DEVICE_INFO = Codec(
-    kv.BUCKET_DEVICE_INFO, DeviceInfo, lambda _, value: kv.device_info_key(value.device_id)
+    kv.BUCKET_DEVICE_INFO,
+    DeviceInfo,
+    kv.parse_device_info_key,
+    lambda _, value: kv.device_info_key(value.device_id),
 )
 DEVICE_STATE = Codec(
     kv.BUCKET_DEVICE_STATE,
     DeploymentState,
+    kv.parse_device_state_key,
     lambda _, value: kv.device_state_key(value.device_id, value.deployment),
 )
 DEVICE_HEARTBEAT = Codec(
     kv.BUCKET_DEVICE_HEARTBEAT,
     HeartbeatPayload,
+    kv.parse_device_heartbeat_key,
     lambda _, value: kv.device_heartbeat_key(value.device_id),
 )

@@ -1,0 +1,275 @@
+"""
+JetStream's own words: subjects, headers, requests and replies, as plain values.
+
+Nothing here talks to a server. A bucket is the stream ``KV_<bucket>`` over the
+subjects ``$KV.<bucket>.<key>``. Keys are asked for by subject (never by a body,
+which permissions can't see), so that the same requests serve an agent that is
+confined to its own keys and the operator.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, TypeAlias
+
+from fleet import errors
+
+MAX_VALUE_BYTES = 256 * 1024
+
+NO_RESPONDERS = "503"
+NOT_FOUND = "404"
+STREAM_NOT_FOUND = 10059
+WRONG_LAST_SEQUENCE = (10071, 10164)
+MESSAGE_TOO_LARGE = 10054
+
+EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
+TTL = "Nats-TTL"
+OPERATION = "KV-Operation"
+DELETE = "DEL"
+MARKER_REASON = "Nats-Marker-Reason"
+
+_API = "$JS.API"
+_NANOSECONDS = 1_000_000_000
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_ACK_TOKENS_SHORT = 9  # $JS.ACK.stream.consumer.delivered.sseq.cseq.timestamp.pending
+_MARKERS = ("DEL", "PURGE")
+
+
+class Delivery(Protocol):
+    """A message as the client library hands it over."""
+
+    subject: str
+    reply: str
+    data: bytes
+
+    @property
+    def headers(self) -> Mapping[str, str] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One message of the stream. *data* is None for a delete marker."""
+
+    key: str
+    data: bytes | None
+    sequence: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A stored message on its way through a consumer: its *place*, and how many wait after it."""
+
+    stored: Stored
+    place: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """An idle heartbeat: *place* is the consumer's last delivery; *stalled* wants an answer."""
+
+    place: int
+    stalled: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlowControl:
+    """The server waits for a word at *reply* before it goes on."""
+
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The server gave the consumer up."""
+
+    description: str
+
+
+Arrival: TypeAlias = Delivered | Beat | FlowControl | Ended
+
+
+def stream(bucket: str) -> str:
+    """Name the stream behind *bucket*."""
+    return f"KV_{bucket}"
+
+
+def subject(bucket: str, key: str) -> str:
+    """Build the subject of *key*, or of a filter."""
+    return f"$KV.{bucket}.{key}"
+
+
+def get_subject(bucket: str, key: str) -> str:
+    """Build the request for the last message of one key."""
+    return f"{_API}.DIRECT.GET.{stream(bucket)}.{subject(bucket, key)}"
+
+
+def consumer_subject(bucket: str, name: str, key_filter: str) -> str:
+    """Build the request for a named consumer of the keys that match *key_filter*."""
+    return f"{_API}.CONSUMER.CREATE.{stream(bucket)}.{name}.{subject(bucket, key_filter)}"
+
+
+def stream_subject(verb: str, bucket: str) -> str:
+    """Build the request that does *verb* (INFO, CREATE, UPDATE, PURGE) to a stream."""
+    return f"{_API}.STREAM.{verb}.{stream(bucket)}"
+
+
+def consumer(
+    bucket: str, name: str, key_filter: str, *, deliver_to: str, heartbeat: timedelta
+) -> bytes:
+    """
+    Ask for a replay of the last message per key, then for what changes.
+
+    Flow control is asked for only where all keys are replayed: a confined agent has few,
+    and would need one more permission.
+    """
+    config: dict[str, Any] = {
+        "name": name,
+        "deliver_policy": "last_per_subject",
+        "ack_policy": "none",
+        "replay_policy": "instant",
+        "filter_subject": subject(bucket, key_filter),
+        "deliver_subject": deliver_to,
+        "idle_heartbeat": _nanoseconds(heartbeat),
+        "inactive_threshold": _nanoseconds(2 * heartbeat),
+        "mem_storage": True,
+        "num_replicas": 1,
+    }
+    if key_filter == ">":
+        config["flow_control"] = True
+    return json.dumps({"stream_name": stream(bucket), "config": config, "action": ""}).encode()
+
+
+def checked_size(bucket: str, key: str, data: bytes) -> bytes:
+    """
+    Refuse a value that no bucket takes.
+
+    :raises errors.ValueTooLarge: it has too many bytes.
+    """
+    if len(data) > MAX_VALUE_BYTES:
+        raise errors.ValueTooLarge(
+            f"{bucket}/{key}: {len(data)} bytes; {MAX_VALUE_BYTES} are allowed", element=key
+        )
+    return data
+
+
+def purge(bucket: str, key: str) -> bytes:
+    """Ask to remove every message of one key."""
+    return json.dumps({"filter": subject(bucket, key)}).encode()
+
+
+def is_missing(delivery: Delivery) -> bool:
+    """Tell whether nobody answers there: no stream of that name, or JetStream isn't ready."""
+    return _status(delivery) == NO_RESPONDERS
+
+
+def is_empty(delivery: Delivery) -> bool:
+    """Tell whether the stream holds nothing at that subject."""
+    return _status(delivery) == NOT_FOUND
+
+
+def read_reply(data: bytes) -> dict[str, Any]:
+    """
+    Read the answer to a request or a publication.
+
+    :raises errors.RevisionConflict: the key holds another revision.
+    :raises errors.ValueTooLarge: the stream takes no message of that size.
+    :raises errors.BusUnavailable: any other refusal.
+    """
+    try:
+        reply = json.loads(data)
+    except ValueError as exc:
+        raise errors.BusUnavailable(f"not an answer of JetStream: {data[:80]!r}") from exc
+    if "error" in reply:
+        raise _refusal(reply["error"])
+    return dict(reply)
+
+
+def read_stored(bucket: str, delivery: Delivery) -> Stored:
+    """Read the answer to a direct get."""
+    headers = delivery.headers or {}
+    return Stored(
+        key=_key(bucket, headers["Nats-Subject"]),
+        data=_content(headers, delivery.data),
+        sequence=int(headers["Nats-Sequence"]),
+        at=read_time(headers["Nats-Time-Stamp"]),
+    )
+
+
+def read_arrival(bucket: str, delivery: Delivery) -> Arrival:
+    """Tell a message of the stream from the server's own signals."""
+    headers = delivery.headers or {}
+    status = headers.get("Status")
+    if status is None:
+        return _delivered(bucket, delivery, headers)
+    if status != "100":
+        return Ended(f"{status} {headers.get('Description', '')}".strip())
+    if delivery.reply:
+        return FlowControl(delivery.reply)
+    return Beat(
+        place=int(headers.get("Nats-Last-Consumer", 0)),
+        stalled=headers.get("Nats-Consumer-Stalled", ""),
+    )
+
+
+def read_time(text: str) -> datetime:
+    """Read the server's RFC 3339 time, which has nanoseconds and now and then an offset."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def ttl(value: timedelta) -> str:
+    """Render how long a marker stays: whole seconds, at least one."""
+    return f"{max(1, round(value.total_seconds()))}s"
+
+
+def _delivered(bucket: str, delivery: Delivery, headers: Mapping[str, str]) -> Delivered:
+    tokens = delivery.reply.split(".")
+    # The longer form inserts a domain and an account before the stream, and a token at the end.
+    first = 4 if len(tokens) == _ACK_TOKENS_SHORT else 6
+    sequence, place, timestamp, pending = (int(token) for token in tokens[first + 1 : first + 5])
+    return Delivered(
+        stored=Stored(
+            key=_key(bucket, delivery.subject),
+            data=_content(headers, delivery.data),
+            sequence=sequence,
+            at=_EPOCH + timedelta(microseconds=timestamp // 1000),
+        ),
+        place=place,
+        pending=pending,
+    )
+
+
+def _status(delivery: Delivery) -> str:
+    return (delivery.headers or {}).get("Status", "")
+
+
+def _content(headers: Mapping[str, str], data: bytes) -> bytes | None:
+    if headers.get(OPERATION) in _MARKERS or MARKER_REASON in headers:
+        return None
+    return data
+
+
+def _key(bucket: str, of_subject: str) -> str:
+    return of_subject.removeprefix(subject(bucket, ""))
+
+
+def _refusal(error: Mapping[str, Any]) -> errors.FleetError:
+    text = str(error.get("description", "refused"))
+    code = error.get("err_code")
+    if code in WRONG_LAST_SEQUENCE:
+        return errors.RevisionConflict(text)
+    if code == MESSAGE_TOO_LARGE:
+        return errors.ValueTooLarge(text)
+    if code == STREAM_NOT_FOUND:
+        return BucketMissing(text)
+    return errors.BusUnavailable(f"{text} (code {code})")
+
+
+class BucketMissing(errors.BusUnavailable):
+    """There is no such stream (yet)."""
+
+
+def _nanoseconds(value: timedelta) -> int:
+    return round(value.total_seconds() * _NANOSECONDS)
