@@ -19,6 +19,7 @@ from lab.ledger import Ledger
 
 LABS = "labs"
 _SUPERNET = IPv4Network("10.213.0.0/16")
+_IP_FREEBIND = 15  # linux/in.h; the socket module doesn't name it
 _ports_lock = threading.Lock()
 
 
@@ -95,12 +96,16 @@ class LabHost:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def port(self, purpose: str) -> int:
-        """Return the loopback port of *purpose*: free when first asked for, the same ever after."""
+    def port(self, purpose: str, *, prefer: int = 0, address: str = "127.0.0.1") -> int:
+        """
+        Return the port of *purpose* at *address*: free when first asked for, the same ever after.
+
+        It is the one to *prefer* where nothing listens there.
+        """
         with _ports_lock:
             ports = read_json(self.state / "ports.json")
             if purpose not in ports:
-                ports = {**ports, purpose: _free_port(set(ports.values()))}
+                ports = {**ports, purpose: _free_port(set(ports.values()), address, prefer)}
                 write_json(self.state / "ports.json", ports)
             return int(ports[purpose])
 
@@ -134,10 +139,21 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     draft.replace(path)
 
 
-def _free_port(taken: set[int]) -> int:
+def _free_port(taken: set[int], address: str, prefer: int) -> int:
     while True:
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = int(sock.getsockname()[1])
+        port = _bound(address, prefer) or _bound(address, 0)
         if port not in taken:
             return port
+        prefer = 0
+
+
+def _bound(address: str, port: int) -> int:
+    """Return the port that binding to *port* gives, or 0 where somebody listens there."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)  # the bridge may not be there yet
+        try:
+            sock.bind((address, port))
+        except OSError:
+            return 0
+        return int(sock.getsockname()[1])

@@ -1,5 +1,6 @@
 """Probes of readiness for `lab.waiting`: each looks once, and says what is missing."""
 
+import os
 import socket
 import ssl
 import urllib.request
@@ -29,7 +30,7 @@ def unix(path: Path) -> Probe:
     def probe() -> str:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(2)
-            sock.connect(str(path))
+            _connect(sock, path)
         return ""
 
     return probe
@@ -55,9 +56,18 @@ def _http_over(path: Path, target: str) -> Probe:
     def probe() -> str:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(5)
-            sock.connect(str(path))
+            _connect(sock, path)
             sock.sendall(f"GET {target} HTTP/1.0\r\nHost: lab\r\n\r\n".encode())
             status = sock.makefile("rb").readline().decode().strip()
         return "" if " 200 " in f"{status} " else f"{target} answers {status!r}"
 
     return probe
+
+
+def _connect(sock: socket.socket, path: Path) -> None:
+    """Connect to *path*, however long: the kernel takes 107 characters, a state directory has more."""
+    directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+    try:
+        sock.connect(f"/proc/self/fd/{directory}/{path.name}")
+    finally:
+        os.close(directory)
