@@ -1,0 +1,28 @@
+"""The images that the tests run: the lab's own demo pages, in its registry."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Two versions of a page, served at port 8080, and an image that nobody made."""
+
+    registry: str
+
+    @property
+    def v1(self) -> str:
+        """The first version."""
+        return f"{self.registry}/fleet-demo/page:v1"
+
+    @property
+    def v2(self) -> str:
+        """The second version."""
+        return f"{self.registry}/fleet-demo/page:v2"
+
+    @property
+    def missing(self) -> str:
+        """No image."""
+        return f"{self.registry}/fleet-demo/page:never-made"
+
+    v1_says = "v1"
+    v2_says = "v2"

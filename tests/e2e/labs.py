@@ -1,0 +1,141 @@
+"""
+A lab as its users see it: `invoke lab.*`, and the object that `lab.status --format json` prints.
+
+Nothing here knows where the lab keeps its files or how it starts its parts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+UP_WITHIN = 1500  # a cold host builds the toolchain first
+COMMAND_WITHIN = 120
+
+Status = dict[str, Any]
+
+
+class CommandFailed(AssertionError):
+    """A command that had to work did not; shows what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    seconds: float = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """The lab called *name*."""
+
+    name: str
+
+    def up(self) -> Printed:
+        """Bring the lab up, or repair it."""
+        return self._must("lab.up", within=UP_WITHIN)
+
+    def down(self) -> Printed:
+        """Take the lab down."""
+        return self._must("lab.down", within=300)
+
+    def unplug(self, device_id: str) -> None:
+        """Take a device's link down."""
+        self._must("lab.unplug", device_id)
+
+    def plug(self, device_id: str) -> None:
+        """Take a device's link up again."""
+        self._must("lab.plug", device_id)
+
+    def logs(self) -> Printed:
+        """Ask for the logs."""
+        return self._must("lab.logs")
+
+    def status(self) -> Status:
+        """Read the lab's machine-readable face."""
+        status = json.loads(self._must("lab.status", "--format", "json", quiet=True).out)
+        assert isinstance(status, dict)
+        return status
+
+    @property
+    def stage(self) -> str:
+        """How far the lab is up."""
+        return str(self.status()["stage"])
+
+    def command(self, task: str, *arguments: str) -> list[str]:
+        """Spell `invoke TASK` for this lab."""
+        return [sys.executable, "-m", "invoke", task, *arguments, "--name", self.name]
+
+    def run(self, task: str, *arguments: str, within: float = COMMAND_WITHIN) -> Printed:
+        """Run a task and return what it printed, however it ended."""
+        return _run(self.command(task, *arguments), within, stderr=subprocess.STDOUT)
+
+    def _must(
+        self, task: str, *arguments: str, within: float = COMMAND_WITHIN, quiet: bool = False
+    ) -> Printed:
+        stderr = subprocess.PIPE if quiet else subprocess.STDOUT
+        printed = _run(self.command(task, *arguments), within, stderr=stderr)
+        if printed.code:
+            raise CommandFailed(f"{task} ended with {printed.code} and printed:\n{printed.out}")
+        return printed
+
+
+def _run(argv: list[str], within: float, *, stderr: int) -> Printed:
+    begun = time.monotonic()
+    done = subprocess.run(
+        argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=within,
+        env={**os.environ, "NO_COLOR": "1"}, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    out = done.stdout + (done.stderr or "" if done.returncode else "")
+    return Printed(done.returncode, out, time.monotonic() - begun)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that no later one with its number can pass for."""
+
+    pid: int
+    started: float
+
+
+def processes(status: Status) -> dict[str, Process]:
+    """Name every process that *status* tells of; one that doesn't run is missing here."""
+    pids = {
+        **status["kubernetes"]["pids"],
+        "nats": status["nats"]["pid"],
+        "registry": status["registry"]["pid"],
+        "operator": status["operator"]["pid"],
+        **{f"agent {device['id']}": device["pid"] for device in status["devices"]},
+        **{f"podman {device['id']}": podman_pid(device) for device in status["devices"]},
+    }
+    return {name: found for name, pid in pids.items() if (found := process(pid))}
+
+
+def process(pid: int | None) -> Process | None:
+    """Look a process up; a zombie counts as gone."""
+    if pid is None:
+        return None
+    try:
+        found = psutil.Process(pid)
+        return None if found.status() == psutil.STATUS_ZOMBIE else Process(pid, found.create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def podman_pid(device: Status) -> int | None:
+    """Find the podman API service of a device by the socket that it serves."""
+    for found in psutil.process_iter(["cmdline"]):
+        command = found.info["cmdline"] or ()
+        if device["podman"] in command and "service" in command:
+            return int(found.pid)
+    return None
