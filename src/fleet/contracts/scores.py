@@ -88,7 +88,7 @@ class Service(
     env: Annotated[dict[EnvName, EnvValue], Meta(max_length=128)] = msgspec.field(
         default_factory=dict
     )
-    ports: Annotated[tuple[Port, ...], Meta(max_length=32)] = ()
+    ports: Annotated[tuple[Port, ...], Meta(max_length=16)] = ()
     network_mode: NetworkMode = NetworkMode.BRIDGE
     restart_policy: RestartPolicy = RestartPolicy.ALWAYS
 

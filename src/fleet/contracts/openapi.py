@@ -1,0 +1,93 @@
+"""
+From message types to the structural schemas of custom resources.
+
+The types' own constraints become the schema's, so that the API server and the
+agent refuse the same values. Defaults are left out on purpose: one added to a
+schema later would change every revision, and restart a fleet.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+Schema = dict[str, Any]
+
+
+def schema(type_: Any) -> Schema:
+    """
+    Describe *type_* as a structural schema.
+
+    :raises TypeError: it holds something that has no place in a custom resource.
+    """
+    return _schema(inspect.type_info(type_))
+
+
+def _schema(info: inspect.Type) -> Schema:
+    match info:
+        case inspect.Metadata():
+            return _schema(info.type) | (info.extra_json_schema or {})
+        case inspect.UnionType():
+            return _optional(info)
+        case inspect.StructType():
+            return _struct(info)
+        case inspect.DictType():
+            return _map(info)
+        case inspect.VarTupleType() | inspect.ListType():
+            return _list(info)
+        case _:
+            return _scalar(info)
+
+
+def _scalar(info: inspect.Type) -> Schema:
+    match info:
+        case inspect.StrType():
+            limits = {"minLength": info.min_length, "maxLength": info.max_length}
+            return _given({"type": "string", **limits, "pattern": info.pattern})
+        case inspect.EnumType():
+            return {"type": "string", "enum": [str(member.value) for member in info.cls]}
+        case inspect.IntType():
+            return _integer(info)
+        case inspect.BoolType():
+            return {"type": "boolean"}
+        case inspect.DateTimeType():
+            return {"type": "string", "format": "date-time"}
+        case _:
+            raise TypeError(f"{info} has no place in a custom resource")
+
+
+def _integer(info: inspect.IntType) -> Schema:
+    return _given({"type": "integer", "format": "int64", "minimum": info.ge, "maximum": info.le})
+
+
+def _struct(info: inspect.StructType) -> Schema:
+    properties = {field.encode_name: _schema(field.type) for field in info.fields}
+    required = sorted(field.encode_name for field in info.fields if field.required)
+    described = {"type": "object", "description": _first_paragraph(info.cls)}
+    return {**described, "properties": properties} | ({"required": required} if required else {})
+
+
+def _map(info: inspect.DictType) -> Schema:
+    limits = {"minProperties": info.min_length, "maxProperties": info.max_length}
+    return _given({"type": "object", "additionalProperties": _schema(info.value_type), **limits})
+
+
+def _list(info: inspect.VarTupleType | inspect.ListType) -> Schema:
+    limits = {"minItems": info.min_length, "maxItems": info.max_length}
+    return _given({"type": "array", "items": _schema(info.item_type), **limits})
+
+
+def _optional(info: inspect.UnionType) -> Schema:
+    present = [each for each in info.types if not isinstance(each, inspect.NoneType)]
+    if len(present) != 1:
+        raise TypeError(f"{info} is no single type")
+    return _schema(present[0])
+
+
+def _first_paragraph(cls: type[msgspec.Struct]) -> str:
+    paragraph = (cls.__doc__ or "").strip().split("\n\n")[0]
+    return " ".join(paragraph.replace("*", "").replace("`", "").split())
+
+
+def _given(described: Schema) -> Schema:
+    return {key: value for key, value in described.items() if value is not None}

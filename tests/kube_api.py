@@ -1,0 +1,181 @@
+"""
+A real Kubernetes API for tests: etcd and kube-apiserver on loopback, RBAC on, no nodes.
+
+Authenticated by token; each *user* beside the administrator has what RBAC gives.
+"""
+
+import secrets
+import shutil
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.nats_server import free_port
+
+START_SECONDS = 90  # two shared cores
+BINARIES = ("etcd", "kube-apiserver", "openssl")
+
+
+@dataclass(frozen=True, slots=True)
+class KubeUser:
+    """Someone with a token, and nothing but what RBAC grants the name."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+ADMIN = KubeUser("admin", ("system:masters",))
+
+
+@dataclass(frozen=True, slots=True)
+class KubeApi:
+    """A running API server, and a kubeconfig per user; *kubeconfig* is the administrator's."""
+
+    url: str
+    directory: Path
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.kubeconfig_of(ADMIN.name)
+
+    @property
+    def ca(self) -> Path:
+        """What the server's certificate is checked with."""
+        return self.directory / "certs" / "apiserver.crt"
+
+    def kubeconfig_of(self, user: str) -> Path:
+        """Find the kubeconfig of *user*."""
+        return self.directory / f"{user}.kubeconfig"
+
+
+def missing_binaries() -> tuple[str, ...]:
+    """Name what isn't on the PATH; ./dev provides it."""
+    return tuple(name for name in BINARIES if shutil.which(name) is None)
+
+
+@contextmanager
+def running_kube_api(directory: Path, users: Sequence[KubeUser] = ()) -> Iterator[KubeApi]:
+    """Run etcd and kube-apiserver with their state in *directory* until the block ends."""
+    api = KubeApi(f"https://127.0.0.1:{free_port()}", directory)
+    tokens = {user: secrets.token_hex(16) for user in (ADMIN, *users)}
+    _write_tokens(directory / "tokens.csv", tokens)
+    subprocess.run(
+        ["openssl", "genrsa", "-out", str(directory / "accounts.key"), "2048"],
+        check=True,
+        capture_output=True,
+    )
+    with ExitStack() as stack:
+        etcd_port = free_port()
+        stack.enter_context(_running(_etcd(directory, etcd_port), directory / "etcd.log"))
+        server = stack.enter_context(
+            _running(_apiserver(api, etcd_port), directory / "kube-apiserver.log")
+        )
+        _wait_until_ready(api, tokens[ADMIN], server)
+        for user, token in tokens.items():
+            _write_kubeconfig(api, user.name, token)
+        yield api
+
+
+def _etcd(directory: Path, port: int) -> list[str]:
+    peer = f"http://127.0.0.1:{free_port()}"
+    client = f"http://127.0.0.1:{port}"
+    return [
+        "etcd",
+        f"--data-dir={directory / 'etcd'}",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--unsafe-no-fsync",  # a test's data need not survive a power cut
+        "--log-level=warn",
+    ]
+
+
+def _apiserver(api: KubeApi, etcd_port: int) -> list[str]:
+    key = api.directory / "accounts.key"
+    return [
+        "kube-apiserver",
+        f"--etcd-servers=http://127.0.0.1:{etcd_port}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={api.url.rpartition(':')[2]}",
+        f"--cert-dir={api.directory / 'certs'}",
+        f"--token-auth-file={api.directory / 'tokens.csv'}",
+        "--anonymous-auth=false",
+        "--authorization-mode=RBAC",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        "--service-cluster-ip-range=10.0.0.0/24",
+        "--endpoint-reconciler-type=none",
+    ]
+
+
+@contextmanager
+def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_ready(api: KubeApi, token: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    last = "nothing yet"
+    while time.monotonic() < deadline and process.poll() is None:
+        last = _readiness(api, token)
+        if last == "ok":
+            return
+        time.sleep(0.1)
+    log = (api.directory / "kube-apiserver.log").read_text()[-2000:]
+    raise RuntimeError(f"kube-apiserver is not ready, last seen: {last}\n{log}")
+
+
+def _readiness(api: KubeApi, token: str) -> str:
+    try:
+        context = ssl.create_default_context(cafile=str(api.ca))
+        request = urllib.request.Request(  # noqa: S310 -- our own https address
+            f"{api.url}/readyz", headers={"Authorization": f"Bearer {token}"}
+        )
+        with urllib.request.urlopen(request, timeout=5, context=context) as answer:  # noqa: S310 -- the same
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        return f"{exc.code} {exc.reason}"
+    except OSError as exc:
+        return str(exc)
+
+
+def _write_tokens(path: Path, tokens: dict[KubeUser, str]) -> None:
+    rows = [
+        f'{token},{user.name},{user.name},"{",".join(user.groups)}"'
+        for user, token in tokens.items()
+    ]
+    path.write_text("\n".join(rows) + "\n")
+
+
+def _write_kubeconfig(api: KubeApi, user: str, token: str) -> None:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": "test", "cluster": {"server": api.url, "certificate-authority": str(api.ca)}}
+        ],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": user}}],
+        "current-context": "test",
+    }
+    api.kubeconfig_of(user).write_text(yaml.safe_dump(config))
