@@ -65,7 +65,7 @@ def _http_over(path: Path, target: str) -> Probe:
 
 
 def _connect(sock: socket.socket, path: Path) -> None:
-    """Connect to *path*, however long: the kernel takes 107 characters, a state directory has more."""
+    """Connect to *path*, however long it is: the kernel itself takes 107 characters."""
     directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
     try:
         sock.connect(f"/proc/self/fd/{directory}/{path.name}")

@@ -42,7 +42,8 @@ def unestablished(crd: Manifest | None) -> str:
     """Tell why a CRD can't be used yet; an empty string when it can."""
     if crd is None:
         return "it doesn't exist"
-    conditions = {c["type"]: c for c in crd.get("status", {}).get("conditions", ())}
+    listed = crd.get("status", {}).get("conditions") or ()  # null at first
+    conditions = {condition["type"]: condition for condition in listed}
     for wanted in ("NamesAccepted", "Established"):
         condition = conditions.get(wanted)
         if condition is None or condition["status"] != "True":
@@ -83,6 +84,9 @@ def _walk(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
         for key in sorted({*before, *after}):
             deeper = f"{path}.{key}" if path else str(key)
             yield from _walk(deeper, before.get(key), after.get(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _walk(f"{path}[{index}]", old, new)
     elif before != after:
         yield path, before, after
 

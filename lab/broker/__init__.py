@@ -1,0 +1,1 @@
+"""The lab's NATS server: a process, its users and their credentials."""

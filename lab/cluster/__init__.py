@@ -1,0 +1,1 @@
+"""The lab's Kubernetes API: etcd, kube-apiserver and kube-controller-manager as processes."""

@@ -1,0 +1,28 @@
+"""
+Installs Fleet's custom resource definitions into the cluster of the environment.
+
+    KUBECONFIG=… python -m fleet.operator.install
+"""
+
+import sys
+
+from fleet.contracts import resources
+from fleet.scores.resources import K8sResourceScore
+from fleet.scores.score import Change, Outcome
+from fleet.scores.topologies import K8sBareTopology
+
+
+def install() -> Outcome:
+    """Bring the definitions about."""
+    return K8sResourceScore(resources.crds()).interpret(K8sBareTopology.from_env())
+
+
+def main() -> int:
+    """Install, and say in one line what came of it."""
+    outcome = install()
+    sys.stdout.write(f"{outcome.score}: {outcome.error or outcome.change}\n")
+    return int(outcome.change is Change.FAILED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
