@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPORTS = Path("build")
-ONE_TEST_OF_E2E = 600  # seconds; a stage of the lab has its own, shorter budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def suites(keyword: str = "") -> tuple[Suite, ...]:
     return (
         _pytest("integration", ("-n", "2", "--dist", "loadfile"), keyword=keyword),
         # The lab is one: its tests take turns.
-        _pytest("e2e", ("-n", "0", f"--timeout={ONE_TEST_OF_E2E}"), keyword=keyword),
+        _pytest("e2e", ("-n", "0"), keyword=keyword),
     )
 
 

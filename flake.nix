@@ -1,0 +1,60 @@
+# The environment of ./dev, with Nix. A lock, images and checks come later.
+#
+# Python packages come from the same hashed requirement files as without Nix;
+# what they bring as binaries (ruff, uv) is taken from nixpkgs, for NixOS' sake.
+{
+  description = "Fleet: workloads on many devices, by a Kubernetes operator and an agent per device";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      systems = [
+        "x86_64-linux"
+        "aarch64-linux"
+      ];
+      forEachSystem =
+        make: nixpkgs.lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
+    in
+    {
+      devShells = forEachSystem (pkgs: {
+        default = pkgs.mkShell {
+          packages = [
+            pkgs.python313
+            pkgs.uv
+            pkgs.ruff
+            # The control plane, as processes.
+            pkgs.etcd
+            pkgs.kubectl
+            pkgs.kubernetes
+            pkgs.nats-server
+            # Devices, and the network between them.
+            pkgs.conmon
+            pkgs.iproute2
+            pkgs.iptables
+            pkgs.netavark
+            pkgs.nftables
+            pkgs.podman
+            pkgs.procps
+            pkgs.runc
+            pkgs.shadow
+            pkgs.util-linux
+            # Images for the demo: a static busybox, and Debian's name for the registry.
+            pkgs.pkgsStatic.busybox
+            (pkgs.writeShellScriptBin "docker-registry" ''exec ${pkgs.distribution}/bin/registry "$@"'')
+            pkgs.git
+          ];
+
+          shellHook = ''
+            export UV_PYTHON_DOWNLOADS=never
+            [ -x .venv/bin/python ] || uv venv --quiet --python ${pkgs.python313}/bin/python .venv
+            export VIRTUAL_ENV=$PWD/.venv
+            uv pip sync --quiet --require-hashes requirements/dev.txt requirements/build.txt
+            uv pip install --quiet --no-deps --no-build-isolation --editable .
+            PATH=${pkgs.ruff}/bin:$VIRTUAL_ENV/bin:$PATH
+          '';
+        };
+      });
+    };
+}

@@ -1,0 +1,41 @@
+"""How a suite went is read from its JUnit report, and told in a table."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from lab.proof import results
+from lab.proof.results import Counts, Result
+
+REPORT = """<testsuites>
+<testsuite tests="7" failures="1" errors="1" skipped="2"/>
+<testsuite tests="3" failures="0" errors="0" skipped="0"/>
+</testsuites>"""
+
+
+def test_counts_are_summed_over_the_report(tmp_path: Path):
+    report = tmp_path / "junit.xml"
+    report.write_text(REPORT)
+    assert results.read_counts(report) == Counts(passed=6, failed=2, skipped=2)
+
+
+def test_a_suite_that_died_has_no_counts(tmp_path: Path):
+    assert results.read_counts(tmp_path / "missing.xml") is None
+    (tmp_path / "half.xml").write_text("<testsuites>")
+    assert results.read_counts(tmp_path / "half.xml") is None
+
+
+def test_the_table_names_each_suite_its_verdict_and_its_counts():
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(
+            results.table(
+                [
+                    Result("unit", 0, 1.25, counts=Counts(passed=3, failed=0, skipped=1)),
+                    Result("types", 1, 2),
+                ]
+            )
+        )
+    lines = [line.split() for line in capture.get().splitlines()]
+    assert lines[1] == ["ok", "unit", "3", "passed,", "1", "skipped", "1.2"]
+    assert lines[2] == ["FAILED", "types", "2.0"]

@@ -1,0 +1,32 @@
+"""Every suite can be chosen by name; what doesn't exist is named."""
+
+from lab.proof import suites
+from lab.proof.suites import Selection
+
+KNOWN = (*suites.checks(), *suites.suites())
+
+
+def test_names_are_distinct():
+    assert len({suite.name for suite in KNOWN}) == len(KNOWN)
+
+
+def test_nothing_chosen_means_everything():
+    assert all(Selection().wants(suite) for suite in KNOWN)
+
+
+def test_only_what_is_chosen_runs():
+    chosen = [suite.name for suite in KNOWN if Selection(("e2e",)).wants(suite)]
+    assert chosen == ["e2e"]
+
+
+def test_an_unknown_suite_is_named():
+    assert suites.unknown(Selection(("e2e", "nonsense")), KNOWN) == ("nonsense",)
+
+
+def test_a_keyword_goes_to_pytest():
+    assert all(suite.command[-2:] == ("-k", "name") for suite in suites.suites("name"))
+
+
+def test_the_lab_is_used_by_one_test_at_a_time():
+    (e2e,) = (suite for suite in suites.suites() if suite.name == "e2e")
+    assert ("-n", "0") == e2e.command[2:4]
