@@ -1,7 +1,6 @@
 """The control plane as a list of scores, in order."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from fleet.contracts import resources
 from fleet.scores.capabilities import Manifest
@@ -23,7 +22,6 @@ CONTROLLER_MANAGER = "kube-controller-manager"
 PARTS = (ETCD, API_SERVER, CONTROLLER_MANAGER)
 
 NAMESPACES = ("fleet-system", "fleet-demo")
-OPERATOR_MANIFESTS = Path(__file__).parents[2] / "deploy" / "operator"
 
 _API_PORT = 6443
 

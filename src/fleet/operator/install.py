@@ -6,9 +6,10 @@ Installs Fleet's custom resource definitions into the cluster of the environment
 
 import sys
 
+from fleet import errors
 from fleet.contracts import resources
 from fleet.scores.resources import K8sResourceScore
-from fleet.scores.score import Change, Outcome
+from fleet.scores.score import Outcome
 from fleet.scores.topologies import K8sBareTopology
 
 
@@ -19,9 +20,13 @@ def install() -> Outcome:
 
 def main() -> int:
     """Install, and say in one line what came of it."""
-    outcome = install()
-    sys.stdout.write(f"{outcome.score}: {outcome.error or outcome.change}\n")
-    return int(outcome.change is Change.FAILED)
+    try:
+        outcome = install().expect()
+    except errors.FleetError as exc:
+        sys.stderr.write(f"{exc.reason}: {exc}\n")
+        return 1
+    sys.stdout.write(f"{outcome.score}: {outcome.change}\n")
+    return 0
 
 
 if __name__ == "__main__":
