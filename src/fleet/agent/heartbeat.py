@@ -1,0 +1,101 @@
+"""
+Show that the device is alive, and notice a twin.
+
+Each beat is put over the sequence of our own last one. Where another agent
+writes under the same id, both find theirs overtaken again and again. Once may
+also be an acknowledgement that got lost, or a bucket made anew; so a twin is
+only called one after several such beats in a row. The agent may not read the
+bucket: it writes on, unconditionally once, and goes by that sequence.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from fleet import errors
+from fleet.agent import backoff
+from fleet.agent.problems import Problems
+from fleet.bus.port import Bucket
+from fleet.contracts import kv, messages
+from fleet.contracts.names import DeviceId
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_SECONDS = 10.0
+DUPLICATE_AGENT = "DuplicateAgent"
+
+_JITTER = 0.1
+_CONFLICTS_THAT_TELL = 2
+# A twin that left is forgotten after a minute.
+_QUIET_BEATS = 6
+
+
+class Heartbeat:
+    """The beats of one agent process."""
+
+    def __init__(
+        self,
+        device_id: DeviceId,
+        instance: str,
+        bucket: Bucket[messages.HeartbeatPayload],
+        problems: Problems,
+        *,
+        now: Callable[[], datetime],
+        random: backoff.Random,
+    ) -> None:
+        self._device_id = device_id
+        self._instance = instance
+        self._bucket = bucket
+        self._problems = problems
+        self._now = now
+        self._random = random
+        self._last: int | None = None
+        self._conflicts = 0
+        self._quiet = 0
+        self._is_heard = True
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await self._beat()
+            spread = 1 - _JITTER + 2 * _JITTER * self._random()
+            await asyncio.sleep(INTERVAL_SECONDS * spread)
+
+    async def _beat(self) -> None:
+        try:
+            await self._put()
+        except errors.RetryableError as exc:
+            # Whether it was stored is unknown, and so is the sequence to go by.
+            self._last = None
+            if self._is_heard:
+                log.warning("heartbeat not heard", reason=exc.reason, error=str(exc))
+            self._is_heard = False
+        else:
+            self._is_heard = True
+
+    async def _put(self) -> None:
+        key = kv.device_heartbeat_key(self._device_id)
+        beat = messages.HeartbeatPayload(
+            device_id=self._device_id, at=self._now(), instance=self._instance
+        )
+        try:
+            self._last = await self._bucket.put(key, beat, last=self._last)
+        except errors.RevisionConflict:
+            self._note_conflict()
+            self._last = await self._bucket.put(key, beat)
+        else:
+            self._note_quiet()
+
+    def _note_conflict(self) -> None:
+        self._conflicts, self._quiet = self._conflicts + 1, 0
+        if self._conflicts >= _CONFLICTS_THAT_TELL:
+            message = f"another agent calls itself {self._device_id} too"
+            self._problems.set(DUPLICATE_AGENT, message)
+
+    def _note_quiet(self) -> None:
+        self._quiet += 1
+        if self._quiet >= _QUIET_BEATS:
+            self._conflicts = 0
+            self._problems.clear(DUPLICATE_AGENT)

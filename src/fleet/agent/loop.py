@@ -1,0 +1,242 @@
+"""
+One deployment's loop: look, decide, act, tell, wait.
+
+Level-triggered: what wakes it (newer intent, an event, an image that arrived,
+the time) says only "look again". Newer intent is taken at once, whatever the
+loop waits for, and between any two kinds of actions.
+"""
+
+import asyncio
+import random as stdlib_random
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+
+from fleet import errors
+from fleet.agent import backoff, executor, intents, planning, reporting
+from fleet.agent.attempts import Attempts
+from fleet.agent.runtimes.port import Container, Runtime, Workload
+from fleet.agent.staging import Staging, cancel
+from fleet.agent.telling import StateKey, Voice
+from fleet.contracts.names import DeploymentName
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often to look without being asked to: seconds, and by what share they vary."""
+
+    resync: float = 20.0
+    jitter: float = 0.5
+
+    def next_look(self, random: backoff.Random) -> float:
+        """Draw the time until the next look."""
+        return self.resync * (1 - self.jitter / 2 + self.jitter * random())
+
+
+class Loop:
+    """Brings one deployment about, and keeps it so. `run` ends once it is withdrawn."""
+
+    def __init__(
+        self,
+        deployment: DeploymentName,
+        intent: intents.Intent,
+        runtime: Runtime,
+        voice: Voice,
+        *,
+        rhythm: Rhythm = Rhythm(),
+        random: backoff.Random = stdlib_random.random,
+    ) -> None:
+        self.deployment = deployment
+        self.intent = intent
+        self._runtime = runtime
+        self._key = StateKey(voice, deployment)
+        self._rhythm = rhythm
+        self._random = random
+        self._woken = asyncio.Event()
+        self._newer = asyncio.Event()
+        self._staging = Staging(runtime, self.poke, random)
+        self._attempts = Attempts(random)
+        self._log = log.bind(deployment=deployment)
+        self._unavailable = 0
+
+    def intend(self, intent: intents.Intent) -> None:
+        """Pursue *intent* from now on."""
+        if intent == self.intent:
+            self.poke()
+            return
+        self.intent = intent
+        self._newer.set()
+        self._woken.set()
+
+    def poke(self) -> None:
+        """Look again."""
+        self._woken.set()
+
+    def repeat(self) -> None:
+        """Tell once more what was told."""
+        self._key.repeat()
+
+    async def run(self) -> None:
+        """Reconcile until the deployment is withdrawn and its key gone, or until cancelled."""
+        writer = asyncio.create_task(self._key.run(), name=f"tell {self.deployment}")
+        try:
+            await self._reconcile_until_gone()
+        finally:
+            await self._staging.close()
+            await cancel([writer])
+
+    async def _reconcile_until_gone(self) -> None:
+        while True:
+            # Before anything is read, so that no change is lost.
+            self._woken.clear()
+            self._newer.clear()
+            intent = self.intent
+            try:
+                is_gone = await self._pass(intent)
+                self._unavailable = 0
+            except errors.RuntimeUnavailable as exc:
+                is_gone = False
+                self._note_unavailable(intent, exc)
+            if is_gone and await self._unless_newer(self._key.gone()):
+                return
+            await self._wait(self._pause())
+
+    async def _pass(self, intent: intents.Intent) -> bool:
+        """Look and act once. True when the intent was to withdraw and nothing is left."""
+        with structlog.contextvars.bound_contextvars(deployment=str(self.deployment)):
+            found = await self._runtime.observe(self.deployment)
+            self._expect(intent, found)
+            self._attempts.look(found, self._now())
+            actions = self._plan(intent, found)
+            self._tell(intent, found)
+            if actions and await self._may_act(intent, found):
+                outcomes = await executor.execute(
+                    actions, self._runtime, is_overtaken=self._newer.is_set
+                )
+                self._note(outcomes)
+                found = await self._runtime.observe(self.deployment)
+                self._attempts.look(found, self._now())
+                self._tell(intent, found)
+            return self._is_withdrawn(intent, found)
+
+    def _expect(self, intent: intents.Intent, found: Iterable[Container]) -> None:
+        """Keep records, and images, of just what is there or is to be."""
+        digests = {c.service: c.digest for c in found}
+        to_stage: tuple[Workload, ...] = ()
+        match _in_force(intent):
+            case intents.Apply(workloads=workloads):
+                digests |= {w.service.name: w.digest for w in workloads}
+                to_stage = planning.to_stage(workloads, found)
+            case _:
+                pass
+        self._attempts.expect(digests)
+        self._staging.want(to_stage)
+
+    def _plan(
+        self, intent: intents.Intent, found: tuple[Container, ...]
+    ) -> tuple[planning.Action, ...]:
+        held = self._attempts.held(self._now())
+        match _in_force(intent):
+            case intents.Apply(workloads=wanted):
+                unstaged = self._staging.unstaged()
+                return planning.plan(wanted, found, unstaged=unstaged, held=held)
+            case intents.Keep():
+                return planning.keep(found, held=held)
+            case intents.Withdraw():
+                return planning.withdraw(found, held=held)
+            case other:
+                assert_never(other)
+
+    def _tell(self, intent: intents.Intent, found: tuple[Container, ...]) -> None:
+        if not isinstance(intent, intents.Withdraw):
+            self._key.tell(reporting.report(intent, self._view(found)))
+
+    def _view(self, found: tuple[Container, ...]) -> reporting.View:
+        now = self._now()
+        return reporting.View(
+            found=found,
+            unstaged=self._staging.unstaged(),
+            errors=self._staging.failures(),
+            history={
+                name: reporting.History(
+                    record.streak,
+                    record.restarts,
+                    self._attempts.is_settled(name, now),
+                    record.error,
+                )
+                for name, record in self._attempts.records.items()
+            },
+        )
+
+    async def _may_act(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
+        """Before the first container is made, the hub has heard of the deployment."""
+        if found or isinstance(intent, intents.Withdraw):
+            return True
+        return await self._unless_newer(self._key.heard())
+
+    def _note(self, outcomes: Iterable[executor.Outcome]) -> None:
+        now = self._now()
+        for outcome in outcomes:
+            match outcome:
+                case executor.Outcome(error=errors.RuntimeUnavailable()):
+                    pass  # The service isn't to blame, and the next look tells what became of it.
+                case executor.Outcome(action=action, error=errors.FleetError() as error):
+                    self._attempts.failed(action.service, error, now)
+                    if isinstance(error, errors.ImageNotFound):
+                        self._staging.lost(action.service)
+                case executor.Outcome(action=planning.Start() as start):
+                    self._attempts.started(start.service, now, again=start.again)
+                case _:
+                    pass
+
+    def _is_withdrawn(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
+        if not isinstance(intent, intents.Withdraw) or found:
+            return False
+        if self.intent is intent:
+            self._key.withdraw()
+        return True
+
+    def _note_unavailable(self, intent: intents.Intent, error: errors.FleetError) -> None:
+        self._unavailable += 1
+        if self._unavailable == 1:
+            self._log.warning("runtime unavailable", error=str(error))
+        if not isinstance(intent, intents.Withdraw):
+            self._key.tell(reporting.unavailable(intent, error, self._key.report))
+
+    def _pause(self) -> float:
+        """Give the time until the next look that nobody asked for."""
+        if self._unavailable:
+            return backoff.EAGER.delay(self._unavailable, self._random)
+        resync = self._rhythm.next_look(self._random)
+        now = self._now()
+        due = self._attempts.next_look(now)
+        return resync if due is None else min(resync, due - now)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _unless_newer(self, awaited: Coroutine[None, None, None]) -> bool:
+        """Wait for *awaited*; False when newer intent came first."""
+        waiting = asyncio.create_task(awaited)
+        newer = asyncio.create_task(self._newer.wait())
+        try:
+            await asyncio.wait((waiting, newer), return_when=asyncio.FIRST_COMPLETED)
+            return not self._newer.is_set()
+        finally:
+            waiting.cancel()
+            newer.cancel()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _in_force(intent: intents.Intent) -> intents.Apply | intents.Keep | intents.Withdraw:
+    return intent.kept if isinstance(intent, intents.Refuse) else intent

@@ -1,0 +1,141 @@
+"""
+The command `fleet-agent`.
+
+    fleet-agent                 run, with the file that FLEET_AGENT_CONFIG names
+    fleet-agent check-config    check that file, and exit
+    fleet-agent --version
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from datetime import timedelta
+from importlib import metadata
+from pathlib import Path
+
+import structlog
+
+from fleet import errors
+from fleet.agent import settings as settings_module
+from fleet.agent.settings import LogFormat, Settings
+
+log = structlog.get_logger(__name__)
+
+_EXIT_BAD_CONFIG = 78  # EX_CONFIG: systemd and people tell it from a crash
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit status."""
+    options = _parse(arguments)
+    try:
+        settings = settings_module.load(options.config)
+    except errors.InvalidConfig as exc:
+        sys.stderr.write(f"fleet-agent: {exc}\n")
+        return _EXIT_BAD_CONFIG
+    if options.command == "check-config":
+        sys.stdout.write(f"{options.config}: ok\n")
+        return 0
+    set_up_logging(settings.log)
+    try:
+        asyncio.run(_serve(settings))
+    except errors.InvalidConfig as exc:
+        log.critical("bad configuration", error=str(exc))
+        return _EXIT_BAD_CONFIG
+    return 0
+
+
+def set_up_logging(settings: settings_module.Log) -> None:
+    """Write one line per event to stderr, which journald keeps."""
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if settings.format is LogFormat.JSON
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[settings.level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _version() -> str:
+    return metadata.version("fleet")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="fleet-agent", description="Keeps this device as its fleet wants it."
+    )
+    parser.add_argument("--version", action="version", version=f"fleet-agent {_version()}")
+    variable = settings_module.CONFIG_VARIABLE
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path(os.environ.get(variable) or settings_module.DEFAULT_CONFIG),
+        help=f"the configuration file (default: ${variable}, now %(default)s)",
+    )
+    parser.add_argument("command", nargs="?", default="run", choices=("run", "check-config"))
+    return parser.parse_args(arguments)
+
+
+async def _serve(settings: Settings) -> None:
+    """Run until a signal asks to end. The containers run on."""
+    # Here, so that --version and check-config needn't load podman and NATS.
+    from fleet.agent import link, service  # noqa: PLC0415
+    from fleet.agent.runtimes.podman import Options, PodmanRuntime  # noqa: PLC0415
+    from fleet.bus import nats  # noqa: PLC0415
+    from fleet.contracts import permissions  # noqa: PLC0415
+
+    structlog.contextvars.bind_contextvars(device=str(settings.device_id))
+    log.info("starting", version=_version())
+    podman = settings.podman
+    runtime = PodmanRuntime(
+        settings.device_id,
+        Options(
+            socket=podman.socket,
+            ulimits=podman.ulimits,
+            timeout=podman.timeout,
+            stop_timeout=podman.stop_timeout,
+        ),
+    )
+    jitter = timedelta(seconds=settings.nats.jitter)
+    bus = await nats.connect(
+        settings.nats.url,
+        credentials=settings.nats.credentials,
+        ca=settings.nats.ca,
+        name=f"fleet-agent-{settings.device_id}",
+        inbox_prefix=permissions.inbox_prefix(settings.device_id),
+        pace=nats.Pace(jitter=jitter),
+    )
+    identity = service.Identity(settings.device_id, settings.labels, _version())
+    async with bus:
+        spread = min(link.REPEAT_SECONDS, settings.nats.jitter)
+        await _until_signal(service.run(identity, runtime, bus, spread=spread))
+    log.info("ending; containers run on")
+
+
+async def _until_signal(serving: Coroutine[None, None, None]) -> None:
+    task = asyncio.create_task(serving, name="agent")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+if __name__ == "__main__":
+    sys.exit(main())

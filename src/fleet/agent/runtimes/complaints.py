@@ -1,0 +1,82 @@
+"""
+What podman's complaints mean.
+
+podman tells most failures apart by their text alone: a pull that failed says
+so in a line of a stream that began with 200, and a taken name, a taken port
+and a missing image are all a 500 on 4.3. Texts differ between versions, so
+each row was seen on one; what no row knows is the general failure.
+"""
+
+from fleet import errors
+
+_PULL: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
+    (
+        errors.InvalidImage,
+        (
+            "invalid reference format",
+            "repository name must be lowercase",
+            "unqualified-search registries",
+            "short-name",
+        ),
+    ),
+    (
+        errors.RegistryUnauthorized,
+        (
+            "unauthorized",
+            "authentication required",
+            "access to the resource is denied",
+            "invalid username/password",
+            "403 (forbidden)",
+        ),
+    ),
+    (
+        errors.ImageNotFound,
+        (
+            "manifest unknown",
+            "name unknown",
+            "name invalid",
+            "repository name not known",
+            "not found",
+            "no image found in manifest list",
+            "no image found in image index",
+            "404 (not found)",
+        ),
+    ),
+)
+
+_CREATE: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
+    (errors.NameTaken, ("name is already in use",)),
+    (errors.ImageNotFound, ("image not known", "no such image")),
+    (errors.InvalidImage, ("invalid reference format",)),
+)
+
+_START: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
+    (errors.PortInUse, ("address already in use", "port is already allocated")),
+)
+
+
+def of_pull(text: str, *, element: str) -> errors.FleetError:
+    """Read why a pull failed."""
+    return _match(_PULL, text, errors.ImagePullFailed)(text, element=element)
+
+
+def of_create(text: str, *, element: str) -> errors.FleetError:
+    """Read why a container was not made."""
+    return _match(_CREATE, text, errors.ContainerFailed)(text, element=element)
+
+
+def of_start(text: str, *, element: str) -> errors.FleetError:
+    """Read why a container did not start."""
+    return _match(_START, text, errors.ContainerFailed)(text, element=element)
+
+
+def _match(
+    table: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...],
+    text: str,
+    otherwise: type[errors.FleetError],
+) -> type[errors.FleetError]:
+    lowered = text.lower()
+    for error, phrases in table:
+        if any(phrase in lowered for phrase in phrases):
+            return error
+    return otherwise

@@ -1,0 +1,130 @@
+"""
+The port: what the agent needs of a container runtime.
+
+A runtime shows and touches only containers that carry this device's labels
+*and* the name that goes with them. Whatever else lives on the device is not
+Fleet's to change, even where it is in the way.
+
+Every method raises `errors.RuntimeUnavailable` when the runtime doesn't answer.
+"""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from fleet.contracts import containers, scores
+from fleet.contracts.names import DeploymentName
+
+
+class Status(StrEnum):
+    """What a container is doing."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    EXITED = "exited"
+    PAUSED = "paused"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """
+    A container of ours, as found.
+
+    *image* is a digest. *started* and *finished* are seconds since 1970, 0
+    where that hasn't happened.
+    """
+
+    deployment: DeploymentName
+    service: str
+    digest: str
+    id: str
+    status: Status
+    restart_policy: scores.RestartPolicy = scores.RestartPolicy.ALWAYS
+    exit_code: int = 0
+    image: str = ""
+    started: int = 0
+    finished: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name it bears in the runtime."""
+        return containers.container_name(self.deployment, self.service)
+
+    @property
+    def ran_for(self) -> int:
+        """For how many seconds it ran, the last time it did; 0 while it still does."""
+        return max(0, self.finished - self.started)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One service of a deployment as it is wanted. *digest* names the content of *service*."""
+
+    deployment: DeploymentName
+    service: scores.Service
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The name that its container bears in the runtime."""
+        return containers.container_name(self.deployment, self.service.name)
+
+
+class Runtime(Protocol):
+    """A container runtime. Everything it is asked to bring about may already be so."""
+
+    @property
+    def name(self) -> str:
+        """How the inventory calls this runtime."""
+
+    async def version(self) -> str:
+        """Ask the runtime for its version."""
+
+    async def observe(self, deployment: DeploymentName | None = None) -> tuple[Container, ...]:
+        """List our containers, of *deployment* or of all, sorted by name."""
+
+    async def fetch(self, image: str, policy: scores.PullPolicy) -> None:
+        """
+        Have *image* on the device as *policy* says. Cancelling it breaks the transfer off.
+
+        :raises errors.ImageNotFound: the registry, or with `Never` the device, doesn't have it.
+        :raises errors.RegistryUnauthorized: the registry refuses the credentials.
+        :raises errors.InvalidImage: *image* isn't a reference.
+        :raises errors.ImagePullFailed: anything else.
+        """
+
+    async def create(self, workload: Workload) -> None:
+        """
+        Make the container of *workload*, without starting it.
+
+        :raises errors.ImageNotFound: the image is gone from the device.
+        :raises errors.NameTaken: a container that isn't ours bears the name.
+        :raises errors.ContainerFailed: anything else.
+        """
+
+    async def start(self, container: str) -> None:
+        """
+        Start a container by its name.
+
+        :raises errors.PortInUse: something else holds a port.
+        :raises errors.ContainerFailed: anything else, such as a command that doesn't exist.
+        """
+
+    async def remove(self, container: str) -> None:
+        """
+        Stop, with its time to end, and remove a container by its name.
+
+        :raises errors.NameTaken: the container of that name isn't ours.
+        :raises errors.ContainerFailed: it could not be removed.
+        """
+
+    def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
+        """
+        Say "look again": at one deployment, or, with None, at all.
+
+        Raises `errors.RuntimeUnavailable` when the stream breaks; what happened
+        until it is opened again goes unsaid.
+        """

@@ -1,0 +1,222 @@
+"""
+The agent's configuration file, checked completely before anything else happens.
+
+    device_id = "dev-01"
+    [labels]
+    site = "lab"
+    [nats]
+    url = "nats://10.213.0.1:4222"        # several: comma-separated
+    credentials = "/etc/fleet-agent/credentials.json"
+    ca = "/etc/fleet-agent/ca.pem"
+    jitter = 60
+    [podman]
+    socket = "unix:///run/podman/podman.sock"
+    ulimits = {nofile = 1024, nproc = 1000}
+    [log]
+    format = "json"
+    level = "info"
+
+Whatever is wrong raises `errors.InvalidConfig` with the file, the line and the
+reason. An unknown key is an error: a misspelt one would otherwise be a setting
+that silently isn't.
+"""
+
+import re
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from fleet import errors
+from fleet.contracts.names import DeviceId
+
+CONFIG_VARIABLE = "FLEET_AGENT_CONFIG"
+DEFAULT_CONFIG = Path("/etc/fleet-agent/config.toml")
+
+_RESERVED_DOMAINS = ("nationtech.io", "kubernetes.io")
+_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
+_LABEL_KEY = re.compile(
+    r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+)
+_LABEL_VALUE = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")
+_AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"unknown field `([^`]+)`")
+_HEADER = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$")
+_KEY = re.compile(r"^\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)\s*[.=]")
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """From which severity on lines are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table: frozen, and no key it doesn't know."""
+
+
+class Nats(_Table, frozen=True):
+    """
+    Where the hub is, and who we are there.
+
+    *jitter* is the most seconds that a device waits with its catching up after a
+    break, so that a fleet that comes back doesn't do so at one instant.
+    """
+
+    url: str
+    credentials: Path | None = None
+    ca: Path | None = None
+    jitter: Annotated[int, Meta(ge=0, le=3600)] = 60
+
+
+class Podman(_Table, frozen=True):
+    """How to reach podman. *timeout* and *stop_timeout* are in seconds."""
+
+    socket: str = "unix:///run/podman/podman.sock"
+    ulimits: dict[str, Annotated[int, Meta(ge=1)]] = {}
+    timeout: Annotated[int, Meta(ge=1, le=600)] = 30
+    stop_timeout: Annotated[int, Meta(ge=0, le=600)] = 10
+
+
+class Log(_Table, frozen=True):
+    """What is logged, and how."""
+
+    format: LogFormat = LogFormat.JSON
+    level: LogLevel = LogLevel.INFO
+
+
+class Settings(_Table, frozen=True):
+    """All of the file."""
+
+    device_id: DeviceId
+    nats: Nats
+    labels: dict[str, str] = {}
+    podman: Podman = Podman()
+    log: Log = Log()
+
+
+def load(path: Path) -> Settings:
+    """
+    Read and check the file at *path*.
+
+    :raises errors.InvalidConfig: with file, line and reason.
+    """
+    text = _read(path)
+    try:
+        settings = msgspec.convert(_parse(path, text), Settings, dec_hook=_decode)
+    except msgspec.ValidationError as exc:
+        where, reason = _explain(str(exc))
+        raise _invalid(path, text, where, reason) from exc
+    for where, reason in _broken_rules(settings):
+        raise _invalid(path, text, where, reason)
+    return settings
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise errors.InvalidConfig(f"{path}: there is no such file", element=str(path)) from exc
+    except UnicodeDecodeError as exc:
+        raise errors.InvalidConfig(f"{path}: it is not UTF-8", element=str(path)) from exc
+    except OSError as exc:
+        raise errors.InvalidConfig(f"{path}: {exc.strerror}", element=str(path)) from exc
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        message = str(exc)
+        line = re.search(r"line (\d+)", message)
+        # "at end of document" carries no number: it is the last line.
+        number = int(line[1]) if line else text.count("\n") + 1
+        raise errors.InvalidConfig(f"{path}:{number}: {message}", element=str(path)) from exc
+
+
+def _decode(type_: type, value: Any) -> Any:
+    if not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+    return type_(value)
+
+
+def _explain(message: str) -> tuple[tuple[str, ...], str]:
+    """Take msgspec's message apart into the path of the setting, and what is wrong with it."""
+    match = _AT.match(message)
+    reason = match["reason"] if match else message
+    path = tuple((match["path"] or "").split(".")) if match and match["path"] else ()
+    unknown = _UNKNOWN.search(reason)
+    if unknown:
+        return (*path, unknown[1]), f"unknown key {unknown[1]!r}"
+    return path, reason.replace("Object missing required field", "missing key").replace("`", "'")
+
+
+def _broken_rules(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
+    """List what the types alone don't say."""
+    broken: list[tuple[tuple[str, ...], str]] = []
+    broken += [(("labels", key), reason) for key, reason in _broken_labels(settings.labels)]
+    for url in settings.nats.url.split(","):
+        scheme, separator, rest = url.strip().partition("://")
+        if scheme not in _NATS_SCHEMES or not separator or not rest:
+            broken.append((("nats", "url"), f"{url.strip()!r} is not like nats://host:4222"))
+    if not settings.podman.socket.startswith(("unix://", "http+unix://")):
+        socket = settings.podman.socket
+        broken.append((("podman", "socket"), f"{socket!r} is not like unix:///path/to/podman.sock"))
+    return broken
+
+
+def _broken_labels(labels: dict[str, str]) -> list[tuple[str, str]]:
+    broken = []
+    for key, value in labels.items():
+        domain = key.partition("/")[0] if "/" in key else ""
+        if not _LABEL_KEY.match(key):
+            broken.append((key, f"{key!r} is not a label key"))
+        elif any(domain == d or domain.endswith(f".{d}") for d in _RESERVED_DOMAINS):
+            broken.append((key, f"label keys of {domain!r} are not the agent's to set"))
+        elif not _LABEL_VALUE.match(value):
+            broken.append((key, f"{value!r} is not a label value"))
+    return broken
+
+
+def _invalid(path: Path, text: str, where: tuple[str, ...], reason: str) -> errors.InvalidConfig:
+    name = ".".join(where)
+    place = f"{path}:{_line(text, where)}"
+    said = reason if not name or "unknown key" in reason else f"{name}: {reason}"
+    return errors.InvalidConfig(f"{place}: {said}", element=name or str(path))
+
+
+def _line(text: str, where: tuple[str, ...]) -> int:
+    """
+    Find the line that a setting stands on: its own, else that of the closest table around it.
+
+    tomllib tells no positions. This reads what people write (tables and
+    ``key = value`` lines), and settles for the table where they are cleverer.
+    """
+    best, depth = 1, 0
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = _HEADER.match(line)
+        key = _KEY.match(line)
+        if header:
+            table = tuple(part.strip(" \"'") for part in header[1].split("."))
+            here = table
+        elif key:
+            here = (*table, key[1].strip("\"'"))
+        else:
+            continue
+        if here == where[: len(here)] and len(here) > depth:
+            best, depth = number, len(here)
+    return best

@@ -1,0 +1,18 @@
+"""How Fleet's containers are named and labelled, so that any tool can tell them apart."""
+
+from fleet.contracts.names import DeploymentName
+
+LABEL_PREFIX = "fleet.nationtech.io/"
+LABEL_DEVICE = f"{LABEL_PREFIX}device"
+LABEL_DEPLOYMENT = f"{LABEL_PREFIX}deployment"
+LABEL_SERVICE = f"{LABEL_PREFIX}service"
+LABEL_DIGEST = f"{LABEL_PREFIX}digest"
+# Lets a container be kept alive by an agent that has lost the score it came from.
+LABEL_RESTART_POLICY = f"{LABEL_PREFIX}restart-policy"
+
+_NAME_PREFIX = "fleet"
+
+
+def container_name(deployment: DeploymentName, service: str) -> str:
+    """Build the name of the container of one service."""
+    return f"{_NAME_PREFIX}.{DeploymentName(deployment)}.{service}"

@@ -1,0 +1,199 @@
+"""
+A podman of its own for tests: store, network namespace and API socket under one directory.
+
+Two configuration files make podman self-contained, and a network namespace
+keeps the bridge ``podman0`` and published ports off the host. Leaving the
+context ends every process and removes every mount it brought about.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BUSYBOX = "/bin/busybox"
+IMAGE = "localhost/busybox:test"
+APPLETS = ("sh", "sleep", "httpd", "cat", "echo", "env", "true", "false", "nc", "test")
+ULIMITS = {"nofile": 1024, "nproc": 1000}
+
+_CONTAINERS_CONF = """
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
+log_driver = "k8s-file"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+tmp_dir = "{root}/tmp"
+volume_path = "{root}/volumes"
+[network]
+network_backend = "netavark"
+network_config_dir = "{root}/networks"
+"""
+
+_STORAGE_CONF = """
+[storage]
+driver = "overlay"
+graphroot = "{root}/graph"
+runroot = "{root}/run"
+[storage.options.overlay]
+skip_mount_home = "true"
+"""
+
+
+@dataclass
+class PodmanHost:
+    """One podman service; `socket` is its address."""
+
+    root: Path
+    namespace: str
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def socket(self) -> str:
+        """The address of the API."""
+        return f"unix://{self.root}/podman.sock"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead podman to this store."""
+        return {
+            **os.environ,
+            "CONTAINERS_CONF": f"{self.root}/containers.conf",
+            "CONTAINERS_STORAGE_CONF": f"{self.root}/storage.conf",
+            "CONTAINERS_REGISTRIES_CONF": f"{self.root}/registries.conf",
+            "XDG_RUNTIME_DIR": f"{self.root}/xdg",
+        }
+
+    def enter(self, *command: str) -> list[str]:
+        """Spell *command* so that it runs in this host's network."""
+        return ["nsenter", f"--net={self.namespace}", *command]
+
+    def run(self, *command: str, check: bool = True, data: bytes | None = None) -> str:
+        """Run *command* in this host's network, and return what it printed."""
+        done = subprocess.run(
+            self.enter(*command), env=self.environment, input=data, capture_output=True, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command}: {done.stderr.decode()}")
+        return done.stdout.decode().strip()
+
+    def podman(self, *arguments: str, check: bool = True) -> str:
+        """Run podman against this store."""
+        return self.run("podman", *arguments, check=check)
+
+    def start(self) -> None:
+        """Start the API service, and wait until it answers."""
+        with (self.root / "service.log").open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    self.enter("podman", "system", "service", "--time=0", self.socket),
+                    env=self.environment,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+        _await_path(self.root / "podman.sock")
+
+    def stop(self) -> None:
+        """End the API service; containers stay."""
+        for process in self.processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        self.processes.clear()
+        (self.root / "podman.sock").unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove every container."""
+        self.podman("rm", "--all", "--force", "--time=0")
+
+    def containers(self) -> dict[str, str]:
+        """Map the name of every container to its id and time of start."""
+        lines = self.podman("ps", "--all", "--format={{.Names}} {{.ID}}:{{.StartedAt}}")
+        return dict(line.split(" ", 1) for line in lines.splitlines())
+
+
+@contextlib.contextmanager
+def podman_host() -> Iterator[PodmanHost]:
+    """Bring a podman up, with `IMAGE` in its store; take all of it down again."""
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="fleet-podman-", ignore_cleanup_errors=True
+        ) as directory,
+        _network_namespace() as namespace,
+    ):
+        host = PodmanHost(root=Path(directory), namespace=namespace)
+        _configure(host)
+        host.start()
+        try:
+            yield host
+        finally:
+            host.clear()
+            host.stop()
+            _unmount_below(host.root)
+
+
+def _configure(host: PodmanHost) -> None:
+    for name in ("tmp", "volumes", "networks", "xdg", "rootfs"):
+        (host.root / name).mkdir()
+    (host.root / "containers.conf").write_text(_CONTAINERS_CONF.format(root=host.root))
+    (host.root / "storage.conf").write_text(_STORAGE_CONF.format(root=host.root))
+    (host.root / "registries.conf").write_text("unqualified-search-registries = []\n")
+    host.podman("import", "--change", "CMD /bin/sh", str(_rootfs(host.root)), IMAGE)
+
+
+def _rootfs(root: Path) -> Path:
+    archive = root / "rootfs.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(BUSYBOX, "bin/busybox")
+        for name in APPLETS:
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    return archive
+
+
+@contextlib.contextmanager
+def _network_namespace() -> Iterator[str]:
+    holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], start_new_session=True)
+    try:
+        _await_namespace(holder.pid)
+        namespace = f"/proc/{holder.pid}/ns/net"
+        subprocess.run(
+            ["nsenter", f"--net={namespace}", "ip", "link", "set", "lo", "up"], check=True
+        )
+        yield namespace
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def _await_namespace(pid: int) -> None:
+    own = Path("/proc/self/ns/net").readlink()
+    _await(lambda: Path(f"/proc/{pid}/ns/net").readlink() != own, "a network namespace")
+
+
+def _await_path(path: Path) -> None:
+    _await(path.exists, str(path))
+
+
+def _await(probe, what: str, within: float = 15.0) -> None:
+    end = time.monotonic() + within
+    while not probe():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not appear within {within} s")
+        time.sleep(0.02)
+
+
+def _unmount_below(root: Path) -> None:
+    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        target = line.split()[1]
+        if target.startswith(str(root)):
+            subprocess.run(["umount", "--lazy", target], check=False)
