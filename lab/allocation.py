@@ -1,0 +1,110 @@
+"""
+Gives each lab a /24 that nothing else on this host uses.
+
+Choosing and taking happen under one lock for the whole host (a flock on a directory that is always
+there, so no file is left), whatever the data directory. What is taken is looked up: addresses and
+routes of the host, and labs of this data directory, also those that are not up. Who holds it is in
+every error.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from lab import commands
+from lab.errors import LabBusy
+from lab.host import Addresses, read_json
+
+NUMBERS = range(1, 255)
+_LOCKABLE = (Path("/run/lock"), Path("/run"), Path("/"))
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A network that somebody uses."""
+
+    network: IPv4Network
+    holder: str
+
+
+def choose(taken: Iterable[Taken]) -> int:
+    """Return the lowest number whose /24 overlaps nothing *taken*."""
+    held = tuple(taken)
+    for number in NUMBERS:
+        if holder_of(number, held) is None:
+            return number
+    holders = ", ".join(sorted({entry.holder for entry in held}))
+    raise LabBusy(
+        "every /24 of 10.213.0.0/16 is taken", hint=f"take a lab down; they are held by {holders}"
+    )
+
+
+def holder_of(number: int, taken: Iterable[Taken]) -> str | None:
+    """Return who holds the /24 of lab *number*, if somebody does."""
+    subnet = Addresses(number).subnet
+    return next((entry.holder for entry in taken if entry.network.overlaps(subnet)), None)
+
+
+@contextlib.contextmanager
+def host_lock(*, within: float = 60) -> Iterator[None]:
+    """Hold the lock of all labs on this host."""
+    path = next(path for path in _LOCKABLE if path.is_dir())
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + within
+        while not _try_lock(fd):
+            if time.monotonic() > deadline:
+                raise LabBusy(f"another lab is taking its addresses (flock on {path})")
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(fd)
+
+
+def look_around(labs: Path, *, but: str) -> tuple[Taken, ...]:
+    """Return every network in use, except what lab *but* of directory *labs* holds itself."""
+    mine = read_json(labs / but / "lab.json").get("number")
+    bridge = Addresses(mine).bridge if mine else None
+    return (
+        *_of_labs(labs, but),
+        *_of_addresses(json.loads(commands.run("ip", "-j", "-4", "addr", "show")), bridge),
+        *_of_routes(json.loads(commands.run("ip", "-j", "-4", "route", "show")), bridge),
+    )
+
+
+def _of_labs(labs: Path, but: str) -> Iterator[Taken]:
+    for path in sorted(labs.glob("*/lab.json")):
+        if path.parent.name != but and (number := read_json(path).get("number")):
+            yield Taken(Addresses(number).subnet, f"lab {path.parent.name} ({path.parent})")
+
+
+def _of_addresses(links: Iterable[Mapping[str, object]], ours: str | None) -> Iterator[Taken]:
+    for link in links:
+        infos = link.get("addr_info", [])
+        if link["ifname"] == ours or not isinstance(infos, list):
+            continue
+        holder = f"link {link['ifname']}" + (f" ({link['ifalias']})" if "ifalias" in link else "")
+        for info in infos:
+            if "local" in info:
+                network = IPv4Network(f"{info['local']}/{info['prefixlen']}", strict=False)
+                yield Taken(network, holder)
+
+
+def _of_routes(routes: Iterable[Mapping[str, object]], ours: str | None) -> Iterator[Taken]:
+    for route in routes:
+        if route["dst"] != "default" and route.get("dev") != ours:
+            yield Taken(IPv4Network(str(route["dst"]), strict=False), f"route {route['dst']}")
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,38 @@
+"""Renders the agent's configuration for one device of the lab. Decides only."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.devices.podman import Engine
+
+if TYPE_CHECKING:
+    from lab.devices.host import HostDevice
+
+
+def agent_config(device: "HostDevice", socket: Path, engine: Engine) -> str:
+    """Return the agent's TOML. JSON's strings are TOML's too."""
+    limits = engine.limits.as_dict() if engine.limits else {}
+    return "\n".join(
+        (
+            f"device_id = {json.dumps(device.id)}",
+            "[labels]",
+            *_table(device.labels),
+            "[nats]",
+            f"url = {json.dumps(device.nats_url)}",
+            f"credentials = {json.dumps(str(device.credentials))}",
+            "[podman]",
+            f"socket = {json.dumps(f'unix://{socket}')}",
+            *(["[podman.ulimits]", *_table(limits)] if limits else []),
+            "[log]",
+            'format = "json"',
+            "",
+        )
+    )
+
+
+def _table(values: Mapping[str, str] | Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(
+        f"{json.dumps(key)} = {json.dumps(value)}" for key, value in sorted(values.items())
+    )

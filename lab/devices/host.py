@@ -1,0 +1,166 @@
+"""
+A *host* device: its own network and mounts, its own podman, the real agent, real containers.
+
+Nothing here is simulated but the computer itself. `scores` are the device's parts, in order;
+`undo_containers` ends whatever its podman made.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.scores.score import Score
+from lab import commands, files, mounts, network, probes, processes, procfs, sources
+from lab.devices import configuring, environment, podman
+from lab.errors import PreflightFailed
+from lab.files import FileScore
+from lab.host import LabHost
+from lab.ledger import Entry, Kind
+from lab.network import CableScore, NamespacesScore
+from lab.processes import Inside, ProcessScore
+
+_PING_WITHIN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class HostDevice:
+    """One host device: number *index* of the lab, and what it is to know of the hub."""
+
+    id: str
+    index: int
+    labels: Mapping[str, str]
+    nats_url: str
+    credentials: Path
+    registry: str
+    base: Path | None = None
+    """the store of base images that all devices share, read-only"""
+
+    @property
+    def podman_part(self) -> str:
+        """Return the name of the part that serves podman's API."""
+        return f"podman-{self.id}"
+
+    @property
+    def agent_part(self) -> str:
+        """Return the name of the part that is the agent."""
+        return f"agent-{self.id}"
+
+
+def root_of(topology: LabHost, device: str) -> Path:
+    """Return where *device* keeps its files."""
+    return topology.state / "devices" / device
+
+
+def socket_of(topology: LabHost, device: str) -> Path:
+    """Return the socket of *device*'s podman."""
+    return root_of(topology, device) / "podman.sock"
+
+
+def scores(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
+    """Return the parts of *device*, in the order to bring them about."""
+    root, engine = root_of(topology, device.id), podman.engine_here()
+    written = podman.files(root, engine, device.registry, device.base)
+    config = configuring.agent_config(device, socket_of(topology, device.id), engine)
+    return (
+        NamespacesScore(device.id),
+        CableScore(device.id, device.index),
+        StoreScore(device.id),
+        *(FileScore(path, content) for path, content in written.items()),
+        _podman_service(topology, device, files.digest(*written.values())),
+        FileScore(root / "agent.toml", config),
+        _agent(topology, device, config),
+    )
+
+
+def _podman_service(topology: LabHost, device: HostDevice, digest: str) -> ProcessScore:
+    socket = socket_of(topology, device.id)
+    if not podman.fits_a_socket(socket):
+        raise PreflightFailed(
+            f"{socket} is too long for a socket (107 bytes)",
+            hint="choose a shorter HARMONY_DATA_DIR, or a shorter --name",
+        )
+    return ProcessScore(
+        part=device.podman_part,
+        argv=("podman", "system", "service", "--time=0", f"unix://{socket}"),
+        env=podman.environment(root_of(topology, device.id)),
+        ready=probes.http("/_ping", unix_socket=socket),
+        within=_PING_WITHIN,
+        inside=network.namespaces(topology, device.id),
+        config_digest=digest,
+    )
+
+
+def _agent(topology: LabHost, device: HostDevice, config: str) -> ProcessScore:
+    return ProcessScore(
+        part=device.agent_part,
+        argv=(str(environment.agent()),),
+        env={"FLEET_AGENT_CONFIG": str(root_of(topology, device.id) / "agent.toml")},
+        ready=probes.anything,
+        inside=network.namespaces(topology, device.id),
+        config_digest=files.digest(config, sources.digest("contracts", "bus", "agent")),
+    )
+
+
+@dataclass(frozen=True)
+class StoreScore(Score[LabHost]):
+    """*device* has the directories of its store, and the ledger knows what will be in them."""
+
+    device: str
+
+    @property
+    def name(self) -> str:
+        return f"store {self.device}"
+
+    def differences(self, topology: LabHost) -> tuple[str, ...]:
+        known = topology.ledger.find(Kind.CONTAINERS, self.device)
+        root = root_of(topology, self.device)
+        return () if known and (root / "store").is_dir() else ("it is missing",)
+
+    def bring_about(self, topology: LabHost) -> None:
+        root, inside = root_of(topology, self.device), network.namespaces(topology, self.device)
+        topology.ledger.intend(
+            Kind.CONTAINERS, self.device, root=str(root), net=str(inside.net), mnt=str(inside.mnt)
+        )
+        for name in ("store", "run", "tmp", "volumes", "networks", "pulls"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+
+
+def undo_containers(entry: Entry) -> None:
+    """Remove every container of a store, end what is left of them, and delete the store."""
+    root = Path(entry.facts["root"])
+    inside = Inside(Path(entry.facts["net"]), Path(entry.facts["mnt"]))
+    if not root.exists():
+        return
+    ids = _container_ids(root)
+    if ids and all(map(mounts.is_namespace, (inside.net, inside.mnt or inside.net))):
+        removal = ("podman", "rm", "--all", "--force", "--time", "0")
+        commands.ask(*inside.enter(), *removal, env=_environment(root), within=120)
+    for container in ids:
+        _end_container(container)
+    for who in procfs.in_namespace(inside.net):
+        processes.end(who, f"pid {who.pid} of {entry.name}", patience=1)
+    mounts.unmount_beneath(root)
+    shutil.rmtree(root)
+
+
+def _environment(root: Path) -> dict[str, str]:
+    return {**processes.minimal_environment(), **podman.environment(root)}
+
+
+def _container_ids(root: Path) -> tuple[str, ...]:
+    """Return the ids of all containers ever made in the store, by its own directories."""
+    try:
+        return tuple(
+            path.name for path in (root / "store/overlay-containers").iterdir() if path.is_dir()
+        )
+    except FileNotFoundError:
+        return ()
+
+
+def _end_container(container: str) -> None:
+    """End what runs in a container's cgroup, and remove it: 64 random hex digits are ours alone."""
+    for who in procfs.in_cgroup(container):
+        processes.end(who, f"pid {who.pid} of container {container[:12]}", patience=0)
+    for path in Path("/sys/fs/cgroup").glob(f"**/libpod-*{container}"):
+        mounts.remove_cgroup(path)

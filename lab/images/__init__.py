@@ -1,0 +1,1 @@
+"""Small images that the lab makes itself: no registry outside is ever asked."""

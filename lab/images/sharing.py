@@ -1,0 +1,72 @@
+"""
+The store of base images that every device reads and none writes.
+
+It lies in the cache, keyed by what is in it, and is made complete before it gets its name.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from fleet import directories
+from fleet.scores.score import Score
+from lab import commands, files, processes
+from lab.devices import podman
+from lab.host import LabHost
+from lab.images import catalogue, oci
+
+_NAME = "localhost/fleet-base:latest"
+
+
+@dataclass(frozen=True)
+class BaseStoreScore(Score[LabHost]):
+    """The shared store is there, and holds the base image."""
+
+    @property
+    def name(self) -> str:
+        return "base images"
+
+    def differences(self, topology: LabHost) -> tuple[str, ...]:
+        del topology
+        return () if _is_complete(store()) else (f"{store()} is missing",)
+
+    def bring_about(self, topology: LabHost) -> None:
+        where = store()
+        where.parent.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{where.parent}.lock"):
+            if not _is_complete(where):
+                topology.saw("filling the store of base images")
+                _fill(where)
+
+
+def store() -> Path:
+    """Return the root of the shared store."""
+    key = files.digest(catalogue.base().manifest)
+    return directories.cache_dir() / "images" / f"base-{key}" / "store"
+
+
+def _is_complete(where: Path) -> bool:
+    return (where.parent / "complete").exists()
+
+
+def _fill(where: Path) -> None:
+    """Let podman import the image, in mounts of its own: it leaves nothing on the host."""
+    root = where.parent
+    for path, text in podman.files(root, podman.engine_here(), "localhost:1", None).items():
+        files.write(path, text)
+    for name in ("run", "tmp", "pulls"):
+        (root / name).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root) as layout:
+        for name, data in oci.layout({_NAME: catalogue.base()}).items():
+            path = Path(layout, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        hide = "mount -t tmpfs tmpfs /run && mkdir -p /run/lock"
+        env = {**processes.minimal_environment(), **podman.environment(root)}
+        commands.run(
+            "unshare", "--mount", "--propagation", "private", "--", "sh", "-c",
+            f'{hide} && exec podman pull --quiet "oci:$0:$1"', layout, _NAME, env=env, within=120,
+        )  # fmt: skip
+    (root / "complete").touch()

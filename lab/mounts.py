@@ -1,0 +1,113 @@
+"""Mounts and directories outside the lab's own state: what is mounted, and putting it back."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab import commands
+from lab.ledger import Entry, Kind, Ledger
+
+
+def mounted() -> tuple[Path, ...]:
+    """Return every mount point that this process sees, in the order they were mounted."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return tuple(Path(_plain(line.split()[4])) for line in lines)
+
+
+def is_mounted(path: Path) -> bool:
+    """Tell whether something is mounted at *path*."""
+    return path.resolve() in mounted()
+
+
+def is_namespace(path: Path) -> bool:
+    """Tell whether a namespace is bound at *path*."""
+    try:
+        return path.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
+    except OSError:
+        return False
+
+
+def beneath_labs(labs: Path) -> tuple[Path, ...]:
+    """Return the topmost mounts that labs made: each lab's directory of namespaces."""
+    return tuple(p for p in dict.fromkeys(mounted()) if p.name == "ns" and labs in p.parents)
+
+
+def unmount(path: Path) -> None:
+    """Unmount all that is mounted at *path*, however often."""
+    while is_mounted(path):
+        commands.run("umount", str(path))
+
+
+def unmount_beneath(path: Path) -> None:
+    """Unmount all that is mounted at or beneath *path*, the last mounted first."""
+    for found in reversed(mounted()):
+        if found == path or path in found.parents:
+            commands.run("umount", "-l", str(found))
+
+
+def claim_directory(ledger: Ledger, path: Path) -> None:
+    """Make the host's directory *path*, to be removed again, unless it was there before us."""
+    if not path.exists():
+        ledger.intend(Kind.DIRECTORY, str(path))
+        path.mkdir(parents=True)
+
+
+def undo_mount(entry: Entry) -> None:
+    """Unmount what we mounted."""
+    unmount(Path(entry.name))
+
+
+def undo_directory(entry: Entry) -> None:
+    """Remove a directory: with all in it if it is wholly ours, else only when it is empty."""
+    path = Path(entry.name)
+    if not path.is_dir():
+        return
+    if entry.facts.get("whole"):
+        unmount_beneath(path)
+        shutil.rmtree(path)
+    elif not any(path.iterdir()):
+        path.rmdir()
+
+
+def undo_sysctl(entry: Entry) -> None:
+    """Put a setting of the host back to what it was."""
+    path = Path(entry.name)
+    if path.exists() and path.read_text().strip() == entry.facts["ours"]:
+        path.write_text(entry.facts["before"] + "\n")
+
+
+def _plain(field: str) -> str:
+    r"""Undo the kernel's octal escapes (``\040`` for a space)."""
+    return field.encode().decode("unicode_escape") if "\\" in field else field
+
+
+def claim_cgroups(ledger: Ledger) -> None:
+    """Note which of podman's parent cgroups were there before us: podman never removes them."""
+    if ledger.find(Kind.CGROUP, "libpod_parent") is None:
+        before = [str(path) for path in _libpod_parents()]
+        ledger.intend(Kind.CGROUP, "libpod_parent", before=before)
+
+
+def undo_cgroups(entry: Entry) -> None:
+    """Remove podman's parent cgroups, where they weren't there before and nobody uses them."""
+    for path in _libpod_parents():
+        if str(path) not in entry.facts["before"] and not any(_users(path)):
+            remove_cgroup(path)
+
+
+def remove_cgroup(path: Path) -> None:
+    """Remove a cgroup and the empty ones beneath it; content when it is gone or in use."""
+    for below in sorted(path.glob("**/"), reverse=True):
+        with contextlib.suppress(OSError):
+            below.rmdir()
+
+
+def _libpod_parents() -> tuple[Path, ...]:
+    root = Path("/sys/fs/cgroup")
+    return tuple(sorted((*root.glob("libpod_parent"), *root.glob("*/libpod_parent"))))
+
+
+def _users(path: Path) -> Iterator[str]:
+    for procs in path.glob("**/cgroup.procs"):
+        yield from procs.read_text().split()
