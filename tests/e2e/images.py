@@ -12,17 +12,17 @@ class Images:
     @property
     def v1(self) -> str:
         """The first version."""
-        return f"{self.registry}/fleet-demo/page:v1"
+        return f"{self.registry}/demo/hello-web:v1"
 
     @property
     def v2(self) -> str:
         """The second version."""
-        return f"{self.registry}/fleet-demo/page:v2"
+        return f"{self.registry}/demo/hello-web:v2"
 
     @property
     def missing(self) -> str:
         """No image."""
-        return f"{self.registry}/fleet-demo/page:never-made"
+        return f"{self.registry}/demo/hello-web:never-made"
 
-    v1_says = "v1"
-    v2_says = "v2"
+    v1_says = "hello-web v1"
+    v2_says = "hello-web v2"

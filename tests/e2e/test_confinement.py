@@ -1,0 +1,91 @@
+"""What a device's credentials allow, tried on the lab's real server: its own keys, nobody else's."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+
+from tests.e2e.labs import Lab, Status
+
+WITHIN = 5
+
+
+async def test_a_device_reads_its_own_keys(lab: Lab):
+    async with _connected(lab.status(), "dev-01") as (client, refusals):
+        subject = "$JS.API.DIRECT.GET.KV_desired-state.$KV.desired-state.dev-01.nothing"
+        answer = await client.request(subject, b"", timeout=WITHIN)
+
+    assert answer.headers
+    assert answer.headers["Status"] == "404"
+    assert refusals == []
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param("$KV.device-state.state.dev-02.kiosk", id="another's state"),
+        pytest.param("$KV.device-info.info.dev-02", id="another's info"),
+        pytest.param("$KV.device-heartbeat.heartbeat.dev-02", id="another's heartbeat"),
+        pytest.param("$KV.desired-state.dev-01.kiosk", id="what is wanted of itself"),
+        pytest.param("$JS.API.STREAM.PURGE.KV_desired-state", id="purge"),
+        pytest.param("$JS.API.STREAM.DELETE.KV_desired-state", id="delete a bucket"),
+        pytest.param("$JS.API.STREAM.INFO.KV_desired-state", id="list keys"),
+        pytest.param(
+            "$JS.API.DIRECT.GET.KV_desired-state.$KV.desired-state.dev-02.kiosk",
+            id="read what is wanted of another",
+        ),
+    ],
+)
+async def test_a_device_may_not_publish(subject: str, lab: Lab):
+    async with _connected(lab.status(), "dev-01") as (client, refusals):
+        await client.publish(subject, b"{}")
+        await client.flush(WITHIN)
+
+    assert [each for each in refusals if "permissions violation" in each.lower()], refusals
+
+
+@pytest.mark.parametrize("subject", ["$KV.>", "_INBOX_dev-02.>", "_INBOX.>", ">"])
+async def test_a_device_may_not_listen_to(subject: str, lab: Lab):
+    async with _connected(lab.status(), "dev-01") as (client, refusals):
+        await client.subscribe(subject)
+        await client.flush(WITHIN)
+
+    assert [each for each in refusals if "permissions violation" in each.lower()], refusals
+
+
+async def test_nobody_connects_without_credentials(lab: Lab):
+    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+        await nats.connect(
+            lab.status()["nats"]["url"], allow_reconnect=False, connect_timeout=WITHIN
+        )
+
+
+@contextlib.asynccontextmanager
+async def _connected(status: Status, device: str) -> AsyncIterator[tuple[Client, list[str]]]:
+    """Connect as *device*; what the server refuses ends up in the list."""
+    refusals: list[str] = []
+
+    async def refused(error: Exception) -> None:
+        refusals.append(str(error))
+
+    client = await nats.connect(
+        status["nats"]["url"],
+        **_credentials(status, device),
+        inbox_prefix=f"_INBOX_{device}",
+        error_cb=refused,
+        allow_reconnect=False,
+    )
+    try:
+        yield client, refusals
+    finally:
+        await client.close()
+
+
+def _credentials(status: Status, device: str) -> dict[str, str]:
+    path = next(each["credentials"] for each in status["devices"] if each["id"] == device)
+    return dict(json.loads(Path(path).read_text()))
