@@ -1,8 +1,8 @@
 """
 The operator as a process of the lab, with the rights that it has as a pod and no others.
 
-Its ServiceAccount and roles are those of ``deploy/operator``; it carries a token of that account, and
-its own NATS user.
+Its ServiceAccount and roles are those of ``deploy/operator``; it carries a token of that account,
+and has its own NATS user.
 """
 
 import sys

@@ -56,8 +56,8 @@ class ServiceAccountScore(Score[LabHost]):
     def bring_about(self, topology: LabHost) -> None:
         access.closed(self.directory)
         if self._stale():
-            cluster = objects.bare(self.plane).cluster
-            token = cluster.token(self.namespace, self.account, seconds=self.lifetime)
+            api = objects.api(self.plane)
+            token = api.token(self.namespace, self.account, seconds=self.lifetime)
             files.write(self.token, token, _SECRET)
         self._kubeconfig().bring_about(topology)
 
@@ -68,7 +68,7 @@ class ServiceAccountScore(Score[LabHost]):
             return (f"{self.account} has no token",)
         if expiry(token) - self.clock() < self.lifetime / 2:
             return (f"the token of {self.account} expires soon",)
-        if not objects.bare(self.plane).cluster.accepts(token):
+        if not objects.api(self.plane).accepts(token):
             return (f"the API refuses the token of {self.account}",)
         return ()
 

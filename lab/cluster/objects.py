@@ -31,19 +31,23 @@ class ObjectsScore(Score[LabHost]):
         del topology
         if not self.plane.kubeconfig.exists():
             return ("there is no cluster yet",)
-        return self._score().differences(bare(self.plane))
+        return self._score().differences(_topology(self.plane))
 
     def bring_about(self, topology: LabHost) -> None:
         del topology
-        self._score().bring_about(bare(self.plane))
+        self._score().bring_about(_topology(self.plane))
 
     def _score(self) -> K8sResourceScore:
         return K8sResourceScore(self.manifests)
 
 
-def bare(plane: ControlPlane) -> K8sBareTopology:
+def api(plane: ControlPlane) -> ApiCluster:
     """Reach the lab's API as its administrator."""
-    return K8sBareTopology(ApiCluster.from_kubeconfig(plane.kubeconfig))
+    return ApiCluster.from_kubeconfig(plane.kubeconfig)
+
+
+def _topology(plane: ControlPlane) -> K8sBareTopology:
+    return K8sBareTopology(api(plane))
 
 
 def namespace(name: str) -> Manifest:

@@ -30,12 +30,6 @@ class Cluster(Protocol):
     def serves(self, api_version: str, kind: str) -> bool:
         """Tell whether objects of this kind can be made."""
 
-    def token(self, namespace: str, service_account: str, *, seconds: int) -> str:
-        """Request a token of a service account that expires after *seconds*."""
-
-    def accepts(self, token: str) -> bool:
-        """Tell whether the API takes *token* for a valid identity."""
-
 
 class HasKubernetes(Protocol):
     """Reaches a Kubernetes API."""

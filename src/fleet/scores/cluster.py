@@ -86,7 +86,7 @@ class ApiCluster:
         return self._must("PATCH", path, query=query, body=dict(manifest), content=_APPLY)
 
     def token(self, namespace: str, service_account: str, *, seconds: int) -> str:
-        """See `capabilities.Cluster`."""
+        """Request a token of a service account that expires after *seconds*."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
         body = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -96,7 +96,7 @@ class ApiCluster:
         return str(self._must("POST", path, body=body)["status"]["token"])
 
     def accepts(self, token: str) -> bool:
-        """See `capabilities.Cluster`."""
+        """Tell whether the API takes *token* for a valid identity."""
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",

@@ -7,6 +7,7 @@ pod): a reload would need a second container that watches the file, and clients
 reconnect anyway.
 """
 
+import base64
 import hashlib
 from dataclasses import replace
 from typing import Any
@@ -86,7 +87,7 @@ def _secret(configuration: str) -> Manifest:
         "kind": "Secret",
         "metadata": _metadata(),
         "type": "Opaque",
-        "stringData": {_CONFIG: configuration},
+        "data": {_CONFIG: base64.b64encode(configuration.encode()).decode()},
     }
 
 

@@ -1,0 +1,46 @@
+"""The configuration file of nats-server, byte for byte."""
+
+from fleet.scores.nats_server import NatsServer, NatsUser, render
+
+ADMIN = NatsUser("admin", "$2b$04$admin")
+DEVICE = NatsUser("dev-01", "$2b$04$device", publish=("$KV.a.>",), subscribe=("_INBOX_dev-01.>",))
+
+GOLDEN = """\
+# Made by Fleet; changes by hand are undone.
+server_name: "lab"
+listen: "10.213.0.1:4222"
+http: "127.0.0.1:8222"
+max_payload: 1048576
+max_connections: 65536
+jetstream {
+  store_dir: "/state/broker/store"
+  max_file_store: 4294967296
+  max_memory_store: 67108864
+}
+authorization {
+  users: [
+    {"user": "admin", "password": "$2b$04$admin"}
+    {"user": "dev-01", "password": "$2b$04$device", "permissions": \
+{"publish": {"allow": ["$KV.a.>"]}, "subscribe": {"allow": ["_INBOX_dev-01.>"]}}}
+  ]
+}
+"""
+
+
+def _server(*users: NatsUser) -> NatsServer:
+    return NatsServer(
+        name="lab", store="/state/broker/store", users=users, address="10.213.0.1", port=4222
+    )
+
+
+def test_the_file_has_these_bytes():
+    assert render(_server(ADMIN, DEVICE)) == GOLDEN
+
+
+def test_the_order_of_users_changes_nothing():
+    assert render(_server(DEVICE, ADMIN)) == render(_server(ADMIN, DEVICE))
+
+
+def test_no_subject_at_all_is_a_denial_and_not_a_missing_rule():
+    mute = NatsUser("mute", "hash", publish=(), subscribe=None)
+    assert '"permissions": {"publish": {"deny": ">"}}' in render(_server(mute))

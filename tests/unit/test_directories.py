@@ -1,0 +1,54 @@
+"""Where files are kept, and who may read them."""
+
+import stat
+
+import pytest
+
+from fleet import directories, errors
+
+
+def _mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("environ", "wanted"),
+    [
+        ({"HARMONY_DATA_DIR": "{}/chosen", "XDG_DATA_HOME": "{}/xdg"}, "chosen"),
+        ({"XDG_DATA_HOME": "{}/xdg", "HOME": "{}/home"}, "xdg/harmony"),
+        ({"HOME": "{}/home"}, "home/.local/share/harmony"),
+    ],
+    ids=["chosen", "xdg", "home"],
+)
+def test_the_data_directory_is_the_first_that_is_named(tmp_path, environ, wanted):
+    filled = {name: value.format(tmp_path) for name, value in environ.items()}
+    assert directories.data_dir(filled) == tmp_path / wanted
+    assert (tmp_path / wanted).is_dir()
+
+
+def test_the_cache_is_this_projects_own(tmp_path):
+    assert directories.cache_dir({"HARMONY_DATA_DIR": str(tmp_path)}) == tmp_path / "fleet"
+
+
+def test_secrets_are_closed_to_others(tmp_path):
+    environ = {"HARMONY_DATA_DIR": str(tmp_path)}
+    assert _mode(directories.secrets_dir(environ)) == 0o700
+    assert _mode(directories.keys_dir("devices", environ)) == 0o700
+
+
+def test_a_secret_directory_that_was_opened_is_closed_again(tmp_path):
+    environ = {"HARMONY_DATA_DIR": str(tmp_path)}
+    directories.secrets_dir(environ).chmod(0o755)
+    assert _mode(directories.secrets_dir(environ)) == 0o700
+
+
+@pytest.mark.parametrize("namespace", ["", ".", "..", "a/b", "../up", "/root"])
+def test_keys_stay_under_the_secrets(tmp_path, namespace):
+    with pytest.raises(errors.InvalidName):
+        directories.keys_dir(namespace, {"HARMONY_DATA_DIR": str(tmp_path)})
+
+
+def test_a_directory_that_cannot_be_made_says_which_variable_chooses_another(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.DirectoryUnusable, match="HARMONY_DATA_DIR"):
+        directories.data_dir({"HARMONY_DATA_DIR": str(tmp_path / "file" / "below")})
