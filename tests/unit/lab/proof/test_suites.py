@@ -29,4 +29,4 @@ def test_a_keyword_goes_to_pytest():
 
 def test_the_lab_is_used_by_one_test_at_a_time():
     (e2e,) = (suite for suite in suites.suites() if suite.name == "e2e")
-    assert ("-n", "0") == e2e.command[2:4]
+    assert e2e.command[2:4] == ("-n", "0")

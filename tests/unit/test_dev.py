@@ -1,0 +1,58 @@
+"""`./dev` says what it is, and what is wrong, before it does anything."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PINS = ("dev", "pyproject.toml", "requirements", "toolchain", "lab/toolchain")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout without an environment."""
+    for pin in PINS:
+        (tmp_path / pin).parent.mkdir(exist_ok=True)
+        copy = shutil.copytree if (ROOT / pin).is_dir() else shutil.copy
+        copy(ROOT / pin, tmp_path / pin)
+    return tmp_path
+
+
+def dev(checkout: Path, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [checkout / "dev", *command],
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", "HARMONY_DATA_DIR": str(checkout / "data"), **environment},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_explains_the_command(checkout: Path):
+    done = dev(checkout, "--help")
+    assert done.returncode == 0
+    assert "./dev invoke lab.up" in done.stdout
+    assert not done.stderr
+
+
+def test_without_a_command_it_explains_itself_and_fails(checkout: Path):
+    done = dev(checkout)
+    assert done.returncode == 2
+    assert "usage: ./dev COMMAND" in done.stderr
+
+
+def test_a_python_that_is_too_old_is_named(checkout: Path):
+    done = dev(checkout, "python", FLEET_PYTHON="/bin/false")
+    assert done.returncode == 1
+    assert "FLEET_PYTHON=/bin/false is no Python >= 3.11" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_checkout_that_lacks_a_pin_is_refused(checkout: Path):
+    (checkout / "requirements" / "dev.txt").unlink()
+    done = dev(checkout, "python")
+    assert done.returncode != 0
+    assert "requirements/dev.txt" in done.stderr
