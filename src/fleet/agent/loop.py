@@ -160,7 +160,7 @@ class Loop:
         return reporting.View(
             found=found,
             unstaged=self._staging.unstaged(),
-            errors=self._staging.failures(),
+            failures=self._staging.failures(),
             history={
                 name: reporting.History(
                     record.streak,

@@ -40,7 +40,7 @@ class View:
 
     found: tuple[Container, ...]
     unstaged: Collection[str] = ()
-    errors: Mapping[str, errors.FleetError] = field(default_factory=dict)
+    failures: Mapping[str, errors.FleetError] = field(default_factory=dict)
     history: Mapping[str, History] = field(default_factory=dict)
 
 
@@ -118,7 +118,7 @@ def _summary(
 
 
 def _judge(name: str, digest: str, container: Container | None, view: View) -> _Finding:
-    error = view.errors.get(name) or view.history.get(name, History()).error
+    error = view.failures.get(name) or view.history.get(name, History()).error
     if error is not None:
         return _Finding(name, Phase.FAILED, _state_error(error, name))
     if container is None or container.digest != digest:
@@ -172,7 +172,7 @@ def _services(
 def _service(name: str, container: Container | None, view: View) -> ServiceState:
     restarts = view.history.get(name, History()).restarts
     if container is None:
-        is_pulling = name in view.unstaged and name not in view.errors
+        is_pulling = name in view.unstaged and name not in view.failures
         return ServiceState(name=name, state=_PULLING if is_pulling else _MISSING)
     return ServiceState(
         name=name, state=str(container.status), image=container.image, restarts=restarts

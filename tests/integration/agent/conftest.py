@@ -1,0 +1,75 @@
+"""A real podman per worker, a bus in memory, and an agent between them."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from fleet.agent.runtimes.podman import Options, PodmanRuntime
+from fleet.bus.memory import MemoryServer
+from fleet.contracts.names import DeviceId
+from fleet.contracts.permissions import device_permissions
+from tests.agent_device import Hub, running_agent
+from tests.podman_host import ULIMITS, PodmanHost, podman_host
+
+DEVICE = DeviceId("dev-01")
+
+Start = Callable[[], AbstractAsyncContextManager[PodmanRuntime]]
+
+
+@pytest.fixture(scope="session")
+def shared_host() -> Iterator[PodmanHost]:
+    """One podman for all tests of this worker."""
+    with podman_host() as host:
+        yield host
+
+
+@pytest.fixture
+def host(shared_host: PodmanHost) -> Iterator[PodmanHost]:
+    """The podman, with no container in it."""
+    yield shared_host
+    shared_host.clear()
+
+
+@pytest.fixture
+def runtime(host: PodmanHost) -> Iterator[PodmanRuntime]:
+    """The adapter over that podman."""
+    with make_runtime(host) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def make_runtime(host: PodmanHost) -> Iterator[PodmanRuntime]:
+    """Make an adapter, and close it."""
+    made = PodmanRuntime(DEVICE, Options(socket=host.socket, ulimits=ULIMITS, stop_timeout=1))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+async def server() -> MemoryServer:
+    """The hub's server."""
+    return MemoryServer()
+
+
+@pytest.fixture
+async def hub(server: MemoryServer) -> Hub:
+    """The operator's side."""
+    return Hub(server.connect(), DEVICE)
+
+
+@pytest.fixture
+def start_agent(host: PodmanHost, server: MemoryServer) -> Start:
+    """Start an agent with the rights of its device; it ends with the block."""
+
+    @contextlib.asynccontextmanager
+    async def start() -> AsyncIterator[PodmanRuntime]:
+        bus = server.connect(device_permissions(DEVICE))
+        with make_runtime(host) as runtime:
+            async with bus, running_agent(DEVICE, runtime, bus):
+                yield runtime
+
+    return start
