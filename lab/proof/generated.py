@@ -33,7 +33,7 @@ def locks(*, upgrade: bool) -> tuple[Suite, ...]:
 
 def write_crds(directory: Path) -> Iterator[Path]:
     """Write every manifest of fleet.contracts.resources, and tell which."""
-    # Late: `invoke check` must be able to say what is wrong with a tree that doesn't import.
+    # Late: `invoke check` must be able to tell what is wrong with a tree that doesn't import.
     from fleet.contracts import resources  # noqa: PLC0415
 
     directory.mkdir(parents=True, exist_ok=True)
