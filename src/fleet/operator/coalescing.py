@@ -1,0 +1,108 @@
+"""
+The one writer of a deployment's status, and the one that lets go of a deleted deployment.
+
+Statuses are coalesced by the queue that this works for: however many events
+came, one patch per resource at most about once a second, and none where the
+status stands already.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from fleet import errors
+from fleet.operator import objects, release, status
+from fleet.operator.clock import Clock
+from fleet.operator.objects import Deployment, Refusal
+from fleet.operator.ports import Cluster, Counter, Severity
+from fleet.operator.status import Situation
+from fleet.operator.world import World
+
+log = structlog.get_logger()
+SHOWN = 10
+
+
+class StatusWriter:
+    """Writes what `status` builds, and answers who waits for a release."""
+
+    def __init__(self, world: World, cluster: Cluster, clock: Clock, counter: Counter) -> None:
+        self._world = world
+        self._cluster = cluster
+        self._clock = clock
+        self._counter = counter
+        # The last status written: the watch tells of it only later.
+        self._written: dict[str, Mapping[str, Any]] = {}
+        self._released: dict[str, asyncio.Event] = {}
+
+    def deleting(self) -> tuple[str, ...]:
+        """List the deployments that somebody waits to see released."""
+        return tuple(self._released)
+
+    def forget_written(self) -> None:
+        """Trust what the API server listed over what was written."""
+        self._written.clear()
+
+    async def released(self, uid: str) -> None:
+        """Wait until the finalizer of a deployment can go."""
+        event = self._released.setdefault(uid, asyncio.Event())
+        try:
+            await event.wait()
+        finally:
+            self._released.pop(uid, None)
+
+    async def work(self, uid: str) -> None:
+        """Bring one deployment's status, or its end, about."""
+        deployment = self._world.deployments.get(uid)
+        if deployment is None:
+            self._written.pop(uid, None)
+            self._let_go(uid)
+        elif deployment.deleting_since is not None:
+            await self._try_release(deployment)
+        else:
+            await self._write(deployment)
+
+    async def _try_release(self, deployment: Deployment) -> None:
+        if deployment.uid not in self._released:
+            return
+        verdict = release.judge(self._world, deployment, self._clock.now())
+        if not verdict.released:
+            return
+        self._let_go(deployment.uid)
+        log.info("deployment released", deployment=deployment.name, left=len(verdict.left))
+        if verdict.left:
+            names = ", ".join(verdict.left[:SHOWN])
+            message = f"{len(verdict.left)} not heard, to clean up when they return: {names}"
+            await self._post(deployment, "DevicesLeft", message)
+
+    def _let_go(self, uid: str) -> None:
+        if event := self._released.get(uid):
+            event.set()
+
+    async def _write(self, deployment: Deployment) -> None:
+        refused = status.refusal(deployment, self._world.holder(deployment.name))
+        situation = Situation(
+            deployment, self._world.aggregate(deployment.uid), len(self._world.devices), refused
+        )
+        before = self._written.get(deployment.uid, deployment.status)
+        wanted = status.build(situation, before, self._clock.now())
+        if wanted == before:
+            return
+        body = await self._cluster.apply_deployment_status(deployment, wanted)
+        self._written[deployment.uid] = body.get("status") or wanted
+        self._counter.wrote("deployment status")
+        await self._tell_refusal(deployment, refused, before)
+
+    async def _tell_refusal(
+        self, deployment: Deployment, refused: Refusal | None, before: Mapping[str, Any]
+    ) -> None:
+        if refused is not None and refused.reason != objects.refusal_told(before):
+            await self._post(deployment, refused.reason, refused.message)
+
+    async def _post(self, deployment: Deployment, reason: str, message: str) -> None:
+        """Post an Event; nothing depends on one, so a failure is only noted."""
+        try:
+            await self._cluster.post_event(deployment, Severity.WARNING, reason, message)
+        except errors.FleetError as exc:
+            log.warning("event not posted", reason=reason, error=str(exc))

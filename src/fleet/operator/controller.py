@@ -1,0 +1,183 @@
+"""
+The operator's middle: what was touched in the world goes to the queues that act on it.
+
+    buckets ──► feeds ──────┐            ┌─► publisher ──► desired-state
+                            ├─► world ───┼─► status writer ──► Deployment status
+    API server ─► observer ─┘   (queues) └─► registrar ──► Device objects
+
+The queues work only once the barrier is open.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from fleet.bus.port import Bucket, Bus, Event
+from fleet.contracts import kv, messages
+from fleet.contracts.names import DeviceId
+from fleet.operator.barrier import Barrier
+from fleet.operator.clock import ServerClock, WallClock
+from fleet.operator.coalescing import StatusWriter
+from fleet.operator.feeds import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
+from fleet.operator.indexing import Pair
+from fleet.operator.liveness import Liveness
+from fleet.operator.observer import Observer
+from fleet.operator.ports import Cluster, Counter
+from fleet.operator.presence import SILENCE, Presence
+from fleet.operator.publisher import Publisher
+from fleet.operator.registrar import Registrar
+from fleet.operator.workqueue import Pace, Workqueue
+from fleet.operator.world import Touched, World
+
+log = structlog.get_logger()
+K = TypeVar("K", bound=Hashable)
+M = TypeVar("M", bound=messages.Message)
+
+DELETION_LOOK_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """How fast each queue works; the API server is the limit of the latter two."""
+
+    desired: Pace
+    statuses: Pace
+    devices: Pace
+
+
+PACES: Final = Paces(
+    desired=Pace(workers=64, longest_retry=5.0),
+    statuses=Pace(workers=10, spacing=1.0),
+    devices=Pace(workers=10, spacing=1.0),
+)
+
+
+class Controller:
+    """Holds the world, and runs all that keeps it and acts on it."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        cluster: Cluster,
+        counter: Counter,
+        *,
+        silence: timedelta = SILENCE,
+        paces: Paces = PACES,
+    ) -> None:
+        self.world = World()
+        self.barrier = Barrier()
+        self._bus = bus
+        self._counter = counter
+        self._presence = Presence(silence)
+        self._clock = ServerClock()
+        self.liveness = Liveness(
+            self.world, self._presence, bus, clock=self._clock, changed=self.dispatch
+        )
+        self.observer = Observer(self.world, self.barrier, cluster, self.liveness, self.dispatch)
+        self.statuses = StatusWriter(self.world, cluster, WallClock(), counter)
+        self._make_queues(cluster, paces)
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for name, task in self._tasks().items():
+                tasks.create_task(task, name=name)
+
+    def dispatch(self) -> None:
+        """Hand what was touched to the queues."""
+        touched = self.world.touched
+        if touched.pairs or touched.deployments or touched.devices:
+            self.world.touched = Touched()
+            self._desired.add(touched.pairs)
+            self._statuses.add(touched.deployments)
+            self._devices.add(touched.devices)
+
+    async def released(self, uid: str) -> None:
+        """Wait until a deployment that is being deleted can go."""
+        if uid not in self.world.deployments:
+            return  # its name can't be a key, so nothing of it is anywhere
+        self._statuses.add((uid,))
+        await self.statuses.released(uid)
+
+    def _make_queues(self, cluster: Cluster, paces: Paces) -> None:
+        counter = self._counter
+        publisher = Publisher(
+            self.world, self._bus.bucket(messages.DESIRED_STATE), self._clock, counter
+        )
+        registrar = Registrar(
+            self.world,
+            self._presence,
+            cluster,
+            clock=WallClock(),
+            counter=counter,
+            observe=self.observer.observe_device,
+        )
+        self._desired: Workqueue[Pair] = Workqueue(
+            "desired", self._dispatching(publisher.work), paces.desired, counter
+        )
+        self._statuses: Workqueue[str] = Workqueue(
+            "statuses", self._dispatching(self.statuses.work), paces.statuses, counter
+        )
+        self._devices: Workqueue[DeviceId] = Workqueue(
+            "devices", self._dispatching(registrar.work), paces.devices, counter
+        )
+
+    def _dispatching(self, work: Callable[[K], Awaitable[None]]) -> Callable[[K], Awaitable[None]]:
+        """Wrap *work* so that what it touched is handed on, also when it failed."""
+
+        async def wrapped(key: K) -> None:
+            try:
+                await work(key)
+            finally:
+                self.dispatch()
+
+        return wrapped
+
+    def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        bus, world, barrier, counter = self._bus, self.world, self.barrier, self._counter
+        desired = bus.bucket(messages.DESIRED_STATE)
+        return {
+            "list": self.observer.keep_listing(),
+            kv.BUCKET_DESIRED_STATE: self._follow(
+                desired, DesiredFeed(world, desired, barrier, counter).handle
+            ),
+            kv.BUCKET_DEVICE_STATE: self._follow(
+                bus.bucket(messages.DEVICE_STATE), StateFeed(world, barrier, counter).handle
+            ),
+            kv.BUCKET_DEVICE_INFO: self._follow(
+                bus.bucket(messages.DEVICE_INFO), InfoFeed(world, barrier, counter).handle
+            ),
+            kv.BUCKET_DEVICE_HEARTBEAT: self._follow(
+                bus.bucket(messages.DEVICE_HEARTBEAT), HeartbeatFeed(self.liveness, counter).handle
+            ),
+            "liveness": self.liveness.run(),
+            "act": self._act(),
+            "deletions": self._look_at_deletions(),
+        }
+
+    async def _follow(self, bucket: Bucket[M], take: Callable[[Event[M]], Awaitable[None]]) -> None:
+        async def handle(event: Event[M]) -> None:
+            await take(event)
+            self.dispatch()
+
+        await follow(bucket, handle)
+
+    async def _act(self) -> None:
+        await self.barrier.opened()
+        log.info(
+            "barrier open", deployments=len(self.world.deployments), devices=len(self.world.devices)
+        )
+        self._desired.add(self.world.all_pairs())
+        async with asyncio.TaskGroup() as tasks:
+            for queue in (self._desired, self._statuses, self._devices):
+                tasks.create_task(queue.run(), name=queue.name)
+
+    async def _look_at_deletions(self) -> None:
+        """Have deletions looked at as time passes, since their patience ends without an event."""
+        while True:
+            await asyncio.sleep(DELETION_LOOK_SECONDS)
+            self._statuses.add(self.statuses.deleting())

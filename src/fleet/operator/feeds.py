@@ -1,0 +1,176 @@
+"""
+From the buckets into the world: each entry, and at the end of a replay what is gone.
+
+What doesn't decode is counted and changes nothing. What a replay doesn't hold
+leaves the *view*; what follows from that is decided elsewhere, past the barrier.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import TypeVar
+
+import structlog
+
+from fleet import errors
+from fleet.bus.port import Bucket, Deleted, Entry, Event, Put, Synced, Undecodable
+from fleet.contracts import kv
+from fleet.contracts.messages import (
+    DeploymentState,
+    DeviceInfo,
+    HeartbeatPayload,
+    Message,
+    ReconcileScore,
+)
+from fleet.operator.aggregation import Report
+from fleet.operator.barrier import Barrier, Part
+from fleet.operator.indexing import Pair
+from fleet.operator.liveness import Liveness
+from fleet.operator.ports import Counter
+from fleet.operator.world import World
+
+log = structlog.get_logger()
+M = TypeVar("M", bound=Message)
+K = TypeVar("K")
+
+START_OVER_SECONDS = 1.0
+
+
+async def follow(bucket: Bucket[M], handle: Callable[[Event[M]], Awaitable[None]]) -> None:
+    """Hand every event of *bucket* to *handle*, for ever; start over when that fails."""
+    while True:
+        try:
+            async with aclosing(bucket.watch()) as events:
+                async for event in events:
+                    await handle(event)
+        except errors.RetryableError as exc:
+            log.warning("feed starts over", bucket=bucket.name, error=str(exc))
+        await asyncio.sleep(START_OVER_SECONDS)
+
+
+class Keys:
+    """Reads the keys of one bucket, counting those that are none."""
+
+    def __init__(self, bucket: str, counter: Counter) -> None:
+        self._bucket = bucket
+        self._counter = counter
+
+    def read(self, entry: Entry[M], parse: Callable[[str], K]) -> K | None:
+        """Read the key of *entry*, counting what can't be read."""
+        if isinstance(entry, Undecodable):
+            self._counter.undecodable(self._bucket)
+        try:
+            return parse(entry.key)
+        except errors.InvalidKey:
+            return None
+
+
+class DesiredFeed:
+    """The view of `desired-state`, which this process writes itself."""
+
+    def __init__(
+        self, world: World, bucket: Bucket[ReconcileScore], barrier: Barrier, counter: Counter
+    ) -> None:
+        self._world = world
+        self._bucket = bucket
+        self._barrier = barrier
+        self._keys = Keys(bucket.name, counter)
+
+    async def handle(self, event: Event[ReconcileScore]) -> None:
+        """Take note of one event."""
+        if isinstance(event, Synced):
+            for pair in [
+                p for p in self._world.desired if kv.desired_state_key(*p) not in event.keys
+            ]:
+                # It may have been written since the replay began.
+                await self._read_again(pair)
+            self._barrier.listed(Part.DESIRED_STATE)
+            return
+        found = self._keys.read(event, kv.parse_desired_state_key)
+        if found is None:
+            return
+        pair = Pair(*found)
+        known = self._world.desired.get(pair)
+        if known is not None and event.revision < known.revision:
+            # The echo of what was overwritten since, or a bucket made anew.
+            await self._read_again(pair)
+        else:
+            self._world.put_desired(pair, event)
+
+    async def _read_again(self, pair: Pair) -> None:
+        self._world.put_desired(pair, await self._bucket.get(kv.desired_state_key(*pair)))
+
+
+class StateFeed:
+    """The view of `device-state`."""
+
+    def __init__(self, world: World, barrier: Barrier, counter: Counter) -> None:
+        self._world = world
+        self._barrier = barrier
+        self._keys = Keys(kv.BUCKET_DEVICE_STATE, counter)
+
+    async def handle(self, event: Event[DeploymentState]) -> None:
+        """Take note of one event."""
+        if isinstance(event, Synced):
+            for pair in [
+                p for p in self._world.states if kv.device_state_key(*p) not in event.keys
+            ]:
+                self._world.drop_state(pair)
+            self._barrier.listed(Part.DEVICE_STATE)
+            return
+        found = self._keys.read(event, kv.parse_device_state_key)
+        if found is not None:
+            self._take(Pair(*found), event)
+
+    def _take(self, pair: Pair, entry: Entry[DeploymentState]) -> None:
+        match entry:
+            case Put(value=value, at=at):
+                self._world.put_state(pair, Report(value, at))
+            case Deleted():
+                self._world.drop_state(pair)
+            case Undecodable():
+                self._world.put_state(pair, None)
+
+
+class InfoFeed:
+    """The view of `device-info`. Info that is gone or doesn't decode changes no object."""
+
+    def __init__(self, world: World, barrier: Barrier, counter: Counter) -> None:
+        self._world = world
+        self._barrier = barrier
+        self._keys = Keys(kv.BUCKET_DEVICE_INFO, counter)
+
+    async def handle(self, event: Event[DeviceInfo]) -> None:
+        """Take note of one event."""
+        if isinstance(event, Synced):
+            for gone in [d for d in self._world.infos if kv.device_info_key(d) not in event.keys]:
+                self._world.put_info(gone, None)
+            self._barrier.listed(Part.DEVICE_INFO)
+            return
+        device = self._keys.read(event, kv.parse_device_info_key)
+        if device is None:
+            return
+        match event:
+            case Put(value=value):
+                self._world.put_info(device, value)
+            case Deleted():
+                self._world.put_info(device, None)
+            case Undecodable():
+                pass
+
+
+class HeartbeatFeed:
+    """What is heard of devices. A heartbeat that doesn't decode is no sign of life."""
+
+    def __init__(self, liveness: Liveness, counter: Counter) -> None:
+        self._liveness = liveness
+        self._keys = Keys(kv.BUCKET_DEVICE_HEARTBEAT, counter)
+
+    async def handle(self, event: Event[HeartbeatPayload]) -> None:
+        """Take note of one event."""
+        if isinstance(event, Synced):
+            self._liveness.synced()
+            return
+        device = self._keys.read(event, kv.parse_device_heartbeat_key)
+        if device is not None and isinstance(event, Put):
+            self._liveness.heard(device, event.at)

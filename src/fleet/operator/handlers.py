@@ -1,0 +1,115 @@
+"""
+The kopf side: events go to the observer, and a deletion waits for its release.
+
+kopf keeps the watches and the finalizer and nothing else. There are no create
+or update handlers, so nothing has to be remembered on the objects; it writes no
+status and posts no events.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final
+
+import kopf
+
+from fleet.contracts import resources
+from fleet.operator.controller import Controller
+from fleet.operator.ports import Access
+
+DEPLOYMENTS: Final = (resources.GROUP, resources.VERSION, resources.DEPLOYMENT_PLURAL)
+DEVICES: Final = (resources.GROUP, resources.VERSION, resources.DEVICE_PLURAL)
+LOGIN_PATIENCE: Final = 60
+
+Login = Callable[[], Awaitable[Access]]
+
+
+class Forgetful(kopf.DiffBaseStorage):
+    """Remembers no last state on the objects: nothing here asks what changed."""
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Remember nothing."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Write nothing."""
+
+
+def registry(controller: Controller, login: Login) -> kopf.OperatorRegistry:
+    """Register all that kopf shall do for *controller*."""
+    made = kopf.OperatorRegistry()
+
+    @kopf.on.event(*DEPLOYMENTS, registry=made)
+    async def deployment_event(event: kopf.RawEvent, **_: Any) -> None:
+        controller.observer.deployment_event(event["type"], event["object"])
+
+    @kopf.on.event(*DEVICES, registry=made)
+    async def device_event(event: kopf.RawEvent, **_: Any) -> None:
+        controller.observer.device_event(event["type"], event["object"])
+
+    @kopf.on.delete(*DEPLOYMENTS, registry=made)
+    async def deployment_deleted(uid: str | None, **_: Any) -> None:
+        await controller.released(str(uid))
+
+    _register_login(made, login)
+    return made
+
+
+def settings() -> kopf.OperatorSettings:
+    """Set kopf up as quiet as it can be."""
+    made = kopf.OperatorSettings()
+    made.persistence.finalizer = resources.FINALIZER
+    made.persistence.diffbase_storage = Forgetful()
+    made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=resources.GROUP)
+    made.peering.standalone = True
+    made.scanning.disabled = True
+    made.posting.enabled = False
+    made.networking.connect_timeout = 10
+    made.watching.server_timeout = 300
+    return made
+
+
+async def run(controller: Controller, login: Login, stop: asyncio.Event) -> None:
+    """Run kopf until *stop*."""
+    others: Collection[asyncio.Task[Any]] = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=registry(controller, login),
+        settings=settings(),
+        clusterwide=True,
+        stop_flag=stop,
+        memo=kopf.Memo(controller=controller),
+    )
+    # kopf took the signals over; they are the whole program's.
+    stop_on_signals(stop)
+    await kopf.run_tasks(tasks, ignored=others)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Have SIGTERM and SIGINT set *stop*."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+def _register_login(made: kopf.OperatorRegistry, login: Login) -> None:
+    refused: set[str | None] = set()
+
+    @kopf.on.login(registry=made, retries=LOGIN_PATIENCE, backoff=1)
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        """Hand credentials over. kopf asks again only for those that it found refused."""
+        access = await login()
+        if access.token in refused:
+            raise kopf.TemporaryError("waiting for another token", delay=1)
+        refused.add(access.token)
+        return _connection(access)
+
+
+def _connection(access: Access) -> kopf.ConnectionInfo:
+    return kopf.ConnectionInfo(
+        server=access.server,
+        ca_path=access.ca_file,
+        insecure=not access.verify,
+        token=access.token,
+        certificate_path=access.certificate_file,
+        private_key_path=access.key_file,
+    )

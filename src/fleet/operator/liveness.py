@@ -1,0 +1,109 @@
+"""
+Listens for devices: turns heartbeats into who is heard and who fell silent.
+
+The server's clock is asked every `LOOK_SECONDS`; where it doesn't answer, or
+the heartbeats have not been replayed since the connection was made, the
+operator is deaf and says so to `Presence`. Before a device is called silent,
+its last heartbeat is read once more: a watch that stalled must not look like a
+fleet that died.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+import structlog
+
+from fleet import errors
+from fleet.bus.port import Bus, Put
+from fleet.contracts import kv, messages
+from fleet.contracts.names import DeviceId
+from fleet.operator import registration
+from fleet.operator.clock import ServerClock
+from fleet.operator.presence import Hearing, Presence
+from fleet.operator.world import World
+
+log = structlog.get_logger()
+
+LOOK_SECONDS: Final = 2.0
+MOST_PER_LOOK: Final = 200  # a rate: nobody needs to know within a second that a site went dark
+
+
+class Liveness:
+    """Keeps `Presence`, and what the world knows of it, right."""
+
+    def __init__(
+        self,
+        world: World,
+        presence: Presence,
+        bus: Bus,
+        *,
+        clock: ServerClock,
+        changed: Callable[[], None],
+    ) -> None:
+        self._world = world
+        self._presence = presence
+        self._bus = bus
+        self._bucket = bus.bucket(messages.DEVICE_HEARTBEAT)
+        self._clock = clock
+        self._changed = changed
+        self._synced_session = 0
+
+    def expect(self, device: DeviceId) -> None:
+        """Await a device that the world has come to know."""
+        known = self._world.devices[device]
+        silent = registration.is_stale(known)
+        self._presence.expect(device, self._clock.now(), silent=silent)
+        self._world.set_silent(device, silent=self._presence.hearing(device) is Hearing.SILENT)
+
+    def synced(self) -> None:
+        """Take note that all heartbeats of this session were replayed."""
+        self._synced_session = self._bus.session
+
+    def heard(self, device: DeviceId, at: datetime) -> None:
+        """Take note of a heartbeat."""
+        before = self._presence.hearing(device)
+        self._presence.hear(device, at, self._clock.now())
+        if self._presence.hearing(device) is not before:
+            self._world.set_silent(device, silent=False)
+            self._world.touched.devices.add(device)
+            self._changed()
+
+    async def run(self) -> None:
+        """Look for silent devices, for ever."""
+        while True:
+            try:
+                await self.look()
+            except errors.BusUnavailable as exc:
+                self._presence.deafen()
+                log.debug("liveness deaf", error=str(exc))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """
+        Find who fell silent.
+
+        :raises errors.BusUnavailable: the server doesn't answer.
+        """
+        self._clock.tell(await self._bus.server_time())
+        if self._synced_session != self._bus.session:
+            self._presence.deafen()
+            return
+        self._presence.listen(self._clock.now())
+        for device in list(islice(self._presence.overdue(self._clock.now()), MOST_PER_LOOK)):
+            await self._silence(device)
+        self._changed()
+
+    async def _silence(self, device: DeviceId) -> None:
+        entry = await self._bucket.get(kv.device_heartbeat_key(device))
+        if isinstance(entry, Put) and self._presence.is_fresh(entry.at, self._clock.now()):
+            self.heard(device, entry.at)
+            return
+        if device not in self._world.devices:
+            self._presence.forget(device)
+            return
+        self._presence.silence(device)
+        self._world.set_silent(device, silent=True)
+        log.info("device silent", device=device)

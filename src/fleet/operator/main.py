@@ -1,0 +1,134 @@
+"""
+The operator's process: `fleet-operator`.
+
+It starts whether or not NATS and the API server are there, waits for both, and
+may be killed at any time: all that it knows, it reads again.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from fleet import errors
+from fleet.bus import nats, streams
+from fleet.bus.nats import NatsBus
+from fleet.bus.port import Bus
+from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
+from fleet.operator import handlers, logs, serving, settings
+from fleet.operator.cluster import KubernetesCluster
+from fleet.operator.controller import Controller
+from fleet.operator.metrics import Metrics
+from fleet.operator.serving import Answers
+from fleet.operator.settings import Settings
+
+log = structlog.get_logger()
+
+ENSURE_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 1.0
+# One operator can't stampede its server; it comes back at once.
+PACE: Final = nats.Pace(jitter=timedelta(0), longest_retry=timedelta(seconds=5))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until stopped; return the exit code."""
+    try:
+        told = settings.read(sys.argv[1:] if arguments is None else arguments)
+    except errors.InvalidConfig as exc:
+        sys.stderr.write(f"fleet-operator: {exc}\n")
+        return 2
+    logs.configure(told.log_format, told.log_level)
+    return asyncio.run(run(told))
+
+
+async def run(told: Settings) -> int:
+    """Run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    handlers.stop_on_signals(stop)
+    async with AsyncExitStack() as stack:
+        try:
+            bus = await stack.enter_async_context(await _connect(told))
+        except errors.InvalidConfig as exc:
+            sys.stderr.write(f"fleet-operator: {exc}\n")
+            return 2
+        cluster = KubernetesCluster()
+        stack.push_async_callback(cluster.close)
+        metrics = Metrics()
+        controller = Controller(bus, cluster, metrics)
+        metrics.watch(controller.world)
+        answers = Answers(lambda: unready(bus, controller), metrics.render)
+        await stack.enter_async_context(serving.serving(told.health, told.metrics, answers))
+        log.info("operator started", nats=told.nats_url)
+        await _run_parts(told, bus, cluster, controller, stop)
+    log.info("operator stopped")
+    return 0
+
+
+def unready(bus: Bus, controller: Controller) -> str:
+    """Say what is missing for the operator to be ready; empty when it is."""
+    if not bus.connected:
+        return "not connected to NATS"
+    missing = ", ".join(controller.barrier.missing)
+    return f"not listed yet: {missing}" if missing else ""
+
+
+async def _connect(told: Settings) -> NatsBus:
+    return await nats.connect(
+        told.nats_url,
+        credentials=told.nats_credentials,
+        ca=told.nats_ca,
+        name="fleet-operator",
+        inbox_prefix=OPERATOR_INBOX_PREFIX,
+        pace=PACE,
+    )
+
+
+async def _run_parts(
+    told: Settings,
+    bus: NatsBus,
+    cluster: KubernetesCluster,
+    controller: Controller,
+    stop: asyncio.Event,
+) -> None:
+    """Run all parts until *stop*; the end of one is the end of all."""
+    sizing = streams.Sizing(told.replicas, told.max_bytes)
+    parts = [
+        asyncio.create_task(keep_streams(bus, sizing), name="streams"),
+        asyncio.create_task(controller.run(), name="controller"),
+        asyncio.create_task(_watch(controller, cluster, stop), name="kopf"),
+    ]
+    waiting = asyncio.create_task(stop.wait(), name="stop")
+    done, _ = await asyncio.wait([*parts, waiting], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*parts, waiting):
+        task.cancel()
+    await asyncio.gather(*parts, waiting, return_exceptions=True)
+    for task in done - {waiting}:
+        log.error("part ended", part=task.get_name(), exc_info=task.exception())
+
+
+async def keep_streams(bus: NatsBus, sizing: streams.Sizing) -> None:
+    """Make the streams, and put them right now and then, for ever."""
+    while True:
+        try:
+            touched = await streams.ensure_streams(bus, sizing)
+        except errors.FleetError as exc:
+            log.debug("streams not ensured", reason=exc.reason, error=str(exc))
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            if touched:
+                log.info("streams made or put right", buckets=touched)
+            await asyncio.sleep(ENSURE_SECONDS)
+
+
+async def _watch(controller: Controller, cluster: KubernetesCluster, stop: asyncio.Event) -> None:
+    """Start kopf once the API server answers: it gives up where we wait."""
+    await controller.observer.listed.wait()
+    await handlers.run(controller, cluster.access, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

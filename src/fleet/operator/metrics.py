@@ -1,0 +1,87 @@
+"""What Prometheus may ask: counters that the work moves, and gauges read from the world."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from fleet.operator.world import World
+
+
+class Metrics:
+    """`ports.Counter` with a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._work = Histogram(
+            "fleet_work_seconds", "Time per pass over one key", ["queue"], registry=self.registry
+        )
+        self._failures = Counter(
+            "fleet_work_failures", "Passes that failed", ["queue", "reason"], registry=self.registry
+        )
+        self._undecodable = Counter(
+            "fleet_undecodable",
+            "Values that were no message of their bucket",
+            ["bucket"],
+            registry=self.registry,
+        )
+        self._published = Counter(
+            "fleet_published", "Writes to desired-state", ["action"], registry=self.registry
+        )
+        self._writes = Counter(
+            "fleet_status_writes", "Writes to the API server", ["what"], registry=self.registry
+        )
+        self._orphans = Gauge(
+            "fleet_orphans", "Desired states whose owner isn't known", registry=self.registry
+        )
+
+    def watch(self, world: World) -> None:
+        """Have gauges read from *world* whenever somebody asks."""
+        self.registry.register(WorldCollector(world))
+
+    def render(self) -> bytes:
+        """Render everything as Prometheus reads it."""
+        return generate_latest(self.registry)
+
+    def worked(self, queue: str, seconds: float) -> None:
+        """Count one pass."""
+        self._work.labels(queue).observe(seconds)
+
+    def failed(self, queue: str, reason: str) -> None:
+        """Count a pass that failed."""
+        self._failures.labels(queue, reason).inc()
+
+    def undecodable(self, bucket: str) -> None:
+        """Count a value that doesn't decode."""
+        self._undecodable.labels(bucket).inc()
+
+    def published(self, action: str) -> None:
+        """Count a write to `desired-state`."""
+        self._published.labels(action).inc()
+
+    def wrote(self, what: str) -> None:
+        """Count a write to the API server."""
+        self._writes.labels(what).inc()
+
+    def orphans(self, count: int) -> None:
+        """Say how many orphans there are."""
+        self._orphans.set(count)
+
+
+class WorldCollector(Collector):
+    """Reads gauges from the world when asked."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read them."""
+        yield GaugeMetricFamily(
+            "fleet_deployments", "Deployment resources", value=len(self._world.deployments)
+        )
+        devices = GaugeMetricFamily("fleet_devices", "Device objects", labels=["silent"])
+        silent = len(self._world.silent)
+        devices.add_metric(["true"], silent)
+        devices.add_metric(["false"], len(self._world.devices) - silent)
+        yield devices

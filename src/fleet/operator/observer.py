@@ -1,0 +1,156 @@
+"""
+From the API server into the world: single objects as they change, and full lists.
+
+A watch never tells what was deleted while it was disconnected, so everything is
+listed at the start and again every `RESYNC_SECONDS`. What a list doesn't hold
+is gone, unless an event spoke of it while the list was on its way.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeVar
+
+import structlog
+
+from fleet import errors
+from fleet.contracts.names import DeviceId
+from fleet.operator import objects
+from fleet.operator.barrier import Barrier, Part
+from fleet.operator.liveness import Liveness
+from fleet.operator.objects import Deployment, Device
+from fleet.operator.ports import Body, Cluster
+from fleet.operator.world import World
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+RESYNC_SECONDS: Final = 300.0
+RETRY_SECONDS: Final = 2.0
+
+
+class Observer:
+    """Keeps the world's view of the custom resources."""
+
+    def __init__(
+        self,
+        world: World,
+        barrier: Barrier,
+        cluster: Cluster,
+        liveness: Liveness,
+        changed: Callable[[], None],
+    ) -> None:
+        self._world = world
+        self._barrier = barrier
+        self._cluster = cluster
+        self._liveness = liveness
+        self._changed = changed
+        self.listed = asyncio.Event()
+        self._seen: set[str] = set()  # uids that events spoke of since a list began
+        self._unreadable: set[str] = set()  # logged once
+
+    def deployment_event(self, kind: str | None, body: Body) -> None:
+        """Take note of one `Deployment`; *kind* is the watch's word."""
+        self._seen.add(body["metadata"]["uid"])
+        if kind == "DELETED":
+            self._world.drop_deployment(body["metadata"]["uid"])
+        elif deployment := self._read(objects.parse_deployment, body):
+            self._observe_deployment(deployment)
+        self._changed()
+
+    def device_event(self, kind: str | None, body: Body) -> None:
+        """Take note of one `Device`."""
+        self._seen.add(body["metadata"]["uid"])
+        if device := self._read(objects.parse_device, body):
+            if kind == "DELETED":
+                self._drop_device(device)
+            else:
+                self.observe_device(device)
+        self._changed()
+
+    def observe_device(self, device: Device) -> None:
+        """Take note of a device, unless the world knows a later version of it."""
+        known = self._world.devices.get(device.id)
+        if known is not None and known.uid == device.uid and known.version > device.version:
+            return
+        self._put_device(device)
+
+    async def keep_listing(self) -> None:
+        """List everything, now and then again, for ever; a failed list keeps the view."""
+        said = False
+        while True:
+            try:
+                await self.list_all()
+            except errors.FleetError as exc:
+                if not said:
+                    log.warning("cluster not listed", reason=exc.reason, error=str(exc))
+                said = True
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                said = False
+                await asyncio.sleep(RESYNC_SECONDS)
+
+    async def list_all(self) -> None:
+        """
+        List every deployment and device, and forget what isn't there any more.
+
+        :raises errors.ClusterUnavailable: the API server didn't answer; the view stays.
+        :raises errors.ClusterRefused: it doesn't know these resources, or us.
+        """
+        self._seen.clear()
+        deployments = self._readable(
+            objects.parse_deployment, await self._cluster.list_deployments()
+        )
+        self._take_deployments({d.uid: d for d in deployments})
+        self._seen.clear()
+        devices = self._readable(objects.parse_device, await self._cluster.list_devices())
+        self._take_devices({d.id: d for d in devices})
+        self.listed.set()
+        self._changed()
+
+    def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
+        for deployment in listed.values():
+            if deployment.uid not in self._seen:
+                self._world.put_deployment(deployment)
+        for uid in self._world.deployments.keys() - listed.keys() - self._seen:
+            self._world.drop_deployment(uid)
+        self._world.touched.deployments.update(listed)
+        self._barrier.listed(Part.DEPLOYMENTS)
+
+    def _take_devices(self, listed: Mapping[DeviceId, Device]) -> None:
+        for device in listed.values():
+            if device.uid not in self._seen:
+                self._put_device(device)
+        gone = self._world.devices.keys() - listed.keys()
+        for device in [self._world.devices[device_id] for device_id in gone]:
+            if device.uid not in self._seen:
+                self._drop_device(device)
+        self._world.touched.devices.update(listed)
+        self._barrier.listed(Part.DEVICES)
+
+    def _observe_deployment(self, deployment: Deployment) -> None:
+        known = self._world.deployments.get(deployment.uid)
+        if known is None or known.version <= deployment.version:
+            self._world.put_deployment(deployment)
+
+    def _put_device(self, device: Device) -> None:
+        self._world.put_device(device)
+        self._liveness.expect(device.id)
+
+    def _drop_device(self, device: Device) -> None:
+        known = self._world.devices.get(device.id)
+        if known is not None and known.uid == device.uid:
+            self._world.drop_device(device.id)
+
+    def _readable(self, parse: Callable[[Body], T], bodies: Iterable[Body]) -> list[T]:
+        found = (self._read(parse, body) for body in bodies)
+        return [item for item in found if item is not None]
+
+    def _read(self, parse: Callable[[Body], T], body: Body) -> T | None:
+        try:
+            return parse(body)
+        except errors.PermanentError as exc:
+            uid = body["metadata"]["uid"]
+            if uid not in self._unreadable:
+                self._unreadable.add(uid)
+                log.warning("resource unreadable", name=body["metadata"]["name"], error=str(exc))
+            return None

@@ -1,0 +1,70 @@
+"""What the operator needs of a Kubernetes cluster, and of somebody who counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from fleet.contracts.names import DeviceId
+from fleet.operator.objects import Deployment
+
+Body = Mapping[str, Any]
+
+
+class Severity(StrEnum):
+    """The type of a Kubernetes Event."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach the API server, and as whom."""
+
+    server: str
+    ca_file: str | None = None
+    verify: bool = True
+    token: str | None = field(default=None, repr=False)
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
+class Cluster(Protocol):
+    """
+    The custom resources, as plain JSON.
+
+    Every method raises `errors.ClusterUnavailable` when the API server doesn't
+    answer, and `errors.ClusterRefused` when it refuses for good.
+    """
+
+    async def list_deployments(self) -> list[Body]:
+        """List every `Deployment`, completely or not at all."""
+
+    async def list_devices(self) -> list[Body]:
+        """List every `Device`, completely or not at all."""
+
+    async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
+        """Make the object if it isn't there, with exactly these *labels* as the operator's own."""
+
+    async def apply_device_status(self, device: DeviceId, status: Body) -> Body:
+        """Write a whole status."""
+
+    async def apply_deployment_status(self, deployment: Deployment, status: Body) -> Body:
+        """Write a whole status; refused when the resource was made again meanwhile."""
+
+    async def post_event(
+        self, deployment: Deployment, severity: Severity, reason: str, message: str
+    ) -> None:
+        """Post an Event about a deployment, where `kubectl describe` shows it."""
+
+
+class Counter(Protocol):
+    """Somebody who counts what happens."""
+
+    def worked(self, queue: str, seconds: float) -> None: ...
+    def failed(self, queue: str, reason: str) -> None: ...
+    def undecodable(self, bucket: str) -> None: ...
+    def published(self, action: str) -> None: ...
+    def wrote(self, what: str) -> None: ...
+    def orphans(self, count: int) -> None: ...

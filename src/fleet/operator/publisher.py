@@ -1,0 +1,88 @@
+"""Writes `desired-state`: one key at a time by compare-and-set, what `publishing` decided."""
+
+from typing import assert_never
+
+import structlog
+
+from fleet import errors
+from fleet.bus.port import Bucket, Deleted, Put
+from fleet.contracts import kv
+from fleet.contracts.messages import ReconcileScore
+from fleet.operator import publishing
+from fleet.operator.clock import Clock
+from fleet.operator.indexing import Pair
+from fleet.operator.ports import Counter
+from fleet.operator.publishing import Action, Mark, Orphan, Purge, PutValue
+from fleet.operator.world import World
+
+log = structlog.get_logger()
+
+
+class Publisher:
+    """The one writer of `desired-state`."""
+
+    def __init__(
+        self, world: World, bucket: Bucket[ReconcileScore], clock: Clock, counter: Counter
+    ) -> None:
+        self._world = world
+        self._bucket = bucket
+        self._clock = clock
+        self._counter = counter
+        self._orphans: set[Pair] = set()
+
+    async def work(self, pair: Pair) -> None:
+        """Bring one key to what is wanted."""
+        action = publishing.decide(self._world.facts(pair))
+        self._note_orphan(pair, action)
+        if action is None or isinstance(action, Orphan):
+            return
+        try:
+            await self._execute(pair, action)
+        except errors.RevisionConflict:
+            await self._read_again(pair)
+            raise
+        self._counter.published(type(action).__name__.lower())
+
+    async def _execute(self, pair: Pair, action: PutValue | Mark | Purge) -> None:
+        key = kv.desired_state_key(*pair)
+        match action:
+            case PutValue(value, last):
+                revision = await self._bucket.put(key, value, last=last)
+                self._world.put_desired(pair, Put(key, value, revision, self._clock.now()))
+                log.info("desired state put", key=key, revision=value.revision[:12])
+            case Mark(last):
+                revision = await self._bucket.delete(key, last=last)
+                self._world.put_desired(pair, Deleted(key, revision, self._clock.now()))
+                log.info("desired state withdrawn", key=key)
+            case Purge():
+                await self._purge(pair, key)
+            case _:
+                assert_never(action)
+
+    async def _purge(self, pair: Pair, key: str) -> None:
+        """Purge a marker, after a look: a purge can't be compared-and-set."""
+        await self._read_again(pair)
+        if isinstance(publishing.decide(self._world.facts(pair)), Purge):
+            await self._bucket.purge(key)
+            self._world.put_desired(pair, None)
+            log.debug("marker purged", key=key)
+
+    async def _read_again(self, pair: Pair) -> None:
+        entry = await self._bucket.get(kv.desired_state_key(*pair))
+        self._world.put_desired(pair, entry)
+
+    def _note_orphan(self, pair: Pair, action: Action | None) -> None:
+        known = pair in self._orphans
+        if isinstance(action, Orphan) and not known:
+            self._orphans.add(pair)
+            log.warning(
+                "orphan found",
+                device=pair.device,
+                deployment=pair.deployment,
+                owner_uid=action.owner_uid,
+            )
+        elif known and not isinstance(action, Orphan):
+            self._orphans.discard(pair)
+        else:
+            return
+        self._counter.orphans(len(self._orphans))
