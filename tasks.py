@@ -2,6 +2,9 @@
 
 from invoke.collection import Collection
 
+from lab import tasks as lab
 from lab.proof import tasks as proof
 
-namespace = Collection(proof.check, proof.prove, proof.fix, proof.lock, proof.crds)
+namespace = Collection(
+    proof.check, proof.prove, proof.fix, proof.lock, proof.crds, lab.collection()
+)

@@ -6,8 +6,10 @@ addresses and its ports; what is running is asked of the ledger, never remembere
 """
 
 import json
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -70,6 +72,8 @@ class LabHost:
     state: Path
     addresses: Addresses
     saw: Callable[[str], None] = field(default=_silent, compare=False)
+    deadline: float = field(default=math.inf, compare=False)
+    """by the monotonic clock: when the stage's budget is spent"""
 
     @property
     def ledger(self) -> Ledger:
@@ -80,6 +84,10 @@ class LabHost:
     def address(self) -> str:
         """Return the bridge's address: servers bind to it, devices and the host reach it."""
         return self.addresses.gateway
+
+    def budget(self, within: float) -> float:
+        """Return how long a wait of *within* seconds may take, given what is left for the stage."""
+        return max(0.0, min(within, self.deadline - time.monotonic()))
 
     @property
     def logs(self) -> Path:

@@ -1,8 +1,6 @@
 """Mounts and directories outside the lab's own state: what is mounted, and putting it back."""
 
-import contextlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from lab import commands
@@ -80,34 +78,3 @@ def undo_sysctl(entry: Entry) -> None:
 def _plain(field: str) -> str:
     r"""Undo the kernel's octal escapes (``\040`` for a space)."""
     return field.encode().decode("unicode_escape") if "\\" in field else field
-
-
-def claim_cgroups(ledger: Ledger) -> None:
-    """Note which of podman's parent cgroups were there before us: podman never removes them."""
-    if ledger.find(Kind.CGROUP, "libpod_parent") is None:
-        before = [str(path) for path in _libpod_parents()]
-        ledger.intend(Kind.CGROUP, "libpod_parent", before=before)
-
-
-def undo_cgroups(entry: Entry) -> None:
-    """Remove podman's parent cgroups, where they weren't there before and nobody uses them."""
-    for path in _libpod_parents():
-        if str(path) not in entry.facts["before"] and not any(_users(path)):
-            remove_cgroup(path)
-
-
-def remove_cgroup(path: Path) -> None:
-    """Remove a cgroup and the empty ones beneath it; content when it is gone or in use."""
-    for below in sorted(path.glob("**/"), reverse=True):
-        with contextlib.suppress(OSError):
-            below.rmdir()
-
-
-def _libpod_parents() -> tuple[Path, ...]:
-    root = Path("/sys/fs/cgroup")
-    return tuple(sorted((*root.glob("libpod_parent"), *root.glob("*/libpod_parent"))))
-
-
-def _users(path: Path) -> Iterator[str]:
-    for procs in path.glob("**/cgroup.procs"):
-        yield from procs.read_text().split()

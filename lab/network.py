@@ -3,7 +3,7 @@ The lab's network: one bridge, a firewall around its address, and a cable to eac
 
 A device is two namespaces bound to files under ``$STATE/ns``: its network, and its mounts, where
 ``/run`` and ``/var/lib/containers`` are its own. What podman and netavark leave in those
-(``/run/netns``, ``/run/runc``, overlay mounts) so never shows on the host, and ends with the device.
+(``/run/netns``, ``/run/runc``, overlay mounts) never shows on the host, and ends with the device.
 No sysctl of the host is changed: a bridge within one host needs no forwarding.
 """
 

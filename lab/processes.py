@@ -133,7 +133,11 @@ class ProcessScore(Score[LabHost]):
 
         try:
             waiting.wait_for(
-                f"{self.part} is ready", self.ready, within=within, saw=topology.saw, check=check
+                f"{self.part} is ready",
+                self.ready,
+                within=topology.budget(within),
+                saw=topology.saw,
+                check=check,
             )
         except WaitTimedOut as exc:
             exc.log = topology.log(self.part)

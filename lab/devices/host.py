@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.scores.score import Score
-from lab import commands, files, mounts, network, probes, processes, procfs, sources
+from lab import cgroups, commands, files, mounts, network, probes, processes, procfs, sources
 from lab.devices import configuring, environment, podman
 from lab.errors import PreflightFailed
 from lab.files import FileScore
@@ -162,5 +162,5 @@ def _end_container(container: str) -> None:
     """End what runs in a container's cgroup, and remove it: 64 random hex digits are ours alone."""
     for who in procfs.in_cgroup(container):
         processes.end(who, f"pid {who.pid} of container {container[:12]}", patience=0)
-    for path in Path("/sys/fs/cgroup").glob(f"**/libpod-*{container}"):
-        mounts.remove_cgroup(path)
+    for path in tuple(cgroups.of_container(container)):
+        cgroups.remove(path)

@@ -2,8 +2,8 @@
 The configuration that makes one device's podman self-contained.
 
 Everything lies under the device's directory; what podman insists on elsewhere (``/run``,
-``/var/lib/containers``) is the device's own by its mount namespace. Decides only; `lab.devices.host`
-writes the files.
+``/var/lib/containers``) is the device's own by its mount namespace. Decides only:
+`lab.devices.host` writes the files.
 """
 
 import json
@@ -38,7 +38,7 @@ class Engine:
 
 
 def limits_for(capabilities: int, hard_nofile: int, hard_nproc: int) -> Limits | None:
-    """Return lowered limits where, without CAP_SYS_RESOURCE, podman's can't be set."""
+    """Return lowered limits where podman's own need a CAP_SYS_RESOURCE we lack."""
     if capabilities & (1 << _CAP_SYS_RESOURCE):
         return None
     return Limits(_at_most(hard_nofile, 1024), _at_most(hard_nproc, 1000))

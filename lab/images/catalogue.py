@@ -1,10 +1,10 @@
 """
 The lab's demo images. All stand on one layer, busybox, which devices share.
 
-| Image            | Tags   | Does                                                                  |
-|------------------|--------|-----------------------------------------------------------------------|
-| `demo/hello-web` | v1, v2 | serves a page on 8080 that tells version, host name and ``$GREETING`` |
-| `demo/sleeper`   | v1     | sleeps                                                                |
+| Image            | Tags   | Does                                                        |
+|------------------|--------|-------------------------------------------------------------|
+| `demo/hello-web` | v1, v2 | serves a page on 8080: version, host name and ``$GREETING`` |
+| `demo/sleeper`   | v1     | sleeps                                                      |
 """
 
 import functools

@@ -1,0 +1,141 @@
+"""
+The labs of this data directory: where each is, who holds it, and what it is made of.
+
+``lab.json`` in a lab's state directory says that there is a lab, by its number (its addresses) and
+topology. It is written under the host's lock, together with the bridge, so that no two labs share
+addresses.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import allocation, host, network
+from lab.errors import LabBusy, PreflightFailed, TopologyInvalid
+from lab.host import Addresses, LabHost, read_json, write_json
+
+_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A lab that is there: fully, half, or just its addresses."""
+
+    host: LabHost
+    topology: str
+
+
+def find(name: str) -> Lab | None:
+    """Return the lab called *name*, if there is one."""
+    state = state_of(name)
+    try:
+        about = read_json(state / "lab.json")
+    except PermissionError as exc:
+        raise PreflightFailed(f"lab {name} belongs to root", hint=as_root("lab.status")) from exc
+    if not about:
+        return None
+    return Lab(LabHost(name, state, Addresses(about["number"])), about["topology"])
+
+
+def ensure(name: str, topology: str | None) -> Lab:
+    """Return the lab called *name*; where there is none, take addresses for it first."""
+    known = find(name)
+    if known is None:
+        return _found(name, topology or "smoke")
+    if topology not in {None, known.topology}:
+        raise TopologyInvalid(
+            f"lab {name} has topology {known.topology}, not {topology}",
+            element=name,
+            hint=f"invoke lab.down --name {name}, or give the other lab another --name",
+        )
+    return known
+
+
+def is_there(name: str) -> bool:
+    """Tell whether anything of the lab is left, even if only what its ledger names."""
+    state = state_of(name)
+    return (state / "lab.json").exists() or (state / "ledger.jsonl").exists()
+
+
+def trace(name: str) -> LabHost:
+    """Return the host of a lab that is to be taken down; its addresses may be unknown by then."""
+    known = find(name)
+    return known.host if known else LabHost(name, state_of(name), Addresses(0))
+
+
+def forget(name: str) -> None:
+    """Let go of the addresses of a lab that has nothing left."""
+    (state_of(name) / "lab.json").unlink(missing_ok=True)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the labs that are there."""
+    return tuple(sorted(path.parent.name for path in host.labs_dir().glob("*/lab.json")))
+
+
+def state_of(name: str) -> Path:
+    """Return the state directory of lab *name*."""
+    if not _NAME.fullmatch(name):
+        raise TopologyInvalid(
+            f"{name!r} is no name for a lab: a-z, 0-9 and -, at most 32 characters", element=name
+        )
+    return host.state_of(name)
+
+
+@contextlib.contextmanager
+def held(name: str, command: str, *, within: float, saw: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lab for *command*: no other command changes it meanwhile. Says who it waits for."""
+    state = state_of(name)
+    state.mkdir(exist_ok=True)
+    fd = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _wait_for_lock(fd, state, within, saw)
+        write_json(state / "holder.json", {"pid": os.getpid(), "command": command})
+        yield
+        (state / "holder.json").unlink(missing_ok=True)
+    finally:
+        os.close(fd)
+
+
+def require_root(command: str) -> None:
+    """Refuse to go on as another user than root, and say what to type."""
+    if os.geteuid() != 0:
+        raise PreflightFailed("the lab needs root", hint=as_root(command))
+
+
+def as_root(command: str) -> str:
+    """Return what to type to run *command* as root."""
+    data = os.environ.get("HARMONY_DATA_DIR")
+    setting = f"HARMONY_DATA_DIR={data} " if data else ""
+    return f"sudo {setting}./dev invoke {command}"
+
+
+def _found(name: str, topology: str) -> Lab:
+    state = state_of(name)
+    with allocation.host_lock():
+        number = allocation.choose(allocation.look_around(state.parent, but=name))
+        write_json(state / "lab.json", {"name": name, "number": number, "topology": topology})
+        lab = Lab(LabHost(name, state, Addresses(number)), topology)
+        network.make_bridge(lab.host)
+    return lab
+
+
+def _wait_for_lock(fd: int, state: Path, within: float, saw: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = read_json(state / "holder.json")
+            who = f"`{holder.get('command', '?')}` (pid {holder.get('pid', '?')})"
+            if time.monotonic() > deadline:
+                raise LabBusy(f"lab {state.name} is held by {who}", element=state.name) from None
+            saw(f"waiting for {who}")
+            time.sleep(0.2)
+        else:
+            return

@@ -1,0 +1,157 @@
+"""Shows a person what the lab does: progress, then a table, then what to type next."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from rich.console import Console
+from rich.status import Status as Spinner
+from rich.table import Table
+
+from fleet.scores.score import Change
+from lab import demo
+from lab.errors import LabError
+from lab.host import LabHost
+from lab.ledger import Entry
+from lab.stages import Done, Stage
+
+console = Console(soft_wrap=True, highlight=False)
+errors = Console(soft_wrap=True, highlight=False, stderr=True)
+
+_MARKS = {Change.UNCHANGED: "[dim]=[/]", Change.CHANGED: "[green]✓[/]", Change.FAILED: "[red]✗[/]"}
+
+
+class Progress:
+    """Shows each score that changes something, and sums up the rest. An `stages.Audience`."""
+
+    def __init__(self, *, dry_run: bool = False) -> None:
+        self._spinner = Spinner("", console=console) if console.is_terminal else None
+        self._dry_run = dry_run
+        self._now = ""
+
+    def __enter__(self) -> Self:
+        if self._spinner:
+            self._spinner.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._spinner:
+            self._spinner.stop()
+
+    def begins(self, stage: Stage, score: str) -> None:
+        """See `stages.Audience`."""
+        self._now = f"{stage}: {score}"
+        self._tell(self._now)
+
+    def sees(self, what: str) -> None:
+        """See `stages.Audience`."""
+        self._tell(f"{self._now} [dim]{_first_line(what)}[/]")
+
+    def ends(self, done: Done) -> None:
+        """See `stages.Audience`."""
+        outcome = done.outcome
+        if outcome.change is Change.UNCHANGED:
+            return
+        would = "would change: " if self._dry_run else ""
+        why = _first_line("; ".join(outcome.details))
+        mark = _MARKS[outcome.change]
+        console.print(
+            f" {mark} {done.stage}: {outcome.score}  [dim]{would}{why} ({done.seconds:.1f} s)[/]"
+        )
+
+    def waits(self, what: str) -> None:
+        """Show what the command waits for before it begins."""
+        console.print(f"[dim]{what}[/]") if not self._spinner else self._tell(what)
+
+    def undoes(self, entry: Entry) -> None:
+        """Show what is being undone."""
+        self._tell(f"removing {entry.kind} {entry.name}")
+
+    def _tell(self, text: str) -> None:
+        if self._spinner:
+            self._spinner.update(text)
+
+
+def summary(done: Sequence[Done]) -> None:
+    """Say how much changed."""
+    changed = sum(entry.outcome.change is Change.CHANGED for entry in done)
+    seconds = sum(entry.seconds for entry in done)
+    if changed:
+        console.print(f"{changed} of {len(done)} changed, in {seconds:.1f} s")
+    else:
+        console.print(f"unchanged: all {len(done)} are as wanted ({seconds:.1f} s)")
+
+
+def failure(error: BaseException) -> None:
+    """Say what failed, where to look and what to do."""
+    errors.print(f"[red]failed:[/] {error}", markup=True)
+    if isinstance(error, LabError):
+        if error.log:
+            errors.print(f"  log:  {error.log}")
+        if error.hint:
+            errors.print(f"  hint: {error.hint}")
+
+
+def tables(status: Mapping[str, Any]) -> None:
+    """Show the parts and the devices of a lab."""
+    console.print(f"lab [bold]{status['name']}[/]: {status['stage']}")
+    if status["kubernetes"] is None:
+        return
+    console.print(_parts(status))
+    console.print(_devices(status))
+    for problem in status["problems"]:
+        console.print(f" [red]![/] {problem}")
+
+
+def next_steps(host: LabHost, status: Mapping[str, Any], selects: Mapping[str, str]) -> None:
+    """Show what to type to see the demo run. Each line can be pasted as it is."""
+    manifest = shlex.quote(str(demo.manifest_of(host)))
+    address = next(
+        (
+            device["address"]
+            for device in status["devices"]
+            if selects.items() <= device["labels"].items()
+        ),
+        None,
+    )
+    name = "" if host.name == "default" else f" --name {host.name}"
+    console.print("\nNext:")
+    for line in (
+        f"export KUBECONFIG={shlex.quote(status['kubernetes']['kubeconfig'])}",
+        f"./dev kubectl apply -f {manifest}",
+        "./dev kubectl -n fleet-demo wait --for=condition=Available fleetdep/hello-web",
+        "./dev kubectl get fleetdep,fleetdev -A",
+        *([f"curl http://{address}:{demo.HOST_PORT}/"] if address else []),
+        f"./dev invoke lab.status{name}    # lab.logs, lab.unplug DEVICE, lab.down",
+    ):
+        console.print(f"  {line}", markup=False)
+
+
+def _parts(status: Mapping[str, Any]) -> Table:
+    table = Table("part", "pid", "where")
+    pids = status["kubernetes"]["pids"]
+    for part, pid in pids.items():
+        where = status["kubernetes"]["server"] if part == "kube-apiserver" else ""
+        table.add_row(part, _shown(pid), where)
+    table.add_row("nats-server", _shown(status["nats"]["pid"]), status["nats"]["url"])
+    table.add_row("registry", _shown(status["registry"]["pid"]), status["registry"]["address"])
+    table.add_row("operator", _shown(status["operator"]["pid"]), status["operator"]["health"])
+    return table
+
+
+def _devices(status: Mapping[str, Any]) -> Table:
+    table = Table("device", "address", "labels", "agent", "podman")
+    for device in status["devices"]:
+        labels = ",".join(f"{key}={value}" for key, value in sorted(device["labels"].items()))
+        state = device["agent"] + ("" if device["plugged"] else ", unplugged")
+        table.add_row(device["id"], device["address"], labels, state, device["podman"])
+    return table
+
+
+def _shown(pid: int | None) -> str:
+    return "[red]not running[/]" if pid is None else str(pid)
+
+
+def _first_line(text: str) -> str:
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= 160 else f"{line[:159]}…"  # noqa: PLR2004 - a line of a wide terminal

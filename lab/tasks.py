@@ -1,0 +1,193 @@
+"""
+The invoke tasks of the lab. They parse, call and show; what they do is elsewhere.
+
+Options are also read from the environment: ``LAB_NAME``, ``LAB_TOPOLOGY``, ``LAB_FORMAT``. Exit
+codes are those of `lab.errors`, 130 when interrupted.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+
+import structlog
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from fleet import errors
+from fleet.scores.score import Change
+from lab import assembly, demo, doctor, labs, logs, network, showing, stages, topology, undoing
+from lab import status as statuses
+from lab.errors import LabError, TopologyInvalid
+from lab.host import LabHost
+
+_PATIENCE = 900  # another command on the same lab: a first `up` builds and installs
+
+_NAME = "name of the lab (LAB_NAME; default: default)"
+
+
+@task(help={"topology": "name or file (LAB_TOPOLOGY)", "name": _NAME, "dry-run": "only tell"})
+def up(_: Context, topology: str = "", name: str = "", dry_run: bool = False) -> None:
+    """Bring the lab up, or repair it; changes nothing where all is well. Needs root."""
+    with _told_errors():
+        labs.require_root("lab.up")
+        _up(_name(name), topology or os.environ.get("LAB_TOPOLOGY", ""), dry_run=dry_run)
+
+
+@task(help={"name": _NAME})
+def down(_: Context, name: str = "") -> None:
+    """Take the lab down: all that its ledger says is ours, and nothing else. Needs root."""
+    with _told_errors():
+        labs.require_root("lab.down")
+        _down(_name(name))
+
+
+@task(help={"name": _NAME, "format": "table or json (LAB_FORMAT)"})
+def status(_: Context, name: str = "", format: str = "") -> None:  # noqa: A002 - the option's name
+    """Show how far the lab is up, its parts and its devices."""
+    with _told_errors():
+        found = statuses.status(_name(name))
+        match format or os.environ.get("LAB_FORMAT", "table"):
+            case "json":
+                print(json.dumps(found, indent=2))
+            case "table":
+                showing.tables(found)
+            case other:
+                raise TopologyInvalid(f"no format {other!r}", hint="there are table and json")
+
+
+@task(
+    name="logs",
+    positional=["part"],
+    optional=["part"],
+    help={"part": "all parts, if left out", "follow": "go on until interrupted", "name": _NAME},
+)
+def show_logs(_: Context, part: str = "", follow: bool = False, name: str = "") -> None:
+    """Show the log of a part, or the last lines of all."""
+    with _told_errors():
+        chosen = logs.choose(labs.state_of(_name(name)) / "logs", part)
+        logs.show(chosen, sys.stdout)
+        if follow:
+            logs.follow(chosen, sys.stdout)
+
+
+@task(help={"name": _NAME})
+def plug(_: Context, device: str, name: str = "") -> None:
+    """Put a device's network cable back in. Needs root."""
+    with _told_errors():
+        _set_plugged(_name(name), device, plugged=True)
+
+
+@task(help={"name": _NAME})
+def unplug(_: Context, device: str, name: str = "") -> None:
+    """Pull a device's network cable; its containers run on. Needs root."""
+    with _told_errors():
+        _set_plugged(_name(name), device, plugged=False)
+
+
+@task(name="doctor", help={"format": "table or json (LAB_FORMAT)"})
+def examine(_: Context, format: str = "") -> None:  # noqa: A002 - the option's name
+    """Try what the lab needs of this host, and tell how to mend what fails."""
+    with _told_errors():
+        found = doctor.examine()
+        if (format or os.environ.get("LAB_FORMAT", "table")) == "json":
+            print(json.dumps([finding.as_dict() for finding in found], indent=2))
+        else:
+            showing.console.print(doctor.table(found))
+        if any(finding.verdict is doctor.Verdict.FAILS for finding in found):
+            raise Exit(code=3)
+
+
+def collection() -> Collection:
+    """Return the tasks, to be added as ``lab``."""
+    return Collection("lab", up, down, status, show_logs, plug, unplug, examine)
+
+
+def _up(name: str, wanted: str, *, dry_run: bool) -> None:
+    with showing.Progress(dry_run=dry_run) as progress:
+        if dry_run:
+            _tell_only(name, wanted, progress)
+            return
+        with labs.held(name, f"lab.up --name {name}", within=_PATIENCE, saw=progress.waits):
+            topology.load(wanted or "smoke")
+            known = labs.ensure(name, wanted or None)
+            _log_to(known.host)
+            lab = assembly.assemble(known.host, topology.load(known.topology))
+            done = stages.reach(assembly.plans(lab), known.host, progress)
+        failed = [entry for entry in done if entry.outcome.change is Change.FAILED]
+    if failed:
+        raise failed[0].outcome.error or LabError(f"{failed[0].outcome.score} failed")
+    showing.summary(done)
+    found = statuses.status(name)
+    showing.tables(found)
+    showing.next_steps(known.host, found, demo.selects())
+
+
+def _tell_only(name: str, wanted: str, progress: showing.Progress) -> None:
+    known = labs.find(name)
+    if known is None:
+        chosen = topology.load(wanted or "smoke")
+        devices = ", ".join(device.id for device in chosen.devices)
+        showing.console.print(f"would make lab {name} with devices {devices}")
+        return
+    lab = assembly.assemble(known.host, topology.load(known.topology))
+    showing.summary(stages.reach(assembly.plans(lab), known.host, progress, dry_run=True))
+
+
+def _down(name: str) -> None:
+    with showing.Progress() as progress:
+        if not labs.is_there(name):
+            showing.console.print(f"lab {name} is down")
+            return
+        with labs.held(name, f"lab.down --name {name}", within=_PATIENCE, saw=progress.waits):
+            left = undoing.take_down(labs.trace(name), progress.undoes)
+    for entry in left:
+        showing.failure(LabError(f"{entry.entry.kind} {entry.entry.name} remains: {entry.error}"))
+    if left:
+        raise LabError(f"{len(left)} things remain", hint="mend what they say, then lab.down again")
+    showing.console.print(f"lab {name} is down; its logs are in {labs.state_of(name) / 'logs'}")
+
+
+def _set_plugged(name: str, device: str, *, plugged: bool) -> None:
+    labs.require_root(f"lab.{'plug' if plugged else 'unplug'} {device}")
+    host, found = statuses.device_of(name, device)
+    network.set_plugged(host, found.index, plugged=plugged)
+    showing.console.print(f"{device} is {'plugged in' if plugged else 'unplugged'}")
+
+
+def _name(given: str) -> str:
+    return given or os.environ.get("LAB_NAME") or "default"
+
+
+@contextlib.contextmanager
+def _told_errors() -> Iterator[None]:
+    """Show an error as a person needs it, and end with its exit code."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    except errors.FleetError as exc:
+        showing.failure(exc)
+        raise Exit(code=getattr(exc, "exit_code", 1)) from exc
+    except KeyboardInterrupt as exc:
+        showing.errors.print("interrupted; the same command goes on where it was")
+        raise Exit(code=130) from exc
+
+
+def _log_to(host: LabHost) -> None:
+    """Write what the scores log to the lab's own log: the console shows progress instead."""
+    host.logs.mkdir(parents=True, exist_ok=True)
+    file = host.log("lab").open("a", buffering=1)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file),
+    )
