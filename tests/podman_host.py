@@ -47,6 +47,15 @@ skip_mount_home = "true"
 """
 
 
+# Test registries speak plain HTTP, on loopback.
+_REGISTRIES_CONF = """
+unqualified-search-registries = []
+[[registry]]
+location = "127.0.0.1"
+insecure = true
+"""
+
+
 @dataclass
 class PodmanHost:
     """One podman service; `socket` is its address."""
@@ -145,7 +154,7 @@ def _configure(host: PodmanHost) -> None:
         (host.root / name).mkdir()
     (host.root / "containers.conf").write_text(_CONTAINERS_CONF.format(root=host.root))
     (host.root / "storage.conf").write_text(_STORAGE_CONF.format(root=host.root))
-    (host.root / "registries.conf").write_text("unqualified-search-registries = []\n")
+    (host.root / "registries.conf").write_text(_REGISTRIES_CONF)
     host.podman("import", "--change", "CMD /bin/sh", str(_rootfs(host.root)), IMAGE)
 
 

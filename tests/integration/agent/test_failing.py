@@ -1,0 +1,200 @@
+"""What goes wrong on a device, and what is said of it: the whole agent over a real podman."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet.contracts.messages import Phase
+from tests.agent_device import Hub, eventually
+from tests.integration.agent.conftest import Start
+from tests.integration.agent.test_deploying import inspect, script, sleeper
+from tests.podman_host import IMAGE, PodmanHost
+from tests.registry import Registry, running_registry
+
+
+@pytest.fixture(scope="module")
+def registry(
+    shared_host: PodmanHost, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Registry]:
+    """A registry on the podman's own loopback, with the test image in it."""
+    with running_registry(tmp_path_factory.mktemp("registry"), shared_host.enter) as made:
+        made.push(shared_host, IMAGE, "busybox:1")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def locked_registry(
+    shared_host: PodmanHost, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Registry]:
+    """A registry that wants a password."""
+    directory: Path = tmp_path_factory.mktemp("locked")
+    with running_registry(directory, shared_host.enter, locked=True) as made:
+        yield made
+
+
+async def test_an_image_is_pulled_from_a_registry(
+    hub: Hub, host: PodmanHost, start_agent: Start, registry: Registry
+):
+    image = registry.reference("busybox:1")
+    host.podman("rmi", "--ignore", image)
+    async with start_agent():
+        await hub.deploy("web", sleeper("a", image=image))
+        state = await hub.reaches("web", Phase.RUNNING)
+    assert state.services[0].image.startswith("sha256:")
+
+
+async def test_an_image_that_does_not_exist_is_told_and_the_old_version_serves_on(
+    hub: Hub, host: PodmanHost, start_agent: Start, registry: Registry
+):
+    async with start_agent():
+        await hub.deploy("web", sleeper("a"), sleeper("b"))
+        await hub.reaches("web", Phase.RUNNING)
+        before = host.containers()
+
+        missing = sleeper("a", image=registry.reference("busybox:none"))
+        revision = await hub.deploy("web", missing, sleeper("b", env={"NEW": "1"}))
+        state = await hub.reaches("web", Phase.FAILED, revision=revision, reason="ImageNotFound")
+        assert state.error
+        assert state.error.service == "a"
+        assert host.containers() == before
+
+        revision = await hub.deploy("web", sleeper("a"), sleeper("b"))
+        await hub.reaches("web", Phase.RUNNING, revision=revision)
+        assert host.containers() == before
+
+
+async def test_an_old_version_that_cannot_be_replaced_is_kept_alive(
+    hub: Hub, host: PodmanHost, start_agent: Start, registry: Registry
+):
+    async with start_agent():
+        await hub.deploy("web", sleeper("a"))
+        await hub.reaches("web", Phase.RUNNING)
+        await hub.deploy("web", sleeper("a", image=registry.reference("busybox:none")))
+        await hub.reaches("web", Phase.FAILED, reason="ImageNotFound")
+        before = host.containers()
+
+        host.podman("kill", "fleet.web.a")
+
+        async def runs_again() -> bool:
+            return bool(inspect(host, "web", "a")["State"]["Running"])
+
+        await eventually(runs_again, "the old container runs again")
+    assert host.containers() != before
+
+
+async def test_a_registry_that_wants_a_password_is_told(
+    hub: Hub, start_agent: Start, locked_registry: Registry
+):
+    async with start_agent():
+        await hub.deploy("web", sleeper("a", image=locked_registry.reference("busybox:1")))
+        await hub.reaches("web", Phase.FAILED, reason="RegistryUnauthorized")
+
+
+async def test_a_registry_that_does_not_answer_is_told(hub: Hub, start_agent: Start):
+    async with start_agent():
+        await hub.deploy("web", sleeper("a", image="127.0.0.1:1/busybox:1"))
+        await hub.reaches("web", Phase.FAILED, reason="ImagePullFailed")
+
+
+async def test_what_is_no_image_reference_is_told(hub: Hub, start_agent: Start):
+    async with start_agent():
+        await hub.deploy("web", sleeper("a", image="Not:An:Image"))
+        await hub.reaches("web", Phase.FAILED, reason="InvalidImage")
+
+
+async def test_a_foreign_container_of_our_name_is_never_touched(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    host.podman("run", "--detach", "--name=fleet.web.a", "--net=none", IMAGE, "/bin/sleep", "1000")
+    before = host.containers()
+    async with start_agent():
+        await hub.deploy("web", sleeper("a"))
+        await hub.reaches("web", Phase.FAILED, reason="NameTaken")
+        assert host.containers() == before
+
+        await hub.withdraw("web")
+        await hub.is_gone("web")
+    assert host.containers() == before
+
+
+async def test_a_port_that_is_held_by_something_else_is_told(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    host.podman("run", "--detach", "--name=squatter", "-p=8090:80", IMAGE, "/bin/sleep", "1000")
+    ports = [{"host": 8090, "container": 80}]
+    async with start_agent():
+        await hub.deploy("web", sleeper("a", ports=ports))
+        state = await hub.reaches("web", Phase.FAILED, reason="PortInUse")
+        assert state.error
+        assert state.error.service == "a"
+
+        host.podman("rm", "--force", "--time=0", "squatter")
+        await hub.reaches("web", Phase.RUNNING)
+
+
+async def test_a_command_that_does_not_exist_is_told_also_where_podman_then_holds_the_port(
+    hub: Hub, start_agent: Start
+):
+    service = {**sleeper("a"), "command": ["/none"], "ports": [{"host": 8091, "container": 80}]}
+    async with start_agent():
+        await hub.deploy("web", service)
+        state = await hub.reaches("web", Phase.FAILED, reason="ContainerFailed")
+        assert state.error
+        assert "/none" in state.error.message
+
+
+async def test_a_container_that_is_killed_or_removed_comes_back(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    async with start_agent():
+        await hub.deploy("web", sleeper("a"), sleeper("b"))
+        await hub.reaches("web", Phase.RUNNING)
+        before = host.containers()
+        host.podman("kill", "fleet.web.a")
+        host.podman("rm", "--force", "--time=0", "fleet.web.b")
+
+        async def are_back() -> bool:
+            running = host.podman("ps", "--format={{.Names}}").split()
+            return sorted(running) == ["fleet.web.a", "fleet.web.b"]
+
+        await eventually(are_back, "both containers run")
+    assert host.containers()["fleet.web.b"] != before["fleet.web.b"]
+
+
+async def test_a_crash_loop_fails_and_a_new_revision_ends_it_at_once(hub: Hub, start_agent: Start):
+    async with start_agent():
+        await hub.deploy("web", script("a", "exit 3"), sleeper("b"))
+        state = await hub.reaches("web", Phase.FAILED, reason="CrashLoop", within=20)
+        assert state.error
+        assert state.error.service == "a"
+
+        revision = await hub.deploy("web", sleeper("a"), sleeper("b"))
+        await hub.reaches("web", Phase.RUNNING, revision=revision, within=8)
+
+
+@pytest.mark.parametrize("policy", ["OnFailure", "Never"])
+async def test_a_one_shot_that_ends_well_counts_as_running_and_is_left_alone(
+    policy: str, hub: Hub, host: PodmanHost, start_agent: Start
+):
+    async with start_agent():
+        await hub.deploy("job", script("a", "exit 0", restartPolicy=policy), sleeper("b"))
+
+        async def ended() -> bool:
+            state = await hub.state("job")
+            return state is not None and state.services[0].state == "exited"
+
+        await eventually(ended, "the one-shot has ended")
+        await hub.reaches("job", Phase.RUNNING)
+        before = host.containers()
+        await hub.deploy("job", script("a", "exit 0", restartPolicy=policy), sleeper("b"))
+        await hub.reaches("job", Phase.RUNNING)
+    assert host.containers()["fleet.job.a"] == before["fleet.job.a"]
+
+
+async def test_a_one_shot_that_may_not_be_tried_again_fails(hub: Hub, start_agent: Start):
+    async with start_agent():
+        await hub.deploy("job", script("a", "exit 3", restartPolicy="Never"))
+        state = await hub.reaches("job", Phase.FAILED, reason="ContainerExited")
+    assert state.error
+    assert state.error.message == "it exited with 3"

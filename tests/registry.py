@@ -1,0 +1,75 @@
+"""Debian's docker-registry for tests: on loopback, a free port, plain HTTP, a store of its own."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import bcrypt
+
+from tests.podman_host import PodmanHost
+
+USER, PASSWORD = "fleet", "secret"
+PORTS = iter(range(5100, 5900))
+
+_START_SECONDS = 15.0
+_CONFIGURATION = """
+version: 0.1
+log: {{level: error}}
+storage:
+  filesystem: {{rootdirectory: {root}/store}}
+  delete: {{enabled: true}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+_AUTH = """
+auth:
+  htpasswd: {{realm: test, path: {root}/htpasswd}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A running registry."""
+
+    port: int
+
+    def reference(self, name: str) -> str:
+        """Spell the reference of an image in it."""
+        return f"127.0.0.1:{self.port}/{name}"
+
+    def push(self, host: PodmanHost, image: str, name: str) -> None:
+        """Copy *image* from the store of *host* into it."""
+        host.podman("push", "--tls-verify=false", image, f"docker://{self.reference(name)}")
+
+
+@contextlib.contextmanager
+def running_registry(
+    root: Path, enter: Callable[..., list[str]], *, locked: bool = False
+) -> Iterator[Registry]:
+    """Run a registry in the network that *enter* leads into, until the block ends."""
+    port = next(PORTS)
+    template = _CONFIGURATION + (_AUTH if locked else "")
+    (root / "config.yml").write_text(template.format(root=root, port=port))
+    digest = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    (root / "htpasswd").write_text(f"{USER}:{digest}\n")
+    with (root / "log").open("wb") as log:
+        process = subprocess.Popen(
+            enter("docker-registry", "serve", str(root / "config.yml")), stdout=log, stderr=log
+        )
+    try:
+        _wait(enter, port)
+        yield Registry(port)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(enter: Callable[..., list[str]], port: int) -> None:
+    end = time.monotonic() + _START_SECONDS
+    probe = enter("ss", "--listening", "--tcp", "--no-header", f"sport = :{port}")
+    while not subprocess.run(probe, check=True, capture_output=True).stdout:
+        if time.monotonic() > end:
+            raise AssertionError(f"no registry at port {port} within {_START_SECONDS} s")
+        time.sleep(0.05)
