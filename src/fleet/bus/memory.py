@@ -44,7 +44,8 @@ class _Stored:
 class _Stream:
     """What one bucket holds, and who watches it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, bucket: str, clock: Clock) -> None:
+        self._bucket = bucket
         self._clock = clock
         self._sequence = 0
         self._last: dict[str, _Stored] = {}
@@ -63,7 +64,9 @@ class _Stream:
         found = self.last(key)
         revision = found.revision if found else 0
         if last is not None and last != revision:
-            raise errors.RevisionConflict(f"{key}: {revision} stands there, not {last}")
+            raise errors.RevisionConflict(
+                f"{self._bucket}/{key}: wrong last sequence: {revision}", element=key
+            )
         self._sequence += 1
         at = self._clock()
         stored = _Stored(key, data, self._sequence, at, at + ttl if ttl else None)
@@ -115,7 +118,7 @@ class MemoryServer:
     def make_buckets(self) -> None:
         """Make those that aren't there."""
         for bucket in kv.BUCKETS:
-            self._streams.setdefault(bucket, _Stream(self.clock))
+            self._streams.setdefault(bucket, _Stream(bucket, self.clock))
 
     def drop_buckets(self) -> None:
         """Lose every bucket and what it held."""

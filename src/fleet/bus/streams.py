@@ -87,16 +87,17 @@ async def _ensure(api: Api, bucket: str, sizing: Sizing) -> bool:
     try:
         info = await api.ask(jetstream.stream_subject("INFO", bucket))
     except jetstream.BucketMissing:
-        await _send(api, "CREATE", bucket, wanted(bucket, sizing))
+        await send(api, "CREATE", bucket, wanted(bucket, sizing))
         log.info("bucket made", bucket=bucket)
         return True
     found: dict[str, Any] = dict(info["config"])
     differing = differences(bucket, found, sizing)
     if differing:
-        await _send(api, "UPDATE", bucket, found | differing)
+        await send(api, "UPDATE", bucket, found | differing)
         log.warning("bucket corrected", bucket=bucket, settings=sorted(differing))
     return bool(differing)
 
 
-async def _send(api: Api, verb: str, bucket: str, config: Mapping[str, Any]) -> None:
+async def send(api: Api, verb: str, bucket: str, config: Mapping[str, Any]) -> None:
+    """Ask to CREATE or UPDATE the stream of *bucket*."""
     await api.ask(jetstream.stream_subject(verb, bucket), json.dumps(config).encode())

@@ -1,0 +1,188 @@
+"""The connection to a real nats-server: it comes back by itself, and watches with it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
+
+import pytest
+
+from fleet import errors
+from fleet.bus import jetstream, nats, session, streams
+from fleet.bus.port import Put, Synced
+from fleet.contracts import kv
+from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
+from fleet.contracts.names import DeploymentName
+from tests import nats_server
+from tests.integration.bus import harness
+from tests.integration.bus.harness import DEVICE, PACE, Nats, following
+
+KEY = kv.desired_state_key(DEVICE, DeploymentName("web"))
+MINE = kv.desired_state_filter(DEVICE)
+VALUE = ReconcileScore(type="PodmanV0", data={}, revision="1")
+
+
+@pytest.fixture
+async def bus(tmp_path) -> AsyncIterator[Nats]:
+    async with harness.nats_harness(tmp_path) as running:
+        await running.make_buckets()
+        yield running
+
+
+async def connected(bus: nats.NatsBus) -> int:
+    async with asyncio.timeout(harness.PATIENCE):
+        return await bus.wait_for_session()
+
+
+async def test_a_bus_may_start_before_its_server(tmp_path):
+    server = nats_server.NatsServer(tmp_path, ())
+    async with await nats.connect(server.url, name="early", pace=PACE) as early:
+        assert not early.connected
+        with pytest.raises(errors.BusUnavailable):
+            await early.bucket(DESIRED_STATE).get(KEY)
+        server.start()
+        try:
+            assert await connected(early) == 1
+        finally:
+            server.kill()
+
+
+async def test_a_wrong_password_is_tried_again_until_the_file_is_right(tmp_path):
+    user = nats_server.device(DEVICE)
+    with nats_server.running_nats(tmp_path, [user]) as server:
+        credentials = server.credentials(nats_server.User(user.name, "wrong"))
+        async with await nats.connect(
+            server.url,
+            credentials=credentials,
+            name="agent",
+            inbox_prefix=user.inbox_prefix,
+            pace=PACE,
+        ) as late:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await late.wait_for_session()
+            server.credentials(user)
+            assert await connected(late) == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"user": "x"}', "user: x"])
+async def test_a_credentials_file_that_is_none_is_refused_at_the_start(tmp_path, content: str):
+    path = tmp_path / "credentials.json"
+    path.write_text(content)
+    with pytest.raises(errors.InvalidConfig, match="credentials"):
+        await nats.connect("nats://127.0.0.1:1", credentials=path, name="x")
+
+
+async def test_the_first_of_several_servers_that_answers_is_taken(tmp_path):
+    with nats_server.running_nats(tmp_path) as server:
+        urls = f"nats://127.0.0.1:{nats_server.free_port()},{server.url}"
+        async with await nats.connect(urls, name="x", pace=PACE) as bus:
+            assert await connected(bus) == 1
+
+
+async def test_changes_of_the_connection_are_told(tmp_path):
+    told: list[bool] = []
+    with nats_server.running_nats(tmp_path) as server:
+        async with await nats.connect(
+            server.url, name="x", pace=PACE, on_change=told.append
+        ) as bus:
+            await connected(bus)
+            server.kill()
+            await harness.until_disconnected(bus)
+            server.start()
+            await connected(bus)
+    assert told == [True, False, True, False]
+
+
+async def test_a_frozen_server_is_unavailable_rather_than_waited_for(
+    bus: Nats, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(session, "REQUEST_SECONDS", 0.5)
+    bus.server.pause()
+    try:
+        with pytest.raises(errors.BusUnavailable, match="no answer"):
+            await bus.operator.bucket(DESIRED_STATE).get(KEY)
+    finally:
+        bus.server.resume()
+    assert await bus.operator.bucket(DESIRED_STATE).get(KEY) is None
+
+
+async def test_a_lost_connection_fails_what_waits_for_an_answer(bus: Nats):
+    bus.server.pause()
+    asking = asyncio.create_task(bus.operator.bucket(DESIRED_STATE).get(KEY))
+    await asyncio.sleep(0)
+    bus.server.kill()
+    async with asyncio.timeout(2):
+        with pytest.raises(errors.BusUnavailable):
+            await asking
+
+
+async def test_a_watch_notices_a_bucket_made_anew_behind_its_back(bus: Nats):
+    """The connection stands throughout; only heartbeats stay away."""
+    await bus.operator.bucket(DESIRED_STATE).put(KEY, VALUE)
+    async with aclosing(bus.agent.bucket(DESIRED_STATE).watch(MINE)) as watch:
+        assert [type(await following(watch)) for _ in range(2)] == [Put, Synced]
+        await bus.admin.ask(jetstream.stream_subject("DELETE", kv.BUCKET_DESIRED_STATE))
+        await bus.make_buckets()
+        assert await following(watch) == Synced(frozenset())
+        assert bus.agent.session == 1
+
+
+async def test_a_watch_outlives_the_loss_of_its_consumer(bus: Nats):
+    await bus.operator.bucket(DESIRED_STATE).put(KEY, VALUE)
+    async with aclosing(bus.agent.bucket(DESIRED_STATE).watch(MINE)) as watch:
+        assert [type(await following(watch)) for _ in range(2)] == [Put, Synced]
+        await _delete_consumers(bus)
+        assert [type(await following(watch)) for _ in range(2)] == [Put, Synced]
+
+
+async def test_an_idle_watch_stays_where_it_is(bus: Nats):
+    async with aclosing(bus.operator.bucket(DESIRED_STATE).watch()) as watch:
+        assert isinstance(await following(watch), Synced)
+        waiting = asyncio.ensure_future(anext(watch))
+        done, _ = await asyncio.wait([waiting], timeout=4 * PACE.heartbeat.total_seconds())
+        assert not done
+        await bus.operator.bucket(DESIRED_STATE).put(KEY, VALUE)
+        assert isinstance(await waiting, Put)
+
+
+async def test_a_closed_watch_leaves_no_consumer_behind(bus: Nats):
+    async with aclosing(bus.agent.bucket(DESIRED_STATE).watch(MINE)) as watch:
+        await following(watch)
+        assert await _consumers(bus)
+
+    async def none_is_left() -> bool:
+        return not await _consumers(bus)
+
+    await harness.until("the inactive consumer is dropped", none_is_left)
+
+
+async def test_a_fleet_that_comes_back_is_spread_over_the_jitter(tmp_path):
+    """The first watch does not wait; one that has to start over does."""
+    pace = nats.Pace(heartbeat=PACE.heartbeat, jitter=timedelta(seconds=1))
+    loop = asyncio.get_running_loop()
+    with nats_server.running_nats(tmp_path) as server:
+        async with await nats.connect(server.url, name="x", pace=pace, chance=lambda: 0.999) as bus:
+            await connected(bus)
+            await streams.ensure_streams(bus)
+            async with aclosing(bus.bucket(DESIRED_STATE).watch()) as watch:
+                since = loop.time()
+                await following(watch)
+                assert loop.time() - since < 0.5
+                server.kill()
+                server.start()
+                since = loop.time()
+                await following(watch)
+                assert loop.time() - since > 0.9
+
+
+async def _consumers(bus: Nats) -> list[str]:
+    reply = await bus.admin.ask(f"$JS.API.CONSUMER.NAMES.KV_{kv.BUCKET_DESIRED_STATE}")
+    return list(reply["consumers"] or ())
+
+
+async def _delete_consumers(bus: Nats) -> None:
+    for name in await _consumers(bus):
+        stream = f"KV_{kv.BUCKET_DESIRED_STATE}"
+        assert json.dumps(await bus.admin.ask(f"$JS.API.CONSUMER.DELETE.{stream}.{name}"))
