@@ -4,6 +4,8 @@ The store of base images that every device reads and none writes.
 It lies in the cache, keyed by what is in it, and is made complete before it gets its name.
 """
 
+import io
+import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,15 +60,17 @@ def _fill(where: Path) -> None:
         files.write(path, text)
     for name in ("run", "tmp", "pulls"):
         (root / name).mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root) as layout:
-        for name, data in oci.layout({_NAME: catalogue.base()}).items():
-            path = Path(layout, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        hide = "mount -t tmpfs tmpfs /run && mkdir -p /run/lock"
+    with tempfile.NamedTemporaryFile(dir=root, suffix=".tar") as archive:
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name, data in oci.layout({_NAME: catalogue.base()}).items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        archive.flush()
         env = {**processes.minimal_environment(), **podman.environment(root)}
+        hide = "mount -t tmpfs tmpfs /run && mkdir -p /run/lock"
         commands.run(
             "unshare", "--mount", "--propagation", "private", "--", "sh", "-c",
-            f'{hide} && exec podman pull --quiet "oci:$0:$1"', layout, _NAME, env=env, within=120,
+            f'{hide} && exec podman load --quiet --input "$0"', archive.name, env=env, within=120,
         )  # fmt: skip
     (root / "complete").touch()
