@@ -6,6 +6,7 @@ may be killed at any time: all that it knows, it reads again.
 """
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -111,17 +112,18 @@ async def _run_parts(
 
 
 async def keep_streams(bus: NatsBus, sizing: streams.Sizing) -> None:
-    """Make the streams, and put them right now and then, for ever."""
+    """Make the streams, and put them right with each session and now and then, for ever."""
     while True:
+        session = await bus.wait_for_session()
         try:
-            touched = await streams.ensure_streams(bus, sizing)
+            await streams.ensure_streams(bus, sizing)
         except errors.FleetError as exc:
-            log.debug("streams not ensured", reason=exc.reason, error=str(exc))
+            log.warning("streams not ensured", reason=exc.reason, error=str(exc))
             await asyncio.sleep(RETRY_SECONDS)
-        else:
-            if touched:
-                log.info("streams made or put right", buckets=touched)
-            await asyncio.sleep(ENSURE_SECONDS)
+            continue
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ENSURE_SECONDS):
+                await bus.wait_for_session(after=session)
 
 
 async def _watch(controller: Controller, cluster: KubernetesCluster, stop: asyncio.Event) -> None:
