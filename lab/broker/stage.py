@@ -14,8 +14,9 @@ from lab.broker.credentials import BrokerUser
 from lab.broker.process import PART, NatsHost
 from lab.host import LabHost
 
-ADMIN = "admin"
-OPERATOR = "fleet-operator"
+# No device id holds an underscore, so no device is ever taken for one of these.
+ADMIN = "lab_admin"
+OPERATOR = "fleet_operator"
 
 _MONITOR = "nats-monitor"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fleet.contracts import kv
 from fleet.contracts.names import DeviceId
 
-OPERATOR_INBOX_PREFIX = "_INBOX_fleet-operator"
+OPERATOR_INBOX_PREFIX = "_INBOX_fleet_operator"  # no device id holds an underscore
 
 
 @dataclass(frozen=True, slots=True)

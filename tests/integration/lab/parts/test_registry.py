@@ -1,0 +1,32 @@
+"""The registry as a process."""
+
+import urllib.request
+
+import pytest
+
+from lab import registry
+from lab.host import LabHost
+from lab.registry import PART
+from tests.lab_host import LOOPBACK, bring_about, kill, needs, running
+
+pytestmark = [pytest.mark.timeout(60), needs("docker-registry")]
+
+
+def _answers(address: str) -> bool:
+    with urllib.request.urlopen(f"http://{address}/v2/", timeout=5) as answer:
+        return bool(answer.status == 200)
+
+
+def test_it_answers_is_left_alone_and_repaired(host: LabHost) -> None:
+    wanted = registry.registry(host, LOOPBACK)
+    bring_about(registry.scores(wanted), host)
+    pid = running(host, PART)
+    assert _answers(wanted.address)
+    assert bring_about(registry.scores(wanted), host) == []
+    assert running(host, PART) == pid
+
+    kill(host, PART)
+    assert bring_about(registry.scores(registry.registry(host, LOOPBACK)), host) == [
+        "process registry"
+    ]
+    assert _answers(wanted.address)

@@ -1,0 +1,64 @@
+"""A lab's host without a bridge: its parts listen on loopback, at ports of their own."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fleet.scores.score import Change, Score, interpret_all
+from lab import processes
+from lab.host import Addresses, LabHost
+from lab.ledger import Kind
+
+LOOPBACK = "127.0.0.1"
+_NUMBER = 255  # no lab's bridge: nothing here looks at it
+_PORTS = ("kube-apiserver", "nats-server", "registry")
+
+
+@contextmanager
+def lab_host(state: Path) -> Iterator[LabHost]:
+    """Yield a host whose state is *state*, and stop what was started on it."""
+    host = LabHost("test", state, Addresses(_NUMBER))
+    for purpose in _PORTS:
+        host.port(purpose)  # a free one, where a lab would rather have the well-known one
+    try:
+        yield host
+    finally:
+        for entry in reversed(host.ledger.of(Kind.PROCESS)):
+            processes.stop(entry)
+            host.ledger.forget(entry.kind, entry.name)
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skip where a program is missing, and say which."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not on the PATH: {', '.join(missing)}")
+
+
+def bring_about(scores: tuple[Score[LabHost], ...], host: LabHost) -> list[str]:
+    """Interpret *scores*, raise the first failure, and return the names of those that changed."""
+    outcomes = interpret_all(scores, host)
+    return [outcome.expect().score for outcome in outcomes if outcome.change is Change.CHANGED]
+
+
+def kill(host: LabHost, part: str) -> int:
+    """End *part* as a power cut would, and return the pid that it had."""
+    pid = running(host, part)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def running(host: LabHost, part: str) -> int:
+    """Return the pid of *part*, which runs."""
+    pid = processes.pid_of(host.ledger, part)
+    assert pid is not None, f"{part} does not run"
+    return pid
+
+
+def mode(path: Path) -> int:
+    """Tell who may do what with *path*."""
+    return path.stat().st_mode & 0o777
