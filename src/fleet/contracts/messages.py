@@ -12,13 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
 from fleet import errors
 from fleet.contracts import kv
 from fleet.contracts.names import DeploymentName, DeviceId
+
+# A time without an offset is refused: it could not be compared with the server's.
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,7 +76,7 @@ class DeviceInfo(Message, frozen=True):
     agent_version: str = ""
     score_types: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
-    updated_at: datetime | None = None
+    updated_at: Timestamp | None = None
 
 
 class Phase(StrEnum):
@@ -110,14 +113,14 @@ class DeploymentState(Message, frozen=True):
     revision: str
     services: tuple[ServiceState, ...] = ()
     error: StateError | None = None
-    updated_at: datetime | None = None
+    updated_at: Timestamp | None = None
 
 
 class HeartbeatPayload(Message, frozen=True):
     """A sign of life (`device-heartbeat`)."""
 
     device_id: DeviceId
-    at: datetime
+    at: Timestamp
     instance: str = ""
 
 

@@ -1,0 +1,189 @@
+"""
+Scores: what they mean, and the name of their content.
+
+The vectors are locked: a revision that changes for the same content restarts
+every container of a fleet.
+"""
+
+import copy
+import hashlib
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet import errors
+from fleet.contracts import scores
+from fleet.contracts.scores import NetworkMode, Port, Protocol, PullPolicy, RestartPolicy
+from tests.unit.contracts.strategies import json_values, score_data
+
+HELLO = {
+    "services": [
+        {
+            "name": "web",
+            "image": "registry.local/hello@sha256:00",
+            "ports": [{"host": 8080, "container": 80}],
+            "env": {"GREETING": "grüß dich"},
+        }
+    ]
+}
+TWO = {"services": [{"name": "b", "image": "b:1"}, {"name": "a", "image": "a:1"}]}
+VECTORS = {
+    "hello": (
+        HELLO,
+        (
+            '{"data":{"services":[{"env":{"GREETING":"grüß dich"},'
+            '"image":"registry.local/hello@sha256:00","name":"web",'
+            '"ports":[{"container":80,"host":8080}]}]},"type":"PodmanV0"}'
+        ),
+        "8e863bd9bf414774189de5a04519313d8e3197d536adad446b736a7433e985ee",
+    ),
+    "two": (
+        TWO,
+        (
+            '{"data":{"services":[{"image":"a:1","name":"a"},{"image":"b:1","name":"b"}]},'
+            '"type":"PodmanV0"}'
+        ),
+        "f3d129add8f1cf3587946cc8a1aa6928e8322186fab4aa3a1ad91975af659ccd",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "text", "revision"), VECTORS.values(), ids=VECTORS)
+def test_a_revision_is_locked(data, text, revision):
+    assert hashlib.sha256(text.encode()).hexdigest() == revision
+    assert scores.revision("PodmanV0", data) == revision
+
+
+@given(score_data, st.randoms(use_true_random=False))
+def test_order_of_keys_and_services_does_not_change_a_revision(data, chance):
+    shuffled = _shuffled(data, chance)
+    chance.shuffle(shuffled["services"])
+    assert scores.revision("PodmanV0", shuffled) == scores.revision("PodmanV0", data)
+
+
+@given(score_data, score_data)
+def test_other_content_has_another_revision(one, other):
+    same = _plain(one) == _plain(other)
+    assert (scores.revision("P", one) == scores.revision("P", other)) == same
+
+
+def test_another_type_has_another_revision():
+    assert scores.revision("A", TWO) != scores.revision("B", TWO)
+
+
+@given(score_data)
+def test_a_null_is_as_good_as_nothing(data):
+    padded = copy.deepcopy(data)
+    padded["services"][0]["absent"] = None
+    assert scores.revision("P", padded) == scores.revision("P", data)
+
+
+@given(json_values)
+def test_canonical_json_is_its_own_canonical_form(value):
+    once = scores.canonical(value)
+    assert scores.canonical(json.loads(once)) == once
+
+
+@pytest.mark.parametrize("value", [1.5, {"a": [0.0]}, float("nan"), b"x", {1, 2}])
+def test_what_has_no_one_spelling_has_no_canonical_form(value):
+    with pytest.raises(errors.InvalidDesiredState):
+        scores.canonical(value)
+
+
+def test_changing_one_service_leaves_the_digest_of_the_other():
+    before = scores.service_digests(TWO)
+    changed = {"services": [TWO["services"][0], {"name": "a", "image": "a:2"}]}
+    after = scores.service_digests(changed)
+    assert before["b"] == after["b"]
+    assert before["a"] != after["a"]
+
+
+def test_decoding_fills_in_defaults():
+    (service,) = scores.decode("PodmanV0", HELLO).services
+    assert service.pull_policy is PullPolicy.IF_NOT_PRESENT
+    assert service.network_mode is NetworkMode.BRIDGE
+    assert service.restart_policy is RestartPolicy.ALWAYS
+    assert service.ports == (Port(host=8080, container=80, protocol=Protocol.TCP, host_ip=""),)
+
+
+def test_an_unknown_type_is_unsupported_and_the_known_ones_are_named():
+    with pytest.raises(errors.UnsupportedScore, match="PodmanV0") as refusal:
+        scores.decode("WasmV9", {})
+    assert refusal.value.element == "WasmV9"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"services": [{"name": "a", "image": "x", "gpu": 1}]},
+        {"services": [{"name": "a", "image": "x", "ports": [{"host": 1, "container": 2, "n": 3}]}]},
+        {**TWO, "volumes": []},
+    ],
+    ids=["service", "port", "top"],
+)
+def test_an_unknown_field_anywhere_is_unsupported_and_named(data):
+    with pytest.raises(errors.UnsupportedScore, match="unknown field"):
+        scores.decode("PodmanV0", data)
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        {"name": "a"},
+        {"name": "A", "image": "x"},
+        {"name": "a.b", "image": "x"},
+        {"name": "a", "image": ""},
+        {"name": "a", "image": "x y"},
+        {"name": "a", "image": "x", "pullPolicy": "Sometimes"},
+        {"name": "a", "image": "x", "ports": [{"host": 0, "container": 80}]},
+        {"name": "a", "image": "x", "ports": [{"host": 80, "container": 65536}]},
+        {"name": "a", "image": "x", "env": {"1A": ""}},
+        {"name": "a", "image": "x", "env": {"A": 1}},
+    ],
+    ids=str,
+)
+def test_a_bad_value_is_invalid(service):
+    with pytest.raises(errors.InvalidDesiredState):
+        scores.decode("PodmanV0", {"services": [service]})
+
+
+@pytest.mark.parametrize("count", [0, scores.MAX_SERVICES + 1], ids=["none", "too many"])
+def test_the_number_of_services_has_limits(count):
+    services = [{"name": f"s{n}", "image": "x"} for n in range(count)]
+    with pytest.raises(errors.InvalidDesiredState):
+        scores.decode("PodmanV0", {"services": services})
+
+
+def test_two_services_of_one_name_are_invalid_and_named():
+    twice = {"services": [{"name": "a", "image": "x"}, {"name": "a", "image": "y"}]}
+    with pytest.raises(errors.InvalidDesiredState) as refusal:
+        scores.decode("PodmanV0", twice)
+    assert refusal.value.element == "a"
+
+
+def _shuffled(value, chance: random.Random):
+    if isinstance(value, dict):
+        keys = list(value)
+        chance.shuffle(keys)
+        return {key: _shuffled(value[key], chance) for key in keys}
+    if isinstance(value, list):
+        return [_shuffled(item, chance) for item in value]
+    return value
+
+
+def _plain(data):
+    """State sameness without the code under test."""
+    return sorted(
+        json.dumps(_without_nulls(service), sort_keys=True) for service in data["services"]
+    )
+
+
+def _without_nulls(value):
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
