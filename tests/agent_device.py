@@ -19,7 +19,9 @@ EVERY_SECONDS = 0.05
 OWNER = messages.Owner(namespace="default", name="demo", uid="u-1", generation=1)
 
 
-async def eventually(look: Callable[[], Awaitable[T]], what: str, *, within: float = 15.0) -> T:
+async def eventually(
+    look: Callable[[], Awaitable[T | None]], what: str, *, within: float = 15.0
+) -> T:
     """Wait until *look* finds something true, and return that."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within

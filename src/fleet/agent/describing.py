@@ -74,7 +74,7 @@ class Describer:
             self._changed.set()
 
     async def run(self) -> None:
-        """Write whatever changes, until cancelled."""
+        """Write whatever changes, until cancelled. The first thing written tells of the runtime."""
         await self.check_once()
         failures = 0
         self._changed.set()

@@ -54,14 +54,13 @@ class Heartbeat:
         self._last: int | None = None
         self._conflicts = 0
         self._quiet = 0
-        self._is_heard = True
+        self._failures = 0
 
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
             await self._beat()
-            spread = 1 - _JITTER + 2 * _JITTER * self._random()
-            await asyncio.sleep(INTERVAL_SECONDS * spread)
+            await asyncio.sleep(self._pause())
 
     async def _beat(self) -> None:
         try:
@@ -69,11 +68,18 @@ class Heartbeat:
         except errors.RetryableError as exc:
             # Whether it was stored is unknown, and so is the sequence to go by.
             self._last = None
-            if self._is_heard:
+            self._failures += 1
+            if self._failures == 1:
                 log.warning("heartbeat not heard", reason=exc.reason, error=str(exc))
-            self._is_heard = False
         else:
-            self._is_heard = True
+            self._failures = 0
+
+    def _pause(self) -> float:
+        """Give the time until the next beat: soon after one that wasn't heard."""
+        if self._failures:
+            soon = backoff.EAGER.delay(self._failures, self._random)
+            return min(INTERVAL_SECONDS, soon)
+        return INTERVAL_SECONDS * (1 - _JITTER + 2 * _JITTER * self._random())
 
     async def _put(self) -> None:
         key = kv.device_heartbeat_key(self._device_id)

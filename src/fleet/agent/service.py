@@ -75,8 +75,10 @@ async def run(
     async with asyncio.TaskGroup() as group:
         group.create_task(roster.run(), name="roster")
         group.create_task(link.run(), name="link")
-        group.create_task(describer.run(), name="describe")
         group.create_task(describer.check(), name="check runtime")
+        # These have nobody to talk to before; everything else works without.
+        await bus.wait_for_session()
+        group.create_task(describer.run(), name="describe")
         group.create_task(heartbeat.run(), name="heartbeat")
 
 
