@@ -1,0 +1,199 @@
+"""The custom resources on a real API server, as somebody with kubectl meets them."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fleet.contracts import resources
+from tests.kube_api import KubeApi
+
+SERVICE = {"name": "web", "image": "registry.local/web:1"}
+ANYWHERE = {"matchLabels": {"site": "lab"}}
+
+
+class Kubectl:
+    """kubectl as the administrator."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+
+    def __call__(self, *arguments: str, given: str = "", succeeds: bool = True) -> str:
+        """Run it; return what it said."""
+        done = subprocess.run(
+            ["kubectl", f"--kubeconfig={self._api.kubeconfig}", *arguments],
+            input=given,
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+        assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def apply(self, manifest: dict[str, Any], *, succeeds: bool = True) -> str:
+        """Apply one object."""
+        return self("apply", "-f", "-", given=json.dumps(manifest), succeeds=succeeds)
+
+
+@pytest.fixture(scope="module")
+def kubectl(kube_api: KubeApi) -> Iterator[Kubectl]:
+    kubectl = Kubectl(kube_api)
+    names = [f"crd/{crd['metadata']['name']}" for crd in resources.crds()]
+    for text in resources.manifests().values():
+        kubectl("apply", "-f", "-", given=text)
+    kubectl("wait", "--for=condition=established", "--timeout=20s", *names)
+    kubectl("create", "namespace", "crds")
+    yield kubectl
+    kubectl("delete", "namespace", "crds", "--wait=false")
+
+
+def deployment(
+    *services: dict[str, Any], name: str = "web", selector: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "apiVersion": resources.API_VERSION,
+        "kind": resources.DEPLOYMENT_KIND,
+        "metadata": {"name": name, "namespace": "crds"},
+        "spec": {
+            "targetSelector": ANYWHERE if selector is None else selector,
+            "score": {"type": "PodmanV0", "data": {"services": list(services or [SERVICE])}},
+        },
+    }
+
+
+def port(host: int, **more: Any) -> dict[str, Any]:
+    return {"host": host, "container": 80, **more}
+
+
+def service(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "image": "x", **more}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        deployment(),
+        deployment(name="a" * 63),
+        deployment(selector={}),
+        deployment(selector={"matchExpressions": [{"key": "site", "operator": "Exists"}]}),
+        deployment(service("a", ports=[port(80)]), service("b", ports=[port(81)])),
+        deployment(service("a", ports=[port(53), port(53, protocol="udp")])),
+        deployment(service("a", networkMode="host", ports=[])),
+        deployment(service("a", env={"A_b.c-1": "", "_": "x"})),
+        deployment(
+            *(service(f"s{n}", ports=[port(1 + n * 16 + p) for p in range(16)]) for n in range(32))
+        ),
+    ],
+    ids=["plain", "63", "empty", "exists", "ports", "protocols", "host", "env", "most"],
+)
+def test_a_good_deployment_is_taken(kubectl: Kubectl, manifest: dict[str, Any]):
+    kubectl.apply(manifest)
+    kubectl("delete", "-n", "crds", "fleetdep", manifest["metadata"]["name"])
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        (deployment(name="a.b"), "metadata.name: only a-z, 0-9 and '-'"),
+        (deployment(name="a" * 64), "metadata.name: at most 63 characters"),
+        (deployment(service("a"), service("a")), "two services have the same name"),
+        (
+            deployment(service("a", ports=[port(80)]), service("b", ports=[port(80)])),
+            "two services want the same host port",
+        ),
+        (
+            deployment(
+                service("a", ports=[port(80)]), service("b", ports=[port(80, protocol="tcp")])
+            ),
+            "two services want the same host port",
+        ),
+        (
+            deployment(service("a", ports=[port(80), port(80)])),
+            "a service publishes the same host port twice",
+        ),
+        (
+            deployment(service("a", ports=[port(80)], networkMode="host")),
+            "ports are published in networkMode bridge only",
+        ),
+        (deployment(service("a", env={"1A": ""})), "env: a name begins with a letter"),
+        (deployment(service("A")), "services[0].name"),
+        (deployment({"name": "a"}), "services[0].image: Required value"),
+        (deployment(service("a", gpu=1)), 'unknown field "spec.score.data.services[0].gpu"'),
+        (
+            deployment(service("a", pullPolicy="Sometimes")),
+            'supported values: "Always", "IfNotPresent", "Never"',
+        ),
+        (deployment(service("a", ports=[port(70000)])), "less than or equal to 65535"),
+        (
+            deployment(selector={"matchExpressions": [{"key": "a", "operator": "In"}]}),
+            "In and NotIn need values",
+        ),
+        (
+            deployment(
+                selector={"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}
+            ),
+            "Exists and DoesNotExist take none",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bad_deployment_is_refused_and_told_why(
+    kubectl: Kubectl, manifest: dict[str, Any], why: str
+):
+    assert why in kubectl.apply(manifest, succeeds=False)
+
+
+def test_an_unknown_score_type_is_refused_with_those_that_there_are(kubectl: Kubectl):
+    manifest = deployment()
+    manifest["spec"]["score"]["type"] = "WasmV9"
+    assert 'supported values: "PodmanV0"' in kubectl.apply(manifest, succeeds=False)
+
+
+def test_the_api_server_adds_no_default(kubectl: Kubectl):
+    kubectl.apply(deployment(name="bare"))
+    stored = json.loads(kubectl("get", "-n", "crds", "fleetdep", "bare", "-o", "json"))
+    assert stored["spec"]["score"]["data"] == {"services": [SERVICE]}
+
+
+def test_the_columns_of_a_deployment_say_how_it_goes(kubectl: Kubectl):
+    kubectl.apply(deployment(name="columns"))
+    status = {
+        "status": {
+            "ready": "18/20",
+            "reason": "ImageNotFound",
+            "aggregate": {"matched": 20, "running": 18, "failed": 2},
+        }
+    }
+    _patch_status(kubectl, "fleetdep", "columns", status, "-n", "crds")
+    table = kubectl("get", "-n", "crds", "fleetdep", "columns").split()
+    assert table[:5] == ["NAME", "READY", "FAILED", "REASON", "AGE"]
+    assert table[5:9] == ["columns", "18/20", "2", "ImageNotFound"]
+
+
+def test_the_columns_of_a_device_say_what_it_is(kubectl: Kubectl):
+    device = {
+        "apiVersion": resources.API_VERSION,
+        "kind": resources.DEVICE_KIND,
+        "metadata": {"name": "pi-columns", "labels": {"site": "lab"}},
+    }
+    kubectl.apply(device)
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    status = {"status": {"inventory": {"arch": "aarch64"}, "conditions": [ready]}}
+    _patch_status(kubectl, "fleetdev", "pi-columns", status)
+    table = kubectl("get", "fleetdev", "pi-columns").split()
+    assert table[:5] == ["NAME", "READY", "ARCH", "LABELS", "AGE"]
+    assert table[5:9] == ["pi-columns", "True", "aarch64", '{"site":"lab"}']
+    kubectl("delete", "fleetdev", "pi-columns")
+
+
+def test_a_status_cannot_be_written_with_the_spec(kubectl: Kubectl):
+    kubectl.apply(deployment(name="liar") | {"status": {"ready": "1/1"}})
+    assert "1/1" not in kubectl("get", "-n", "crds", "fleetdep", "liar")
+
+
+def _patch_status(kubectl: Kubectl, kind: str, name: str, patch: Any, *more: str) -> None:
+    body = json.dumps(patch)
+    kubectl("patch", kind, name, *more, "--subresource=status", "--type=merge", "-p", body)
