@@ -65,7 +65,7 @@ def assemble(host: LabHost, topology: Topology) -> Assembly:
 
 
 def plans(lab: Assembly) -> tuple[Plan, ...]:
-    """Return the stages in order. Budgets are for a slow, busy host: several times what it takes."""
+    """Return the stages in order. Budgets suit a slow, busy host: several times what it takes."""
     pushed = PushedScore(lab.registry.address, catalogue.demos())
     return (
         Plan(Stage.NETWORK, (BridgeScore(), FirewallScore()), budget=30),

@@ -122,7 +122,7 @@ def _inotify() -> Finding:
 
 
 def _filtering() -> Finding:
-    """With br_netfilter, a FORWARD policy of DROP (Docker's) drops what devices say to each other."""
+    """With br_netfilter, Docker's FORWARD policy of DROP parts the devices from each other."""
     bridged = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
     calls = bridged.exists() and bridged.read_text().strip() == "1"
     policy = (
@@ -132,7 +132,7 @@ def _filtering() -> Finding:
     return _judged(
         "bridge filter",
         not drops,
-        "bridged frames pass iptables, whose FORWARD policy is DROP: devices don't reach each other",
+        "bridged frames pass iptables, whose FORWARD policy is DROP: devices are cut off",
         "iptables -I FORWARD -i fl+ -o fl+ -j ACCEPT",
         Verdict.WARNS,
     )

@@ -61,6 +61,8 @@ class ProcessScore(Score[LabHost]):
     cwd: Path | None = None
     inside: Inside | None = None
     config_digest: str = ""
+    says: str = ""
+    """what it must have written to its log once, for want of anything to ask"""
 
     @property
     def name(self) -> str:
@@ -86,7 +88,7 @@ class ProcessScore(Score[LabHost]):
             return (f"{self.part} is not running",)
         if entry.facts["digest"] != self.digest:
             return (f"{self.part} runs with another configuration",)
-        missing = waiting.look(self.ready)
+        missing = waiting.look(self._probe(topology))
         return (f"{self.part} is not ready: {missing}",) if missing else ()
 
     def bring_about(self, topology: LabHost) -> None:
@@ -112,13 +114,27 @@ class ProcessScore(Score[LabHost]):
         return True
 
     def _start(self, topology: LabHost) -> None:
-        nonce = secrets.token_hex(12)
-        topology.ledger.intend(Kind.PROCESS, self.part, nonce=nonce, digest=self.digest)
+        nonce, log = secrets.token_hex(12), topology.log(self.part)
+        begins = log.stat().st_size if log.exists() else 0
+        topology.ledger.intend(
+            Kind.PROCESS, self.part, nonce=nonce, digest=self.digest, log_begins=begins
+        )
         environment = {**minimal_environment(), **self.env, NONCE: nonce}
-        pid = spawn(self.command(), environment, topology.log(self.part))
+        pid = spawn(self.command(), environment, log)
         who = procfs.identify(pid)
         if who is not None:  # else it died at once, which the wait tells
             _note(topology.ledger, self.part, who)
+
+    def _probe(self, topology: LabHost) -> Probe:
+        def probe() -> str:
+            entry = topology.ledger.find(Kind.PROCESS, self.part)
+            if self.says and entry and not entry.facts.get("spoke"):
+                words = topology.log(self.part).read_bytes()[entry.facts["log_begins"] :]
+                if self.says.encode() not in words:
+                    return f"it has not said {self.says!r} yet"
+            return self.ready()
+
+        return probe
 
     def _await(self, topology: LabHost, within: float) -> None:
         def check() -> None:
@@ -134,7 +150,7 @@ class ProcessScore(Score[LabHost]):
         try:
             waiting.wait_for(
                 f"{self.part} is ready",
-                self.ready,
+                self._probe(topology),
                 within=topology.budget(within),
                 saw=topology.saw,
                 check=check,
@@ -142,6 +158,8 @@ class ProcessScore(Score[LabHost]):
         except WaitTimedOut as exc:
             exc.log = topology.log(self.part)
             raise
+        if self.says:
+            topology.ledger.note(Kind.PROCESS, self.part, spoke=True)
 
 
 def minimal_environment() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Shows a person what the lab does: progress, then a table, then what to type next."""
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -15,7 +16,8 @@ from lab.host import LabHost
 from lab.ledger import Entry
 from lab.stages import Done, Stage
 
-console = Console(soft_wrap=True, highlight=False)
+_WIDTH = None if sys.stdout.isatty() else 120  # a log has no width of its own
+console = Console(soft_wrap=True, highlight=False, width=_WIDTH)
 errors = Console(soft_wrap=True, highlight=False, stderr=True)
 
 _MARKS = {Change.UNCHANGED: "[dim]=[/]", Change.CHANGED: "[green]✓[/]", Change.FAILED: "[red]✗[/]"}
@@ -28,6 +30,7 @@ class Progress:
         self._spinner = Spinner("", console=console) if console.is_terminal else None
         self._dry_run = dry_run
         self._now = ""
+        self._stage: Stage | None = None
 
     def __enter__(self) -> Self:
         if self._spinner:
@@ -40,7 +43,9 @@ class Progress:
 
     def begins(self, stage: Stage, score: str) -> None:
         """See `stages.Audience`."""
-        self._now = f"{stage}: {score}"
+        if stage is not self._stage and not self._spinner:
+            console.print(f"[bold]{stage}[/]")
+        self._stage, self._now = stage, f"{stage}: {score}"
         self._tell(self._now)
 
     def sees(self, what: str) -> None:
@@ -140,11 +145,11 @@ def _parts(status: Mapping[str, Any]) -> Table:
 
 
 def _devices(status: Mapping[str, Any]) -> Table:
-    table = Table("device", "address", "labels", "agent", "podman")
+    table = Table("device", "address", "labels", "agent")
     for device in status["devices"]:
         labels = ",".join(f"{key}={value}" for key, value in sorted(device["labels"].items()))
         state = device["agent"] + ("" if device["plugged"] else ", unplugged")
-        table.add_row(device["id"], device["address"], labels, state, device["podman"])
+        table.add_row(device["id"], device["address"], labels, state)
     return table
 
 

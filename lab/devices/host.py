@@ -97,6 +97,7 @@ def _agent(topology: LabHost, device: HostDevice, config: str) -> ProcessScore:
         argv=(str(environment.agent()),),
         env={"FLEET_AGENT_CONFIG": str(root_of(topology, device.id) / "agent.toml")},
         ready=probes.anything,
+        says='"event": "starting"',
         inside=network.namespaces(topology, device.id),
         config_digest=files.digest(config, sources.digest("contracts", "bus", "agent")),
     )

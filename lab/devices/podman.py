@@ -50,7 +50,7 @@ def runtime_for(*, pure_v2: bool, has_crun: bool) -> str:
 
 
 def containers_conf(root: Path, engine: Engine) -> str:
-    """Return ``containers.conf``. Locks are files: those in shared memory are one for all stores."""
+    """Return ``containers.conf``. Locks are files: in shared memory all stores would share them."""
     temporary = root / "tmp"
     limits = engine.limits.as_dict() if engine.limits else {}
     ulimits = [f"{name}={value}:{value}" for name, value in limits.items()]
