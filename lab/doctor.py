@@ -8,7 +8,6 @@ firewall, namespaces, podman, and a container that answers on the device's addre
 import enum
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,9 @@ from lab.devices.host import HostDevice
 from lab.host import Addresses, LabHost
 from lab.images import catalogue, sharing
 from lab.images.sharing import BaseStoreScore
-from lab.network import BridgeScore, FirewallScore
+from lab.network import FirewallScore
 
+_TRIAL = "doctor"
 _GIBIBYTE = 1 << 30
 _PROGRAMS = {
     "podman": "podman", "runc": "runc", "conmon": "conmon", "ip": "iproute2", "nft": "nftables",
@@ -140,7 +140,7 @@ def _filtering() -> Finding:
 
 def _addresses() -> Finding:
     try:
-        number = allocation.choose(allocation.look_around(labs.state_of("doctor").parent, but=""))
+        number = allocation.choose(allocation.look_around(labs.state_of(_TRIAL).parent, but=""))
     except Exception as exc:
         return Finding("addresses", Verdict.FAILS, str(exc), getattr(exc, "hint", ""))
     return Finding("addresses", Verdict.WORKS, f"{Addresses(number).subnet} is free")
@@ -150,8 +150,13 @@ def _container() -> Finding:
     """Run a container on a device of a lab made for the purpose."""
     engine = podman.engine_here()
     try:
-        with tempfile.TemporaryDirectory(prefix="fleet-") as directory:
-            _try_container(Path(directory))
+        with labs.held(_TRIAL, "lab.doctor", within=120, saw=lambda _: None):
+            _undo()  # a doctor before us may have been killed
+            try:
+                _try_container(labs.ensure(_TRIAL, "smoke").host)
+            finally:
+                _undo()
+        shutil.rmtree(labs.state_of(_TRIAL))
     except Exception as exc:
         return Finding(
             "container", Verdict.FAILS, f"{engine.runtime}: {exc}", getattr(exc, "hint", "")
@@ -160,21 +165,17 @@ def _container() -> Finding:
     return Finding("container", Verdict.WORKS, f"{engine.runtime}{limits}; answers on its address")
 
 
-def _try_container(directory: Path) -> None:
-    with allocation.host_lock():
-        number = allocation.choose(allocation.look_around(labs.state_of("doctor").parent, but=""))
-        host = LabHost("doctor", directory, Addresses(number))
-        BridgeScore().interpret(host).expect()
-    try:
-        device = HostDevice("trial", 1, {}, "", Path(), "localhost:1", sharing.store())
-        parts = host_devices.scores(host, device)
-        for score in (FirewallScore(), BaseStoreScore(), CgroupsScore(), *parts[:-2]):
-            score.interpret(host).expect()
-        _serve(host, device)
-    finally:
-        left = undoing.take_down(host, lambda _: None)
-    for entry in left:
-        raise entry.error
+def _try_container(host: LabHost) -> None:
+    device = HostDevice("trial", 1, {}, "", Path(), "localhost:1", sharing.store())
+    without_agent = host_devices.scores(host, device)[:-2]
+    for score in (FirewallScore(), BaseStoreScore(), CgroupsScore(), *without_agent):
+        score.interpret(host).expect()
+    _serve(host, device)
+
+
+def _undo() -> None:
+    for left in undoing.take_down(labs.trace(_TRIAL), lambda _: None):
+        raise left.error
 
 
 def _serve(host: LabHost, device: HostDevice) -> None:

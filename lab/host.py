@@ -47,6 +47,11 @@ class Addresses:
         return str(self.subnet.network_address + 1)
 
     @property
+    def mac(self) -> str:
+        """Return the bridge's hardware address, locally administered."""
+        return f"02:00:0a:d5:{self.number:02x}:01"
+
+    @property
     def table(self) -> str:
         """Return the name of the lab's nftables table."""
         return f"fleet_{self.number}"

@@ -43,6 +43,7 @@ class BridgeScore(Score[LabHost]):
         return (
             *(() if topology.address in found else (f"it lacks {topology.address}",)),
             *(() if "UP" in link["flags"] else ("it is down",)),
+            *(() if link["address"] == topology.addresses.mac else ("it has another MAC",)),
         )
 
     def bring_about(self, topology: LabHost) -> None:
@@ -205,6 +206,9 @@ def make_bridge(topology: LabHost) -> None:
     topology.ledger.intend(Kind.LINK, bridge, mark=_mark(topology))
     if _link(bridge) is None:
         commands.run("ip", "link", "add", bridge, "type", "bridge")
+    # Without an address of its own a bridge takes that of a port, and changes it with its ports:
+    # pulling one device's cable would cut off the others until their neighbour tables forget.
+    commands.run("ip", "link", "set", bridge, "address", topology.addresses.mac)
     commands.run("ip", "link", "set", bridge, "alias", _mark(topology))
     commands.run("ip", "addr", "replace", f"{topology.address}/24", "dev", bridge)
     commands.run("ip", "link", "set", bridge, "up")
