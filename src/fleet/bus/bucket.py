@@ -120,7 +120,7 @@ class NatsBucket(Generic[M]):
 
     async def _create_consumer(self, current: Session, deliver_to: str, key_filter: str) -> int:
         """Start the replay, and return how many messages it has."""
-        name = f"{self._link.name}-{secrets.token_hex(8)}"
+        name = jetstream.consumer_name(self._link.name, secrets.token_hex(8))
         delivery = await current.request(
             jetstream.consumer_subject(self.name, name, key_filter),
             jetstream.consumer(

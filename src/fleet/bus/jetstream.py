@@ -8,6 +8,7 @@ confined to its own keys and the operator.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -104,6 +105,11 @@ def subject(bucket: str, key: str) -> str:
 def get_subject(bucket: str, key: str) -> str:
     """Build the request for the last message of one key."""
     return f"{_API}.DIRECT.GET.{stream(bucket)}.{subject(bucket, key)}"
+
+
+def consumer_name(client: str, unique: str) -> str:
+    """Name a consumer after its *client*, in one token of a subject."""
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '-', client)}-{unique}"
 
 
 def consumer_subject(bucket: str, name: str, key_filter: str) -> str:

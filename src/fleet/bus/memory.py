@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from fleet import errors
 from fleet.bus import jetstream
@@ -167,6 +167,7 @@ class MemoryBus:
         self._cut = False
         self._number = 0
         self._changed = asyncio.Event()
+        self._buckets: dict[str, MemoryBucket[Any]] = {}
         self._watches: list[asyncio.Queue[_Stored | None]] = []
 
     async def __aenter__(self) -> Self:
@@ -201,8 +202,10 @@ class MemoryBus:
         await asyncio.sleep(0.01)
 
     def bucket(self, codec: Codec[M]) -> "MemoryBucket[M]":
-        """Reach the bucket that *codec* speaks of."""
-        return MemoryBucket(codec, self)
+        """Reach the bucket that *codec* speaks of: always the same one."""
+        if codec.bucket not in self._buckets:
+            self._buckets[codec.bucket] = MemoryBucket(codec, self)
+        return self._buckets[codec.bucket]
 
     async def server_time(self) -> datetime:
         """Read the server's clock, UTC."""

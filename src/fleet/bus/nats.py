@@ -65,6 +65,7 @@ class NatsBus:
         self._current: Session | None = None
         self._number = 0
         self._troubled = False
+        self._buckets: dict[str, NatsBucket[Any]] = {}
         self._changed = asyncio.Event()
         self._keeper = asyncio.create_task(self._keep_connected(), name="nats connection")
 
@@ -96,8 +97,10 @@ class NatsBus:
         return self.connected
 
     def bucket(self, codec: Codec[M]) -> NatsBucket[M]:
-        """Reach the bucket that *codec* speaks of. Asks the server nothing."""
-        return NatsBucket(codec, self)
+        """Reach the bucket that *codec* speaks of: always the same one. Asks the server nothing."""
+        if codec.bucket not in self._buckets:
+            self._buckets[codec.bucket] = NatsBucket(codec, self)
+        return self._buckets[codec.bucket]
 
     async def server_time(self) -> datetime:
         """
@@ -150,7 +153,7 @@ class NatsBus:
         await asyncio.sleep(self._pace.retry(failures, self._chance()))
 
     async def spread(self, starts: int) -> None:
-        """Wait for a random part of the jitter, unless nothing ever went wrong here."""
+        """Wait for a random part of the jitter, unless nothing went wrong so far."""
         if starts or self._troubled:
             await asyncio.sleep(self._chance() * self._pace.jitter.total_seconds())
 
@@ -165,6 +168,7 @@ class NatsBus:
                 failures += 1
                 self._log_failure(failures, exc)
             else:
+                self._troubled = False
                 failures = 0
             await self.pause(failures)
 

@@ -136,7 +136,7 @@ class Bus(Protocol):
         """Wait until the connection was made or lost; return whether it stands then."""
 
     def bucket(self, codec: Codec[M]) -> Bucket[M]:
-        """Reach the bucket that *codec* speaks of. Asks the server nothing."""
+        """Reach the bucket that *codec* speaks of: always the same one. Asks the server nothing."""
 
     async def server_time(self) -> datetime:
         """

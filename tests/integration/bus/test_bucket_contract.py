@@ -204,7 +204,7 @@ async def test_what_does_not_decode_is_told_and_counted_and_stops_nothing(bus: H
     assert isinstance(first, Undecodable)
     assert first.key == bad
     assert isinstance(second, Put)
-    assert bucket.undecodable == 1
+    assert bus.operator.bucket(DEVICE_INFO).undecodable == 1
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,11 @@ class Thief:
         """Subscribe, and tell whether the server said no."""
         self._denied.clear()
         await self.client.subscribe(subject)
-        await self.client.flush()
-        return self._denied.is_set()
+        try:
+            async with asyncio.timeout(3):
+                return await self._denied.wait()
+        except TimeoutError:
+            return False
 
 
 @pytest.fixture

@@ -55,6 +55,10 @@ def test_a_consumer_replays_the_last_of_each_key_and_asks_for_no_acknowledgement
     }
 
 
+def test_a_consumer_is_named_after_its_client_in_one_token():
+    assert jetstream.consumer_name("agent pi.01>*", "1a") == "agent-pi-01---1a"
+
+
 def test_only_a_replay_of_everything_is_flow_controlled():
     """It takes a permission that agents don't have."""
     body = jetstream.consumer("b", "x", ">", deliver_to="i", heartbeat=timedelta(seconds=1))
