@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class OperatorProcess:
     kubeconfig: Path
     nats: NatsServer
     directory: Path
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +79,7 @@ class OperatorProcess:
             "FLEET_NATS_CREDENTIALS": str(self.nats.credentials(OPERATOR)),
             "FLEET_HEALTH_LISTEN": self.address,
             "FLEET_METRICS_LISTEN": self.address,
+            **self.environment,
         }
         command = [sys.executable, "-m", "fleet.operator.main"]
         with self.log.open("ab") as log:

@@ -3,8 +3,8 @@ The API server, through the official client: lists, and server-side apply.
 
 Every write is an apply of the whole of what the operator owns, under its own
 field manager, so what it leaves out goes away and what others own stays. The
-token is read again before each request that is more than a minute after the
-last reading, since a mounted token is replaced while the process runs.
+token is read again every minute, and when it is refused, since a mounted token
+is replaced while the process runs.
 """
 
 import json
@@ -150,6 +150,8 @@ class KubernetesCluster:
             text = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError, ConfigException) as exc:
             raise errors.ClusterUnavailable(f"{method} {path}: {exc!r}", element=path) from exc
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._read_at = float("-inf")
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(f"{method} {path}", answer.status, text)
         return dict(json.loads(text))

@@ -1,7 +1,7 @@
 """
 Listens for devices: turns heartbeats into who is heard and who fell silent.
 
-The server's clock is asked every `LOOK_SECONDS`; where it doesn't answer, or
+The server's clock is asked several times per silence interval; where it doesn't answer, or
 the heartbeats have not been replayed since the connection was made, the
 operator is deaf and says so to `Presence`. Before a device is called silent,
 its last heartbeat is read once more: a watch that stalled must not look like a
@@ -27,7 +27,7 @@ from fleet.operator.world import World
 
 log = structlog.get_logger()
 
-LOOK_SECONDS: Final = 2.0
+LOOKS: Final = 15  # per silence interval
 MOST_PER_LOOK: Final = 200  # a rate: nobody needs to know within a second that a site went dark
 
 
@@ -79,7 +79,7 @@ class Liveness:
             except errors.BusUnavailable as exc:
                 self._presence.deafen()
                 log.debug("liveness deaf", error=str(exc))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._presence.interval.total_seconds() / LOOKS)
 
     async def look(self) -> None:
         """

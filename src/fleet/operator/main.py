@@ -59,7 +59,7 @@ async def run(told: Settings) -> int:
         cluster = KubernetesCluster()
         stack.push_async_callback(cluster.close)
         metrics = Metrics()
-        controller = Controller(bus, cluster, metrics)
+        controller = Controller(bus, cluster, metrics, silence=told.silence)
         metrics.watch(controller.world)
         answers = Answers(lambda: unready(bus, controller), metrics.render)
         await stack.enter_async_context(serving.serving(told.health, told.metrics, answers))

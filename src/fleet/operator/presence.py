@@ -4,7 +4,8 @@ Which devices are heard: judged by the server's clock and the times of its messa
 A device is heard when its last heartbeat is younger than the silence
 interval, and silent when it isn't. Nobody turns silent while the operator
 itself doesn't listen, nor until it has listened for a whole interval: its own
-deafness would make a fleet look dead.
+deafness would make a fleet look dead. Who says too rarely that it listens (it was
+stopped, or its server was) wasn't listening.
 """
 
 from collections import OrderedDict
@@ -29,10 +30,11 @@ class Presence:
     """The times of the last heartbeats, oldest first."""
 
     def __init__(self, silence: timedelta = SILENCE) -> None:
-        self._silence = silence
+        self.interval = silence
         self._last: OrderedDict[DeviceId, datetime] = OrderedDict()
         self._hearing: dict[DeviceId, Hearing] = {}
         self._listening_since: datetime | None = None
+        self._listened: datetime | None = None
 
     def hearing(self, device: DeviceId) -> Hearing:
         """Say what is known of *device*."""
@@ -40,8 +42,11 @@ class Presence:
 
     def listen(self, now: datetime) -> None:
         """Take note that heartbeats arrive, from *now* on if they didn't before."""
+        if self._listened is not None and now - self._listened > self.interval / 2:
+            self.deafen()
         if self._listening_since is None:
             self._listening_since = now
+        self._listened = now
 
     def deafen(self) -> None:
         """Take note that heartbeats may have been missed."""
@@ -69,7 +74,7 @@ class Presence:
 
     def overdue(self, now: datetime) -> Iterator[DeviceId]:
         """List who hasn't been heard for the whole interval, while somebody listened."""
-        if self._listening_since is None or now - self._listening_since < self._silence:
+        if self._listening_since is None or now - self._listening_since < self.interval:
             return
         for device, at in list(self._last.items()):
             if self.is_fresh(at, now):
@@ -78,7 +83,7 @@ class Presence:
 
     def is_fresh(self, at: datetime, now: datetime) -> bool:
         """Tell whether a heartbeat *at* is a sign of life *now*."""
-        return now - at <= self._silence
+        return now - at <= self.interval
 
     def last_heard(self, device: DeviceId) -> datetime | None:
         """Say when *device* was last heard, if it is."""

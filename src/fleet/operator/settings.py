@@ -4,9 +4,11 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from fleet.operator.logs import LogFormat
+from fleet.operator.presence import SILENCE
 from fleet.operator.serving import Listen
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -23,6 +25,7 @@ class Settings:
     max_bytes: int = MAX_BYTES
     health: Listen | None = None
     metrics: Listen | None = None
+    silence: timedelta = SILENCE
     log_format: LogFormat = LogFormat.JSON
     log_level: str = "info"
 
@@ -43,6 +46,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
         max_bytes=int(found.max_bytes),
         health=Listen.parse(found.health_listen) if found.health_listen else None,
         metrics=Listen.parse(found.metrics_listen) if found.metrics_listen else None,
+        silence=timedelta(seconds=float(found.silence)),
         log_format=LogFormat(found.log_format),
         log_level=found.log_level,
     )
@@ -73,6 +77,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--max-bytes", str(MAX_BYTES), "the most that one bucket may hold")
     add("--health-listen", "", "host:port of /healthz and /readyz")
     add("--metrics-listen", "", "host:port of /metrics")
+    add("--silence", "30", "the seconds without a heartbeat after which a device is stale")
     add("--log-format", "json", "how logs are written", [str(f) for f in LogFormat])
     add("--log-level", "info", "the least level that is logged")
     return parser

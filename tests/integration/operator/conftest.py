@@ -22,13 +22,24 @@ def module_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
 
 
 @pytest.fixture(scope="module")
+def operator_environment() -> dict[str, str]:
+    """What the operator is told beyond where things are; modules override it."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def operator(
-    kube_api: KubeApi, module_nats: NatsServer, tmp_path_factory: pytest.TempPathFactory
+    kube_api: KubeApi,
+    module_nats: NatsServer,
+    operator_environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OperatorProcess]:
     """The operator, running; whoever stops it starts it again."""
     directory = tmp_path_factory.mktemp("operator")
     (directory / "token").write_text(asyncio.run(_prepare(kube_api)))
-    process = OperatorProcess(write_kubeconfig(kube_api, directory), module_nats, directory)
+    process = OperatorProcess(
+        write_kubeconfig(kube_api, directory), module_nats, directory, operator_environment
+    )
     process.start()
     yield process
     process.kill()
