@@ -16,7 +16,7 @@ from lab.ledger import Kind
 
 LOOPBACK = "127.0.0.1"
 _NUMBER = 255  # no lab's bridge: nothing here looks at it
-_PORTS = ("kube-apiserver", "nats-server", "registry")
+_PORTS = ("kube-apiserver", "nats-server", "registry", "operator-health", "operator-metrics")
 
 
 @contextmanager
