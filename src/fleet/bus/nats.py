@@ -34,12 +34,14 @@ class Pace:
 
     *heartbeat* is how often an idle watch hears from the server; after two missed
     it starts over. *jitter* spreads the replays of a fleet that comes back at once.
+    *patience* is how long an answer may take.
     """
 
     heartbeat: timedelta = timedelta(seconds=30)
     jitter: timedelta = timedelta(seconds=60)
     first_retry: timedelta = timedelta(seconds=0.2)
     longest_retry: timedelta = timedelta(seconds=15)
+    patience: timedelta = timedelta(seconds=5)
 
     def retry(self, failures: int, chance: float) -> float:
         """Compute the seconds until the next attempt; *chance* is in [0, 1)."""
@@ -160,7 +162,7 @@ class NatsBus:
     async def _keep_connected(self) -> None:
         failures = 0
         while True:
-            current = Session(self._address)
+            current = Session(self._address, patience=self._pace.patience)
             try:
                 await self._hold(current)
             except errors.FleetError as exc:

@@ -12,6 +12,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from fleet.bus.jetstream import Delivery
 log = structlog.get_logger()
 
 CONNECT_SECONDS = 5
-REQUEST_SECONDS = 5.0
 PING_SECONDS = 15  # twice unanswered: the link is dead
 MAX_WAITING = 512 * 1024  # messages that a slow reader may leave lying before it starts over
 
@@ -79,8 +79,9 @@ class Inbox:
 class Session:
     """One connection. Every method raises `errors.BusUnavailable` once it is lost."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, patience: timedelta) -> None:
         self._address = address
+        self._patience = patience.total_seconds()
         self._client = Client()
         self._ended = asyncio.Event()
         self.last_error = ""
@@ -150,7 +151,7 @@ class Session:
         self._waiting[token] = (subject, future)
         try:
             await self._publish(subject, payload, reply=self._replies + token, headers=headers)
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with asyncio.timeout(self._patience):
                 return await future
         except TimeoutError as exc:
             raise errors.BusUnavailable(f"no answer to {subject}", element=subject) from exc

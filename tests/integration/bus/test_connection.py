@@ -4,12 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from fleet import errors
-from fleet.bus import jetstream, nats, session, streams
+from fleet.bus import jetstream, nats, streams
 from fleet.bus.port import Put, Synced
 from fleet.contracts import kv
 from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
@@ -95,16 +96,15 @@ async def test_changes_of_the_connection_are_told(tmp_path):
     assert told == [True, False, True, False]
 
 
-async def test_a_frozen_server_is_unavailable_rather_than_waited_for(
-    bus: Nats, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(session, "REQUEST_SECONDS", 0.5)
-    bus.server.pause()
-    try:
-        with pytest.raises(errors.BusUnavailable, match="no answer"):
-            await bus.operator.bucket(DESIRED_STATE).get(KEY)
-    finally:
-        bus.server.resume()
+async def test_a_frozen_server_is_unavailable_rather_than_waited_for(bus: Nats):
+    impatient = replace(PACE, patience=timedelta(seconds=0.5))
+    async with await harness.connect(bus.server, nats_server.OPERATOR, impatient) as other:
+        bus.server.pause()
+        try:
+            with pytest.raises(errors.BusUnavailable, match="no answer"):
+                await other.bucket(DESIRED_STATE).get(KEY)
+        finally:
+            bus.server.resume()
     assert await bus.operator.bucket(DESIRED_STATE).get(KEY) is None
 
 
