@@ -4,7 +4,7 @@ The lab's demo images. All stand on one layer, busybox, which devices share.
 | Image            | Tags   | Does                                                        |
 |------------------|--------|-------------------------------------------------------------|
 | `demo/hello-web` | v1, v2 | serves a page on 8080: version, host name and ``$GREETING`` |
-| `demo/sleeper`   | v1     | sleeps                                                      |
+| `demo/sleeper`   | v1     | sleeps, and like the page stops at once                     |
 """
 
 import functools
@@ -16,6 +16,7 @@ from lab.errors import PreflightFailed
 from lab.images.oci import File, Image, Layer
 
 PORT = 8080
+_STOP = "SIGKILL"  # busybox handles no SIGTERM: stopping would take the ten seconds of patience
 _APPLETS = (
     "cat", "date", "echo", "env", "false", "hostname", "httpd", "id", "kill", "ls", "mkdir", "nc",
     "ps", "rm", "sh", "sleep", "test", "touch", "true", "wget",
@@ -39,7 +40,9 @@ def demos() -> Mapping[str, Image]:
     return {
         "demo/hello-web:v1": _hello_web("v1"),
         "demo/hello-web:v2": _hello_web("v2"),
-        "demo/sleeper:v1": Image((_busybox(),), ("sleep", "infinity"), {"PATH": "/bin"}),
+        "demo/sleeper:v1": Image(
+            (_busybox(),), ("sleep", "infinity"), {"PATH": "/bin"}, stop_signal=_STOP
+        ),
     }
 
 
@@ -47,7 +50,8 @@ def _hello_web(version: str) -> Image:
     page = File(_PAGE.format(version=version).encode(), 0o755)
     site = Layer.of({"www/cgi-bin/index.cgi": page})
     serve = ("httpd", "-f", "-p", str(PORT), "-h", "/www")
-    return Image((_busybox(), site), serve, {"PATH": "/bin", "VERSION": version}, (PORT,))
+    env = {"PATH": "/bin", "VERSION": version}
+    return Image((_busybox(), site), serve, env, (PORT,), stop_signal=_STOP)
 
 
 @functools.cache

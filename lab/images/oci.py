@@ -46,12 +46,13 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A complete image."""
+    """A complete image. The first process of a container ignores SIGTERM unless it handles it."""
 
     layers: tuple[Layer, ...]
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
+    stop_signal: str = "SIGTERM"
 
     @property
     def config(self) -> bytes:
@@ -64,6 +65,7 @@ class Image:
                     "Cmd": list(self.command),
                     "Env": [f"{key}={value}" for key, value in sorted(self.env.items())],
                     "ExposedPorts": {f"{port}/tcp": {} for port in self.ports},
+                    "StopSignal": self.stop_signal,
                 },
                 "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in self.layers]},
             }

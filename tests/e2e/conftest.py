@@ -22,7 +22,7 @@ from tests.e2e.devices import Device
 from tests.e2e.fleets import Fleet
 from tests.e2e.hosts import Snapshot, snapshot
 from tests.e2e.images import Images
-from tests.e2e.labs import Lab, Printed
+from tests.e2e.labs import Lab, Printed, Status
 from tests.e2e.manifests import NAMESPACE, OTHER_NAMESPACE
 
 TIMEOUT = 240
@@ -70,7 +70,7 @@ def brought_up() -> Iterator[tuple[Lab, BroughtUp]]:
     if os.environ.get("PYTEST_XDIST_WORKER"):
         pytest.fail("the end-to-end tests share one lab: run them with -n0")
     lab = Lab(os.environ.get("LAB_NAME", "e2e"))
-    was_up = lab.stage == "ready"
+    was_up = lab.stage != "down"
     before = snapshot()
     yield lab, BroughtUp(lab.up(), was_up, before)
     if not was_up and os.environ.get("LAB_KEEP") != "1":
@@ -90,9 +90,15 @@ def first_up(brought_up: tuple[Lab, BroughtUp]) -> BroughtUp:
 
 
 @pytest.fixture(scope="session")
-def cluster(lab: Lab) -> Cluster:
+def status(lab: Lab) -> Status:
+    """What `lab.status` said when all was up; repairs change the pids."""
+    return lab.status()
+
+
+@pytest.fixture(scope="session")
+def cluster(status: Status) -> Cluster:
     """The lab's cluster, with the namespaces of the tests in it."""
-    cluster = Cluster(Path(lab.status()["kubernetes"]["kubeconfig"]))
+    cluster = Cluster(Path(status["kubernetes"]["kubeconfig"]))
     cluster.apply(
         *(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
@@ -103,15 +109,15 @@ def cluster(lab: Lab) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def devices(lab: Lab) -> tuple[Device, ...]:
+def devices(status: Status) -> tuple[Device, ...]:
     """The devices of the lab."""
-    return tuple(Device.of(each) for each in lab.status()["devices"])
+    return tuple(Device.of(each) for each in status["devices"])
 
 
 @pytest.fixture(scope="session")
-def images(lab: Lab) -> Images:
+def images(status: Status) -> Images:
     """What there is to run."""
-    return Images(lab.status()["registry"]["address"])
+    return Images(status["registry"]["address"])
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.e2e.cluster import Cluster
 from tests.e2e.labs import Lab
 
-LINES = 40
+LINES = 15
 
 
 def gather(lab: Lab) -> Iterator[tuple[str, str]]:

@@ -116,7 +116,7 @@ def processes(status: Status) -> dict[str, Process]:
         "registry": status["registry"]["pid"],
         "operator": status["operator"]["pid"],
         **{f"agent {device['id']}": device["pid"] for device in status["devices"]},
-        **{f"podman {device['id']}": podman_pid(device) for device in status["devices"]},
+        **{f"podman {device['id']}": device["podman_pid"] for device in status["devices"]},
     }
     return {name: found for name, pid in pids.items() if (found := process(pid))}
 
@@ -130,12 +130,3 @@ def process(pid: int | None) -> Process | None:
         return None if found.status() == psutil.STATUS_ZOMBIE else Process(pid, found.create_time())
     except psutil.NoSuchProcess:
         return None
-
-
-def podman_pid(device: Status) -> int | None:
-    """Find the podman API service of a device by the socket that it serves."""
-    for found in psutil.process_iter(["cmdline"]):
-        command = found.info["cmdline"] or ()
-        if device["podman"] in command and "service" in command:
-            return int(found.pid)
-    return None

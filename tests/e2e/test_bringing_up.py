@@ -1,6 +1,8 @@
 """What `invoke lab.up` promises: parts real, reachable and confined, nothing done twice."""
 
+import re
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from tests.e2e.conftest import BroughtUp
 from tests.e2e.devices import Device, fetch, is_reached_from_the_host
 from tests.e2e.fleets import Fleet
 from tests.e2e.images import Images
-from tests.e2e.labs import Lab, Status, processes
+from tests.e2e.labs import ROOT, Lab, Status, processes
 from tests.e2e.manifests import deployment, service
 
 PORT = 18380
@@ -56,17 +58,30 @@ DOCUMENTED: dict[str, Any] = {
 }
 
 
-def test_up_ends_with_a_table_of_parts_and_devices(first_up: BroughtUp, lab: Lab):
+def test_up_ends_with_a_table_of_parts_and_devices(first_up: BroughtUp, status: Status):
     said = first_up.printed.out
-    status = lab.status()
     parts = [*status["kubernetes"]["pids"], "nats", "registry", "operator"]
     devices = [device["id"] for device in status["devices"]]
 
     assert [name for name in parts + devices if name not in said] == [], said
 
 
-def test_status_has_the_documented_fields(lab: Lab):
-    status = lab.status()
+def test_the_commands_that_up_prints_lead_to_the_demos_page(
+    first_up: BroughtUp, cluster: Cluster, devices: Devices
+):
+    commands = _printed_commands(first_up.printed.out)
+    try:
+        said = _type(commands)
+    finally:
+        cluster.kubectl("delete", "fleetdep", "--all", "-n", "fleet-demo", "--timeout=60s")
+
+    assert said.count("hello-web") > 1, said
+    assert [device.id for device in devices if device.id not in said] == []
+    assert re.search(r"hello-web +(\d)/\1 ", said), said
+    assert "hello-web v1 on " in said
+
+
+def test_status_has_the_documented_fields(lab: Lab, status: Status):
 
     assert list(_misfits("", status, DOCUMENTED)) == []
     assert (status["name"], status["stage"], status["problems"]) == (lab.name, "ready", [])
@@ -75,30 +90,29 @@ def test_status_has_the_documented_fields(lab: Lab):
     assert {device["agent"] for device in status["devices"]} == {"running"}
 
 
-def test_every_part_runs_in_its_own_process(lab: Lab):
-    found = processes(lab.status())
+def test_every_part_runs_in_its_own_process(status: Status):
+    found = processes(status)
 
     assert {"etcd", "kube-apiserver", "kube-controller-manager"} <= set(found)
     assert {"nats", "registry", "operator"} <= set(found)
     assert len({process.pid for process in found.values()}) == 3 + 3 + 2 * 3
 
 
-def test_the_agent_runs_in_its_devices_network(lab: Lab):
-    for device in lab.status()["devices"]:
+def test_the_agent_runs_in_its_devices_network(status: Status):
+    for device in status["devices"]:
         own = Path(f"/proc/{device['pid']}/ns/net").stat().st_ino
         assert own == Path(device["netns"]).stat().st_ino
         assert own != Path("/proc/self/ns/net").stat().st_ino
 
 
-def test_the_agent_lives_in_an_environment_without_the_operators_libraries(lab: Lab):
-    for device in lab.status()["devices"]:
+def test_the_agent_lives_in_an_environment_without_the_operators_libraries(status: Status):
+    for device in status["devices"]:
         mapped = Path(f"/proc/{device['pid']}/maps").read_text()
         assert "aiohttp" not in mapped
         assert "kubernetes" not in " ".join(psutil.Process(device["pid"]).cmdline())
 
 
-def test_secrets_are_readable_by_their_owner_only(lab: Lab):
-    status = lab.status()
+def test_secrets_are_readable_by_their_owner_only(status: Status):
     secrets = [
         status["kubernetes"]["kubeconfig"],
         *status["nats"]["credentials"].values(),
@@ -111,15 +125,15 @@ def test_secrets_are_readable_by_their_owner_only(lab: Lab):
     )
 
 
-def test_no_secret_stands_on_a_command_line(lab: Lab):
-    for process in processes(lab.status()).values():
+def test_no_secret_stands_on_a_command_line(status: Status):
+    for process in processes(status).values():
         command = " ".join(psutil.Process(process.pid).cmdline()).lower()
         assert "password=" not in command
         assert "token=" not in command
 
 
-def test_the_operator_is_no_administrator(lab: Lab):
-    operator = Cluster(Path(_environment(lab.status()["operator"]["pid"])["KUBECONFIG"]))
+def test_the_operator_is_no_administrator(status: Status):
+    operator = Cluster(Path(_environment(status["operator"]["pid"])["KUBECONFIG"]))
 
     assert "system:serviceaccount:fleet-system:" in operator.kubectl("auth", "whoami")
     assert _can(operator, "list", "deployments.fleet.nationtech.io")
@@ -131,24 +145,24 @@ def test_the_operator_is_no_administrator(lab: Lab):
     assert not _can(operator, "create", "clusterrolebindings.rbac.authorization.k8s.io")
 
 
-def test_every_address_is_valid_from_the_host_and_from_a_device(lab: Lab, devices: Devices):
-    addresses = list(_addresses(lab.status()))
+def test_every_address_is_valid_from_the_host_and_from_a_device(status: Status, devices: Devices):
+    addresses = list(_addresses(status))
 
     for device in devices:
         assert [each for each in addresses if not device.reaches(*each)] == []
     assert [each for each in addresses if not is_reached_from_the_host(*each)] == []
 
 
-def test_operator_health_and_metrics_answer(lab: Lab):
-    operator = lab.status()["operator"]
+def test_operator_health_and_metrics_answer(status: Status):
+    operator = status["operator"]
 
-    assert fetch(operator["health"])
+    assert fetch(f"{operator['health']}/healthz")
+    assert fetch(f"{operator['health']}/readyz")
     assert "# TYPE " in fetch(operator["metrics"])
 
 
-def test_no_server_listens_on_an_address_of_the_outside(lab: Lab, devices: Devices):
-    inside = {host for host, _ in _addresses(lab.status())} | {"127.0.0.1", "::1"}
-    status = lab.status()
+def test_no_server_listens_on_an_address_of_the_outside(status: Status, devices: Devices):
+    inside = {host for host, _ in _addresses(status)} | {"127.0.0.1", "::1"}
     pids = [
         *status["kubernetes"]["pids"].values(),
         *(status[part]["pid"] for part in ("nats", "registry", "operator")),
@@ -164,9 +178,9 @@ def test_no_server_listens_on_an_address_of_the_outside(lab: Lab, devices: Devic
 
 
 def test_kubectl_lists_every_device_ready_with_its_labels(
-    lab: Lab, cluster: Cluster, devices: Devices
+    status: Status, cluster: Cluster, devices: Devices
 ):
-    for device in lab.status()["devices"]:
+    for device in status["devices"]:
         cluster.await_condition("fleetdev", device["id"], "Ready", "True")
         row = cluster.row("fleetdev", device["id"])
         assert row["READY"] == "True"
@@ -175,10 +189,10 @@ def test_kubectl_lists_every_device_ready_with_its_labels(
         assert device["labels"].items() <= found.items()
 
 
-def test_the_users_own_kubeconfig_is_left_alone(lab: Lab):
+def test_the_users_own_kubeconfig_is_left_alone(status: Status):
     own = Path("~/.kube/config").expanduser()
 
-    assert not own.exists() or lab.status()["kubernetes"]["server"] not in own.read_text()
+    assert not own.exists() or status["kubernetes"]["server"] not in own.read_text()
 
 
 def test_a_second_up_changes_nothing(
@@ -225,6 +239,20 @@ def _misfits(where: str, value: Any, shape: Any) -> Iterator[str]:
             yield from _misfits(f"{where}[{index}]", each, shape[0])
     elif not isinstance(value, shape):
         yield f"{where} is {value!r}"
+
+
+def _printed_commands(printed: str) -> list[str]:
+    """What stands beneath "Next:", to be typed in the root of the checkout."""
+    return [line.strip() for line in printed.partition("\nNext:\n")[2].splitlines()]
+
+
+def _type(commands: list[str]) -> str:
+    script = "\n".join(("set -e", "unset http_proxy https_proxy ALL_PROXY", *commands))
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 def _environment(pid: int) -> dict[str, str]:
