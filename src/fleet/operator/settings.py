@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from fleet import errors
 from fleet.operator.logs import LogFormat
 from fleet.operator.presence import SILENCE
 from fleet.operator.serving import Listen
@@ -42,14 +43,20 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
         nats_url=found.nats_url,
         nats_credentials=Path(found.nats_credentials) if found.nats_credentials else None,
         nats_ca=Path(found.nats_ca) if found.nats_ca else None,
-        replicas=int(found.replicas),
-        max_bytes=int(found.max_bytes),
+        replicas=_number("replicas", found.replicas),
+        max_bytes=_number("max-bytes", found.max_bytes),
         health=Listen.parse(found.health_listen) if found.health_listen else None,
         metrics=Listen.parse(found.metrics_listen) if found.metrics_listen else None,
-        silence=timedelta(seconds=float(found.silence)),
+        silence=timedelta(seconds=_number("silence", found.silence)),
         log_format=LogFormat(found.log_format),
         log_level=found.log_level,
     )
+
+
+def _number(flag: str, text: str) -> int:
+    if not text.isdecimal():
+        raise errors.InvalidConfig(f"--{flag}: {text!r} is no number", element=flag)
+    return int(text)
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:

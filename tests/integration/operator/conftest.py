@@ -7,11 +7,12 @@ import pytest
 
 from fleet.bus import nats
 from fleet.bus.nats import NatsBus
-from tests.integration.operator.site import Site, eventually
+from tests.integration.operator.site import Site
 from tests.kube_api import KubeApi
 from tests.kube_client import FLEET, KubeClient, Refused, kube_client
 from tests.nats_server import ADMIN, OPERATOR, NatsServer, running_nats
 from tests.operator_process import OperatorProcess, install, make_token, write_kubeconfig
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

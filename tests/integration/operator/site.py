@@ -1,9 +1,8 @@
 """What a test of the operator acts on, and named waits for what comes of it."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -15,25 +14,9 @@ from fleet.contracts.names import DeploymentName
 from tests.kube_client import FLEET, KubeClient
 from tests.operator_process import OperatorProcess, metric
 from tests.simulated_device import SimulatedDevice
+from tests.waiting import eventually
 
-T = TypeVar("T")
 Body = dict[str, Any]
-EVERY_SECONDS = 0.05
-
-
-async def eventually(
-    look: Callable[[], Awaitable[T | None]], what: str, *, within: float = 15.0
-) -> T:
-    """Wait until *look* finds something true, and return that."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + within
-    while True:
-        found = await look()
-        if found:
-            return found
-        if loop.time() > end:
-            raise AssertionError(f"not within {within} s: {what}; last seen: {found!r}")
-        await asyncio.sleep(EVERY_SECONDS)
 
 
 @dataclass

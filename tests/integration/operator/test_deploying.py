@@ -8,12 +8,12 @@ from fleet.contracts.messages import Phase, StateError
 from tests.integration.operator.site import (
     Site,
     condition,
-    eventually,
     is_marked,
     is_purged,
     owner_uid,
     until_gone,
 )
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the control plane
 

@@ -3,8 +3,9 @@
 import pytest
 
 from fleet.contracts.messages import Phase
-from tests.integration.operator.site import Site, eventually, is_marked, until_gone
+from tests.integration.operator.site import Site, is_marked, until_gone
 from tests.kube_client import FLEET
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)  # each test starts an operator, the first all of its parts
 

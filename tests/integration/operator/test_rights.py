@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.integration.operator.site import Site, eventually
+from tests.integration.operator.site import Site
 from tests.kube_client import FLEET, KubeClient, Refused, kube_client
 from tests.operator_process import ACCOUNT, make_token
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the control plane
 

@@ -1,0 +1,144 @@
+"""Fakes of the operator's own ports."""
+
+from collections import Counter as Counts
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from fleet import errors
+from fleet.contracts.names import DeviceId
+from fleet.operator.objects import FIELD_MANAGER, Deployment
+from fleet.operator.ports import Body, Severity
+from tests.unit.operator.making import START
+
+
+class FakeCluster:
+    """
+    `ports.Cluster` in memory, with versions and managed fields as the API server has them.
+
+    While *broken* is set, every call raises it.
+    """
+
+    def __init__(self) -> None:
+        self.deployments: dict[str, dict[str, Any]] = {}
+        self.devices: dict[str, dict[str, Any]] = {}
+        self.events: list[str] = []
+        self.writes: Counts[str] = Counts()
+        self.broken: errors.FleetError | None = None
+        self._version = 100
+
+    def add(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Have a `Deployment` made by somebody."""
+        self.deployments[body["metadata"]["uid"]] = body
+        return body
+
+    async def list_deployments(self) -> list[Body]:
+        """List copies."""
+        self._check()
+        return [dict(body) for body in self.deployments.values()]
+
+    async def list_devices(self) -> list[Body]:
+        """List copies."""
+        self._check()
+        return [dict(body) for body in self.devices.values()]
+
+    async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
+        """Make or label an object."""
+        self._check()
+        self.writes["device"] += 1
+        found = self.devices.get(device, {"status": {}})
+        self.devices[device] = {
+            **found,
+            "metadata": {
+                "name": str(device),
+                "uid": f"uid-{device}",
+                "resourceVersion": self._next(),
+                "labels": dict(labels),
+                "managedFields": [_managed(labels)],
+            },
+        }
+        return self.devices[device]
+
+    async def apply_device_status(self, device: DeviceId, status: Body) -> Body:
+        """Replace a status."""
+        self._check()
+        self.writes["device status"] += 1
+        body = self.devices[device]
+        metadata = {**body["metadata"], "resourceVersion": self._next()}
+        self.devices[device] = {**body, "metadata": metadata, "status": dict(status)}
+        return self.devices[device]
+
+    async def apply_deployment_status(self, deployment: Deployment, status: Body) -> Body:
+        """Replace a status; refused where the resource isn't there."""
+        self._check()
+        if deployment.uid not in self.deployments:
+            raise errors.ClusterRefused("404 not found")
+        self.writes["deployment status"] += 1
+        body = self.deployments[deployment.uid]
+        self.deployments[deployment.uid] = {**body, "status": dict(status)}
+        return self.deployments[deployment.uid]
+
+    async def post_event(
+        self, deployment: Deployment, severity: Severity, reason: str, message: str
+    ) -> None:
+        """Keep an event."""
+        self._check()
+        self.events.append(f"{severity} {deployment.name} {reason}: {message}")
+
+    def status(self, uid: str = "u1") -> dict[str, Any]:
+        """Read a deployment's status."""
+        return dict(self.deployments[uid].get("status") or {})
+
+    def _check(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+    def _next(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+
+class FakeCounter:
+    """`ports.Counter` that counts."""
+
+    def __init__(self) -> None:
+        self.counts: Counts[str] = Counts()
+        self.orphaned = 0
+
+    def worked(self, queue: str, seconds: float) -> None:
+        """Count."""
+        assert seconds >= 0
+        self.counts[f"worked {queue}"] += 1
+
+    def failed(self, queue: str, reason: str) -> None:
+        """Count."""
+        self.counts[f"failed {queue} {reason}"] += 1
+
+    def undecodable(self, bucket: str) -> None:
+        """Count."""
+        self.counts[f"undecodable {bucket}"] += 1
+
+    def published(self, action: str) -> None:
+        """Count."""
+        self.counts[action] += 1
+
+    def wrote(self, what: str) -> None:
+        """Count."""
+        self.counts[what] += 1
+
+    def orphans(self, count: int) -> None:
+        """Keep."""
+        self.orphaned = count
+
+
+class FakeClock:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        """Tell the start."""
+        return START
+
+
+def _managed(labels: Mapping[str, str]) -> dict[str, Any]:
+    keys: dict[str, Any] = {f"f:{key}": {} for key in labels}
+    return {"manager": FIELD_MANAGER, "fieldsV1": {"f:metadata": {"f:labels": keys}}}

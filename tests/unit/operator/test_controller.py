@@ -1,0 +1,217 @@
+"""The controller over a bus and a cluster in memory: what it does, and what it must not do yet."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from fleet import errors
+from fleet.bus.memory import MemoryServer
+from fleet.bus.port import Deleted
+from fleet.contracts import kv, messages
+from fleet.contracts.messages import Phase
+from fleet.contracts.names import DeploymentName
+from fleet.operator.barrier import Part
+from fleet.operator.controller import Controller, Paces
+from fleet.operator.workqueue import Pace
+from tests.simulated_device import SimulatedDevice
+from tests.unit.operator.fakes import FakeCluster, FakeCounter
+from tests.unit.operator.making import deployment_body
+from tests.waiting import eventually
+
+QUICK = Pace(workers=4, spacing=0.01, first_retry=0.01, longest_retry=0.05)
+PACES = Paces(desired=QUICK, statuses=QUICK, devices=QUICK)
+
+
+class Scene:
+    """A controller and all that it acts on."""
+
+    def __init__(self) -> None:
+        self.server = MemoryServer()
+        self.bus = self.server.connect()
+        self.cluster = FakeCluster()
+        self.counter = FakeCounter()
+        self.device = SimulatedDevice(self.bus, "d1")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Controller]:
+        """Run a controller of its own while the block runs; entering again is a restart."""
+        async with self.server.connect() as bus:
+            controller = Controller(
+                bus, self.cluster, self.counter, silence=timedelta(minutes=5), paces=PACES
+            )
+            task = asyncio.create_task(controller.run())
+            try:
+                yield controller
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def until(self, look: Callable[[], object], what: str) -> None:
+        """Wait until *look* finds something true."""
+
+        async def looking() -> bool:
+            return bool(look())
+
+        await eventually(looking, what)
+
+    async def until_wanted(self, name: str = "web") -> messages.ReconcileScore:
+        """Wait until something is wanted of the device."""
+        return await eventually(lambda: self.device.wanted(name), f"{name} is wanted")
+
+    async def is_marked(self, name: str = "web") -> bool:
+        """Tell whether the device is told to stop."""
+        key = kv.desired_state_key(self.device.id, DeploymentName(name))
+        return isinstance(await self.device.desired.get(key), Deleted)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    made = Scene()
+    yield made
+    await made.bus.close()
+
+
+async def test_a_deployment_becomes_desired_state_and_a_report_its_status(scene: Scene):
+    scene.cluster.add(deployment_body())
+    async with scene.running():
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
+    assert scene.cluster.devices["d1"]["metadata"]["labels"] == {"site": "a"}
+
+
+async def test_nothing_is_written_before_everything_was_listed(scene: Scene):
+    await scene.device.register({"site": "a"})
+    await scene.device.report("forgotten", Phase.RUNNING, "x")
+    scene.cluster.broken = errors.ClusterUnavailable("not now")
+    scene.cluster.add(deployment_body())
+    async with scene.running() as controller:
+        await scene.until(
+            lambda: set(controller.barrier.missing) == {Part.DEPLOYMENTS, Part.DEVICES},
+            "the buckets are listed",
+        )
+        controller.observer.deployment_event("ADDED", deployment_body())
+        await asyncio.sleep(0)
+        assert not controller.barrier.is_open
+        assert await scene.device.wanted("web") is None
+        assert not await scene.is_marked("forgotten")
+        assert not scene.cluster.writes
+
+
+async def test_a_restart_writes_nothing_again(scene: Scene):
+    scene.cluster.add(deployment_body())
+    async with scene.running():
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
+        await scene.until(lambda: "Heard" in str(scene.cluster.devices["d1"]), "heard")
+    scene.cluster.writes.clear()
+    scene.counter.counts.clear()
+
+    async with scene.running() as controller:
+        await controller.barrier.opened()
+        scene.cluster.add(deployment_body("later", uid="u2", labels={"site": "nowhere"}))
+        await controller.observer.list_all()
+        await scene.until(lambda: scene.cluster.status("u2"), "it acts")
+    assert scene.cluster.writes == {"deployment status": 1}
+    assert scene.counter.counts["putvalue"] == 0
+
+
+async def test_a_bucket_that_is_wiped_is_filled_again(scene: Scene):
+    scene.cluster.add(deployment_body())
+    async with scene.running():
+        await scene.device.register({"site": "a"})
+        before = await scene.until_wanted()
+        scene.server.drop_buckets()
+        scene.server.make_buckets()
+        assert await scene.until_wanted() == before
+
+
+async def test_a_failed_relist_keeps_the_view(scene: Scene):
+    scene.cluster.add(deployment_body())
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        await scene.until_wanted()
+        scene.cluster.broken = errors.ClusterUnavailable("not now")
+        with pytest.raises(errors.ClusterUnavailable):
+            await controller.observer.list_all()
+        assert set(controller.world.deployments) == {"u1"}
+        assert not await scene.is_marked()
+
+
+async def test_a_device_object_that_vanished_stops_nothing(scene: Scene):
+    scene.cluster.add(deployment_body())
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        scene.cluster.devices.clear()
+        await scene.device.infos.delete(kv.device_info_key(scene.device.id))
+        await scene.until(lambda: not controller.world.infos, "the info is gone")
+        await controller.observer.list_all()
+        await scene.until(lambda: scene.cluster.status()["ready"] == "0/0", "it matches nothing")
+        assert await scene.device.wanted("web") == wanted
+
+
+async def test_a_deployment_that_vanished_is_an_orphan_and_stops_nothing(scene: Scene):
+    scene.cluster.add(deployment_body())
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        scene.cluster.deployments.clear()
+        await controller.observer.list_all()
+        await scene.until(lambda: scene.counter.orphaned == 1, "the orphan is reported")
+        assert await scene.device.wanted("web") == wanted
+
+
+async def test_another_writer_of_the_same_key_is_noticed(scene: Scene):
+    scene.cluster.add(deployment_body())
+    async with scene.running():
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        other = messages.ReconcileScore(
+            type="PodmanV0", data={"services": []}, revision="other", owner=wanted.owner
+        )
+        key = kv.desired_state_key(scene.device.id, DeploymentName("web"))
+        await scene.device.desired.put(key, other)
+
+        async def put_right() -> bool:
+            return await scene.device.wanted("web") == wanted
+
+        await eventually(put_right, "the value is put right")
+
+
+async def test_many_reports_make_few_statuses(scene: Scene):
+    scene.cluster.add(deployment_body())
+    async with scene.running():
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        before = scene.cluster.writes["deployment status"]
+        for _ in range(100):
+            await scene.device.report("web", Phase.PENDING, wanted.revision)
+            await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
+        assert scene.cluster.writes["deployment status"] - before < 50
+
+
+async def test_the_end_of_a_deployment_waits_for_its_device(scene: Scene):
+    scene.cluster.add(deployment_body())
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
+        deleted = deployment_body(deleted=0, version=2)
+        deleted["metadata"]["deletionTimestamp"] = "2999-01-01T00:00:00Z"
+        controller.observer.deployment_event("MODIFIED", deleted)
+        released = asyncio.create_task(controller.released("u1"))
+        await eventually(scene.is_marked, "the device is told to stop")
+        assert not released.done()
+        await scene.device.forget("web")
+        async with asyncio.timeout(10):
+            await released

@@ -1,0 +1,229 @@
+"""The world: whatever happened in whatever order, it equals what is read off the facts anew."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from fleet.bus.port import Entry, Put
+from fleet.contracts.messages import Phase, ReconcileScore
+from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.operator import objects
+from fleet.operator.aggregation import Report
+from fleet.operator.indexing import Pair
+from fleet.operator.objects import Deployment, Device
+from fleet.operator.world import World
+from tests.unit.operator import making
+from tests.unit.operator.making import deployment, device, pair
+
+DEVICES = [DeviceId(f"d{number}") for number in range(4)]
+SITES = ["a", "b"]
+IMAGES = ["web:1", "web:2"]
+UIDS = {"u1": "default", "u2": "other", "u3": "third"}
+
+
+@dataclass
+class Facts:
+    """The same facts, kept as plainly as can be."""
+
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    devices: dict[DeviceId, Device] = field(default_factory=dict)
+    desired: dict[Pair, Entry[ReconcileScore]] = field(default_factory=dict)
+    states: dict[Pair, Report | None] = field(default_factory=dict)
+    silent: set[DeviceId] = field(default_factory=set)
+
+    def holder(self) -> Deployment | None:
+        """Who holds the one name of this test."""
+        places = [
+            (entry.value.owner.namespace, entry.value.owner.name)
+            for entry in self.desired.values()
+            if isinstance(entry, Put) and entry.value.owner
+        ]
+        return min(
+            self.deployments.values(),
+            key=lambda d: (-places.count(d.place), d.created, d.uid),
+            default=None,
+        )
+
+    def wanting(self) -> dict[DeviceId, Deployment]:
+        """Which devices are wanted by the holder."""
+        holder = self.holder()
+        if holder is None or holder.deleting_since or holder.score is None:
+            return {}
+        return {d.id: holder for d in self.devices.values() if holder.selector.matches(d.labels)}
+
+
+class WorldMachine(RuleBasedStateMachine):
+    """Changes the world and the facts alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.facts = Facts()
+
+    @rule(
+        uid=st.sampled_from(sorted(UIDS)),
+        site=st.sampled_from(SITES),
+        image=st.sampled_from(IMAGES),
+        deleted=st.sampled_from([None, None, None, 9]),
+    )
+    def put_deployment(self, uid: str, site: str, image: str, deleted: float | None) -> None:
+        made = deployment(
+            uid=uid, namespace=UIDS[uid], labels={"site": site}, image=image, deleted=deleted
+        )
+        self.facts.deployments[uid] = made
+        self.world.put_deployment(made)
+
+    @rule(uid=st.sampled_from(sorted(UIDS)))
+    def drop_deployment(self, uid: str) -> None:
+        self.facts.deployments.pop(uid, None)
+        self.world.drop_deployment(uid)
+
+    @rule(name=st.sampled_from(DEVICES), site=st.sampled_from(SITES))
+    def put_device(self, name: DeviceId, site: str) -> None:
+        made = device(name, {"site": site})
+        self.facts.devices[name] = made
+        self.world.put_device(made)
+
+    @rule(name=st.sampled_from(DEVICES))
+    def drop_device(self, name: DeviceId) -> None:
+        self.facts.devices.pop(name, None)
+        self.world.drop_device(name)
+
+    @rule(name=st.sampled_from(DEVICES), silent=st.booleans())
+    def set_silent(self, name: DeviceId, silent: bool) -> None:
+        (self.facts.silent.add if silent else self.facts.silent.discard)(name)
+        self.world.set_silent(name, silent=silent)
+
+    @rule(
+        name=st.sampled_from(DEVICES),
+        uid=st.sampled_from([*sorted(UIDS), None]),
+        image=st.sampled_from(IMAGES),
+    )
+    def put_desired(self, name: DeviceId, uid: str | None, image: str) -> None:
+        key = pair(name)
+        entry: Entry[ReconcileScore] = making.marker()
+        if uid is not None:
+            entry = making.put(making.score(image, uid=uid, namespace=UIDS[uid]), key=key)
+        self.facts.desired[key] = entry
+        self.world.put_desired(key, entry)
+
+    @rule(name=st.sampled_from(DEVICES))
+    def purge_desired(self, name: DeviceId) -> None:
+        self.facts.desired.pop(pair(name), None)
+        self.world.put_desired(pair(name), None)
+
+    @rule(
+        name=st.sampled_from(DEVICES),
+        phase=st.sampled_from([*Phase, None]),
+        image=st.sampled_from(IMAGES),
+    )
+    def put_state(self, name: DeviceId, phase: Phase | None, image: str) -> None:
+        key = pair(name)
+        told = None if phase is None else making.report(phase, image=image, key=key)
+        self.facts.states[key] = told or self.facts.states.get(key)
+        self.world.put_state(key, told)
+
+    @rule(name=st.sampled_from(DEVICES))
+    def drop_state(self, name: DeviceId) -> None:
+        self.facts.states.pop(pair(name), None)
+        self.world.drop_state(pair(name))
+
+    @invariant()
+    def the_holder_is_the_same(self) -> None:
+        assert self.world.holder(DeploymentName("web")) == self.facts.holder()
+
+    @invariant()
+    def the_same_is_wanted(self) -> None:
+        wanting = self.facts.wanting()
+        for name in DEVICES:
+            expected = wanting[name].score if name in wanting else None
+            assert self.world.facts(pair(name)).wanted == expected
+
+    @invariant()
+    def the_sums_are_the_same(self) -> None:
+        wanting = self.facts.wanting()
+        for uid in self.facts.deployments:
+            names = [name for name, owner in wanting.items() if owner.uid == uid]
+            sums = self.world.aggregate(uid)
+            assert sums.matched == len(names)
+            assert sums.unknown == len([name for name in names if name in self.facts.silent])
+            assert sums.running == len([n for n in names if self._counts_as(n, Phase.RUNNING)])
+            assert sums.failed == len([n for n in names if self._counts_as(n, Phase.FAILED)])
+            assert sums.matched == sums.pending + sums.running + sums.failed + sums.unknown
+
+    @invariant()
+    def the_evidence_is_positive(self) -> None:
+        for name in DEVICES:
+            found = self.world.facts(pair(name))
+            if found.ended:
+                entry = self.facts.desired[pair(name)]
+                assert isinstance(entry, Put)
+                assert entry.value.owner
+                owner = self.facts.deployments[entry.value.owner.uid]
+                known = self.facts.devices.get(name)
+                assert owner.deleting_since or (
+                    known is not None and not owner.selector.matches(known.labels)
+                )
+            if found.unclaimed:
+                labels = self.facts.devices[name].labels
+                for each in self.facts.deployments.values():
+                    assert each.deleting_since or not each.selector.matches(labels)
+
+    @invariant()
+    def every_key_is_found(self) -> None:
+        wanted = {pair(name) for name in self.facts.wanting()}
+        assert self.world.all_pairs() == {*self.facts.desired, *self.facts.states, *wanted}
+        keyed = {each.device for each in (*self.facts.desired, *self.facts.states)}
+        assert self.world.keyed_devices(DeploymentName("web")) == keyed
+
+    def _counts_as(self, name: DeviceId, phase: Phase) -> bool:
+        told = self.facts.states.get(pair(name))
+        owner = self.facts.wanting()[name]
+        return (
+            name not in self.facts.silent
+            and told is not None
+            and owner.score is not None
+            and told.state.revision == owner.score.revision
+            and told.state.phase is phase
+        )
+
+
+TestWorld = WorldMachine.TestCase
+TestWorld.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_change_of_status_alone_touches_nothing():
+    world = World()
+    world.put_deployment(deployment())
+    world.touched.deployments.clear()
+    world.touched.pairs.clear()
+    body = making.deployment_body() | {"status": {"ready": "1/1"}}
+    world.put_deployment(objects.parse_deployment(body))
+    assert not world.touched.deployments
+    assert not world.touched.pairs
+    assert world.deployments["u1"].status == {"ready": "1/1"}
+
+
+def test_one_report_touches_one_key_and_one_status():
+    world = World()
+    world.put_deployment(deployment())
+    world.put_deployment(deployment("other", uid="u2"))
+    for name in DEVICES:
+        world.put_device(device(name))
+    world.touched = type(world.touched)()
+    world.put_state(pair("d1"), making.report(key=pair("d1")))
+    assert world.touched.pairs == {pair("d1")}
+    assert world.touched.deployments == {"u1"}
+    assert not world.touched.devices
+
+
+def test_a_report_that_moves_nothing_touches_no_status():
+    world = World()
+    world.put_deployment(deployment())
+    world.put_device(device())
+    world.put_state(pair(), making.report())
+    world.touched = type(world.touched)()
+    world.put_state(pair(), making.report())
+    assert not world.touched.deployments
