@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
-from lab import commands
+from lab import commands, network
 from lab.errors import LabBusy
 from lab.host import Addresses, read_json
 
@@ -73,9 +74,14 @@ def look_around(labs: Path, *, but: str) -> tuple[Taken, ...]:
     bridge = Addresses(mine).bridge if mine else None
     return (
         *_of_labs(labs, but),
-        *_of_addresses(json.loads(commands.run("ip", "-j", "-4", "addr", "show")), bridge),
+        *_of_addresses(_links(), bridge),
         *_of_routes(json.loads(commands.run("ip", "-j", "-4", "route", "show")), bridge),
     )
+
+
+def _links() -> list[dict[str, Any]]:
+    links = json.loads(commands.run("ip", "-j", "-4", "addr", "show"))
+    return [{**link, "ifalias": network.alias_of(link["ifname"])} for link in links]
 
 
 def _of_labs(labs: Path, but: str) -> Iterator[Taken]:
@@ -89,7 +95,7 @@ def _of_addresses(links: Iterable[Mapping[str, object]], ours: str | None) -> It
         infos = link.get("addr_info", [])
         if link["ifname"] == ours or not isinstance(infos, list):
             continue
-        holder = f"link {link['ifname']}" + (f" ({link['ifalias']})" if "ifalias" in link else "")
+        holder = f"link {link['ifname']}" + (f" ({link['ifalias']})" if link.get("ifalias") else "")
         for info in infos:
             if "local" in info:
                 network = IPv4Network(f"{info['local']}/{info['prefixlen']}", strict=False)

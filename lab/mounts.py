@@ -1,9 +1,11 @@
 """Mounts and directories outside the lab's own state: what is mounted, and putting it back."""
 
+import os
 import shutil
 from pathlib import Path
 
 from lab import commands
+from lab.errors import LabError
 from lab.ledger import Entry, Kind, Ledger
 
 
@@ -49,6 +51,15 @@ def claim_directory(ledger: Ledger, path: Path) -> None:
     if not path.exists():
         ledger.intend(Kind.DIRECTORY, str(path))
         path.mkdir(parents=True)
+
+
+def make_closed(ledger: Ledger, path: Path) -> None:
+    """Make *path*, wholly ours, in a place where anybody may make things: it must be new."""
+    if ledger.find(Kind.DIRECTORY, str(path)) is None:
+        if os.path.lexists(path):
+            raise LabError(f"{path} is somebody else's", element=str(path), hint=f"remove {path}")
+        ledger.intend(Kind.DIRECTORY, str(path), whole=True)
+    path.mkdir(mode=0o700, exist_ok=True)
 
 
 def undo_mount(entry: Entry) -> None:

@@ -226,6 +226,14 @@ def is_plugged(topology: LabHost, index: int) -> bool:
     return link is not None and "UP" in link["flags"]
 
 
+def alias_of(link: str) -> str:
+    """Return the alias of a link, by which a lab marks its own (`ip addr` doesn't show it)."""
+    try:
+        return Path("/sys/class/net", link, "ifalias").read_text().strip()
+    except OSError:
+        return ""
+
+
 def undo_link(entry: Entry) -> None:
     """Remove a link, if it is still the one that we made."""
     _delete_link(entry.name, entry.facts["mark"])
@@ -288,8 +296,9 @@ def _delete_link(name: str, mark: str) -> None:
     link = _link(name)
     if link is None:
         return
-    if link.get("ifalias", mark) != mark:  # without alias it is ours, half-made
-        raise LabError(f"link {name} belongs to {link['ifalias']}", element=name)
+    alias = alias_of(name)
+    if alias not in {mark, ""}:  # without alias it is ours, half-made
+        raise LabError(f"link {name} belongs to {alias}", element=name)
     commands.run("ip", "link", "delete", name)
 
 

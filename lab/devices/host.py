@@ -13,7 +13,6 @@ from pathlib import Path
 from fleet.scores.score import Score
 from lab import cgroups, commands, files, mounts, network, probes, processes, procfs, sources
 from lab.devices import configuring, environment, podman
-from lab.errors import PreflightFailed
 from lab.files import FileScore
 from lab.host import LabHost
 from lab.ledger import Entry, Kind
@@ -53,8 +52,13 @@ def root_of(topology: LabHost, device: str) -> Path:
 
 
 def socket_of(topology: LabHost, device: str) -> Path:
-    """Return the socket of *device*'s podman."""
-    return root_of(topology, device) / "podman.sock"
+    """Return the socket of *device*'s podman: in its directory, unless that is too long a path."""
+    usual = root_of(topology, device) / "podman.sock"
+    return usual if podman.fits_a_socket(usual) else _short_place(topology) / f"{device}.sock"
+
+
+def _short_place(topology: LabHost) -> Path:
+    return Path(f"/tmp/fleet-lab-{topology.addresses.number}")  # noqa: S108 - closed to others
 
 
 def scores(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
@@ -75,11 +79,6 @@ def scores(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
 
 def _podman_service(topology: LabHost, device: HostDevice, digest: str) -> ProcessScore:
     socket = socket_of(topology, device.id)
-    if not podman.fits_a_socket(socket):
-        raise PreflightFailed(
-            f"{socket} is too long for a socket (107 bytes)",
-            hint="choose a shorter HARMONY_DATA_DIR, or a shorter --name",
-        )
     return ProcessScore(
         part=device.podman_part,
         argv=("podman", "system", "service", "--time=0", f"unix://{socket}"),
@@ -115,8 +114,8 @@ class StoreScore(Score[LabHost]):
 
     def differences(self, topology: LabHost) -> tuple[str, ...]:
         known = topology.ledger.find(Kind.CONTAINERS, self.device)
-        root = root_of(topology, self.device)
-        return () if known and (root / "store").is_dir() else ("it is missing",)
+        places = (root_of(topology, self.device) / "store", socket_of(topology, self.device).parent)
+        return () if known and all(place.is_dir() for place in places) else ("it is missing",)
 
     def bring_about(self, topology: LabHost) -> None:
         root, inside = root_of(topology, self.device), network.namespaces(topology, self.device)
@@ -125,6 +124,8 @@ class StoreScore(Score[LabHost]):
         )
         for name in ("store", "run", "tmp", "volumes", "networks", "pulls"):
             (root / name).mkdir(parents=True, exist_ok=True)
+        if socket_of(topology, self.device).parent != root:
+            mounts.make_closed(topology.ledger, _short_place(topology))
 
 
 def undo_containers(entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""`lab.images.oci`: the same files give the same image, byte by byte, and images are well-formed."""
+"""`lab.images.oci`: the same files give the same image, byte by byte; images are well-formed."""
 
 import gzip
 import hashlib

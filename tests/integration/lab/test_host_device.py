@@ -1,0 +1,128 @@
+"""`lab.devices.host`: a device runs real containers that answer on its own address."""
+
+import os
+import signal
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from fleet import directories
+from fleet.scores.score import Change
+from lab import commands, processes, procfs, registry, undoing, waiting
+from lab.cgroups import CgroupsScore
+from lab.devices import host as host_devices
+from lab.devices.host import HostDevice
+from lab.host import LabHost
+from lab.images import catalogue, sharing
+from lab.images.pushing import PushedScore
+from lab.images.sharing import BaseStoreScore
+from lab.network import FirewallScore
+
+PORT = 8080
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def device(lab_host: LabHost) -> HostDevice:
+    """A device with its podman up, and a registry with the demo images. No agent."""
+    images = registry.registry(lab_host)
+    device = HostDevice("dev-01", 1, {}, "nats://x", Path("/none"), images.address, sharing.store())
+    for score in (
+        FirewallScore(),
+        *registry.scores(images),
+        PushedScore(images.address, catalogue.demos()),
+        BaseStoreScore(),
+        CgroupsScore(),
+        *parts(lab_host, device),
+    ):
+        score.interpret(lab_host).expect()
+    return device
+
+
+@pytest.fixture
+def page(lab_host: LabHost, device: HostDevice) -> str:
+    """A container that serves the demo's page; the URL at which it answers from outside."""
+    image = f"{device.registry}/demo/hello-web:v1"
+    podman(lab_host, device, "run", "-d", "--name=web", f"--publish={PORT}:8080", image)
+    url = f"http://{lab_host.addresses.device(1)}:{PORT}/"
+    waiting.wait_for("the page answers", lambda: "" if get(url) else "silent", within=20)
+    return url
+
+
+def parts(host: LabHost, device: HostDevice):
+    """Return the device's scores but those of its agent, which would look for NATS."""
+    return host_devices.scores(host, device)[:-2]
+
+
+def podman(host: LabHost, device: HostDevice, *argv: str) -> str:
+    url = f"unix://{host_devices.socket_of(host, device.id)}"
+    return commands.run("podman", "--url", url, *argv)
+
+
+def get(url: str) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=3) as answer:
+        return str(answer.read().decode())
+
+
+def facts(host: LabHost, device: HostDevice) -> str:
+    return podman(host, device, "inspect", "web", "--format={{.Id}} {{.State.StartedAt}}")
+
+
+def test_a_published_port_answers_on_the_devices_address(page: str):
+    assert "hello-web v1" in get(page)
+
+
+def test_layers_of_the_shared_store_are_not_copied(
+    lab_host: LabHost, device: HostDevice, page: str
+):
+    store = host_devices.root_of(lab_host, device.id) / "store"
+    copies = [path for path in store.rglob("busybox") if not path.is_symlink()]
+
+    assert [path for path in copies if "merged" not in path.parts] == []
+
+
+def test_a_killed_podman_comes_back_and_the_container_never_noticed(
+    lab_host: LabHost, device: HostDevice, page: str
+):
+    before = facts(lab_host, device)
+    pid = processes.pid_of(lab_host.ledger, device.podman_part)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    waiting.wait_for("it is gone", lambda: "" if not procfs.identify(pid) else "alive", within=5)
+
+    changed = [
+        outcome.score
+        for score in parts(lab_host, device)
+        if (outcome := score.interpret(lab_host).expect()).change is Change.CHANGED
+    ]
+
+    assert changed == ["process podman-dev-01"]
+    assert facts(lab_host, device) == before
+    assert "hello-web v1" in get(page)
+
+
+def test_down_leaves_no_process_mount_cgroup_or_file(
+    lab_host: LabHost, device: HostDevice, page: str
+):
+    container = facts(lab_host, device).split()[0]
+    assert procfs.in_cgroup(container)
+
+    assert undoing.take_down(lab_host, lambda _: None) == ()
+
+    assert not procfs.in_cgroup(container)
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/*{container}"))
+    assert str(lab_host.state) not in Path("/proc/self/mountinfo").read_text()
+    assert [path.name for path in lab_host.state.iterdir()] == ["logs"]
+
+
+def test_down_works_without_podmans_help(lab_host: LabHost, device: HostDevice, page: str):
+    """Also when nothing but the container's own processes is left of the device."""
+    container = facts(lab_host, device).split()[0]
+    (host_devices.root_of(lab_host, device.id) / "storage.conf").write_text("nonsense [")
+
+    assert undoing.take_down(lab_host, lambda _: None) == ()
+
+    assert not procfs.in_cgroup(container)
+    assert directories.cache_dir().is_dir()

@@ -1,0 +1,125 @@
+"""`lab.stages`: in order, up to the first failure; a stage counts when all before it are whole."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fleet.scores.score import Change, Outcome, Score
+from lab import stages
+from lab.errors import LabError
+from lab.host import Addresses, LabHost
+from lab.stages import Done, Plan, Stage
+
+
+@dataclass(frozen=True)
+class Switch(Score[LabHost]):
+    """A thing that is on or off; *stuck*, it fails to be turned on."""
+
+    label: str
+    on: set[str]
+    stuck: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def differences(self, topology: LabHost) -> tuple[str, ...]:
+        del topology
+        return () if self.label in self.on else ("it is off",)
+
+    def bring_about(self, topology: LabHost) -> None:
+        del topology
+        if self.stuck:
+            raise LabError("it won't turn")
+        self.on.add(self.label)
+
+
+@dataclass
+class Listener:
+    """Remembers what it heard."""
+
+    begun: list[tuple[Stage, str]] = field(default_factory=list)
+
+    def begins(self, stage: Stage, score: str) -> None:
+        self.begun.append((stage, score))
+
+    def sees(self, what: str) -> None:
+        pass
+
+    def ends(self, done: Done) -> None:
+        pass
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> LabHost:
+    return LabHost("x", tmp_path, Addresses(1))
+
+
+def plans(on: set[str], stuck: str = "") -> tuple[Plan, ...]:
+    parts = {Stage.NETWORK: "bridge", Stage.CONTROL_PLANE: "etcd", Stage.BROKER: "nats"}
+    return tuple(
+        Plan(stage, (Switch(label, on, stuck=label == stuck),), budget=10)
+        for stage, label in parts.items()
+    )
+
+
+def test_every_stage_is_brought_about_in_order(host: LabHost):
+    on: set[str] = set()
+    listener = Listener()
+
+    done = stages.reach(plans(on), host, listener)
+
+    assert [score for _, score in listener.begun] == ["bridge", "etcd", "nats"]
+    assert on == {"bridge", "etcd", "nats"}
+    assert {entry.outcome.change for entry in done} == {Change.CHANGED}
+
+
+def test_a_second_time_changes_nothing(host: LabHost):
+    on: set[str] = set()
+    stages.reach(plans(on), host, Listener())
+
+    done = stages.reach(plans(on), host, Listener())
+
+    assert {entry.outcome.change for entry in done} == {Change.UNCHANGED}
+
+
+def test_the_first_failure_ends_it(host: LabHost):
+    on: set[str] = set()
+
+    done = stages.reach(plans(on, stuck="etcd"), host, Listener())
+
+    assert done[-1].outcome.change is Change.FAILED
+    assert on == {"bridge"}
+
+
+def test_a_dry_run_changes_nothing_and_tells_of_all(host: LabHost):
+    on: set[str] = set()
+
+    done = stages.reach(plans(on), host, Listener(), dry_run=True)
+
+    assert (len(done), on) == (3, set())
+
+
+@pytest.mark.parametrize(
+    ("on", "stage"),
+    [
+        (set(), Stage.DOWN),
+        ({"bridge"}, Stage.DOWN),
+        ({"bridge", "etcd"}, Stage.CONTROL_PLANE),
+        ({"bridge", "nats"}, Stage.DOWN),
+        ({"bridge", "etcd", "nats"}, Stage.BROKER),
+    ],
+    ids=["nothing", "the network alone", "two", "a hole", "all"],
+)
+def test_a_stage_is_reached_when_it_and_all_before_it_are_whole(on, stage, host: LabHost):
+    wanted = plans(on)
+
+    assert stages.reached(wanted, stages.reach(wanted, host, Listener(), dry_run=True)) is stage
+
+
+def test_an_outcome_that_failed_is_not_reached():
+    plan = Plan(Stage.CONTROL_PLANE, (), budget=1)
+    failed = Done(Stage.CONTROL_PLANE, Outcome("etcd", Change.FAILED), 0.1)
+
+    assert stages.reached([plan], [failed]) is Stage.DOWN
