@@ -21,7 +21,7 @@ def test_a_deployment_runs_on_the_devices_that_match_and_nowhere_else(
 
     cluster.await_aggregate("kiosk", matched=2, running=2)
     for device in (one, two):
-        assert images.v1_says in device.page(PORT)
+        device.await_page(PORT, images.v1_says)
         assert set(device.containers("kiosk")) == {"fleet.kiosk.page"}
     assert three.remains(["kiosk"]) == []
 

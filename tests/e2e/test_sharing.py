@@ -80,7 +80,7 @@ def test_a_taken_port_fails_the_newcomer_until_it_is_free(
     fleet.delete("holder")
 
     cluster.await_aggregate("newcomer", matched=1, running=1, within=90)
-    assert images.v2_says in device.page(PORT)
+    device.await_page(PORT, images.v2_says)
 
 
 def test_a_device_moves_between_deployments_of_the_same_content(
