@@ -101,6 +101,11 @@ class Site:
             f"{name} is {ready}",
         )
 
+    async def has_event(self, reason: str, namespace: str = "default", *, saying: str = "") -> bool:
+        """Tell whether an Event of that reason was posted."""
+        events = await self.kube.items(f"/api/v1/namespaces/{namespace}/events")
+        return any(e["reason"] == reason and saying in e["message"] for e in events)
+
     async def page(self, path: str) -> tuple[int, str]:
         """Read one of the operator's pages."""
         async with (

@@ -140,8 +140,7 @@ async def test_a_name_has_one_holder_and_the_next_takes_over(site: Site):
     assert f"default/{name}" in condition(status, "Accepted")["message"]
     assert status["aggregate"]["matched"] == 0
     assert await owner_uid(device, name) == first["metadata"]["uid"]
-    events = await site.kube.items(f"/api/v1/namespaces/{site.site}/events")
-    assert "NameConflict" in {event["reason"] for event in events}
+    await eventually(lambda: site.has_event("NameConflict", site.site), "an event tells of it")
 
     async with asyncio.TaskGroup() as tasks:
         agent = tasks.create_task(device.obey())

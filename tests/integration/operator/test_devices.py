@@ -89,9 +89,9 @@ async def test_deletion_does_not_wait_for_a_silent_device(site: Site):
         return await site.kube.find(site.path("web")) is None
 
     await eventually(released, "the deployment is released")
-    events = await site.kube.items("/api/v1/namespaces/default/events")
-    messages = [e["message"] for e in events if e["reason"] == "DevicesLeft"]
-    assert any(device.id in message for message in messages)
+    await eventually(
+        lambda: site.has_event("DevicesLeft", saying=device.id), "an event names who is left"
+    )
 
 
 async def test_nobody_turns_stale_while_the_operator_is_deaf(site: Site):
