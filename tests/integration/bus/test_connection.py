@@ -137,6 +137,19 @@ async def test_a_watch_outlives_the_loss_of_its_consumer(bus: Nats):
         assert [type(await following(watch)) for _ in range(2)] == [Put, Synced]
 
 
+@pytest.mark.parametrize("values", [0, 1], ids=["empty", "not empty"])
+async def test_a_replay_ends_without_waiting_for_a_heartbeat(bus: Nats, values: int):
+    for _ in range(values):
+        await bus.operator.bucket(DESIRED_STATE).put(KEY, VALUE)
+    usual = replace(PACE, heartbeat=nats.Pace().heartbeat)
+    async with (
+        await harness.connect(bus.server, nats_server.OPERATOR, usual) as other,
+        aclosing(other.bucket(DESIRED_STATE).watch()) as watch,
+    ):
+        events = [type(await following(watch)) for _ in range(values + 1)]
+    assert events == [Put] * values + [Synced]
+
+
 async def test_an_idle_watch_stays_where_it_is(bus: Nats):
     async with aclosing(bus.operator.bucket(DESIRED_STATE).watch()) as watch:
         assert isinstance(await following(watch), Synced)
