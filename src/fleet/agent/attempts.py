@@ -71,6 +71,8 @@ class Attempts:
             record.error = None
             record.started_at = now
             record.restarts += again
+            # Podman's times are in seconds: the next death may look just like the last one.
+            record.death = None
 
     def held(self, now: float) -> frozenset[str]:
         """List the services that have to wait."""

@@ -157,7 +157,9 @@ def _explain(message: str) -> tuple[tuple[str, ...], str]:
     """Take msgspec's message apart into the path of the setting, and what is wrong with it."""
     match = _AT.match(message)
     reason = match["reason"] if match else message
-    path = tuple((match["path"] or "").split(".")) if match and match["path"] else ()
+    # "labels[...]" is some value of the table: msgspec doesn't say which.
+    place = (match["path"] or "").replace("[...]", "") if match else ""
+    path = tuple(place.split(".")) if place else ()
     unknown = _UNKNOWN.search(reason)
     if unknown:
         return (*path, unknown[1]), f"unknown key {unknown[1]!r}"

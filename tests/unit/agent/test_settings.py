@@ -1,0 +1,118 @@
+"""`settings`: what is accepted, and how a mistake is told."""
+
+from pathlib import Path
+
+import pytest
+
+from fleet import errors
+from fleet.agent import main, settings
+
+WHOLE = """
+device_id = "dev-01"
+[labels]
+site = "lab"
+"example.com/rack" = "r1"
+[nats]
+url = "nats://10.0.0.1:4222,nats://10.0.0.2:4222"
+credentials = "/etc/fleet-agent/credentials.json"
+[podman]
+socket = "unix:///tmp/podman.sock"
+ulimits = {nofile = 1024, nproc = 1000}
+[log]
+format = "console"
+level = "debug"
+"""
+SMALLEST = 'device_id = "dev-01"\n[nats]\nurl = "nats://x:4222"\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The configuration file."""
+    return tmp_path / "config.toml"
+
+
+def test_every_setting_is_read(config: Path):
+    config.write_text(WHOLE)
+    read = settings.load(config)
+    assert read.device_id == "dev-01"
+    assert read.labels == {"site": "lab", "example.com/rack": "r1"}
+    assert read.nats.credentials == Path("/etc/fleet-agent/credentials.json")
+    assert read.podman.ulimits == {"nofile": 1024, "nproc": 1000}
+    assert read.log.format is settings.LogFormat.CONSOLE
+
+
+def test_two_settings_are_enough(config: Path):
+    config.write_text(SMALLEST)
+    read = settings.load(config)
+    assert read.podman.socket == "unix:///run/podman/podman.sock"
+    assert read.log == settings.Log()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        (SMALLEST + "colour = 1\n", 4, "unknown key 'colour'"),
+        ("colour = 1\n" + SMALLEST, 1, "unknown key 'colour'"),
+        (SMALLEST + "[nots]\n", 4, "unknown key 'nots'"),
+        (SMALLEST + "[podman]\nsockt = 'x'\n", 5, "unknown key 'sockt'"),
+        (SMALLEST + "[podman]\nsocket = 7\n", 5, "podman.socket: Expected 'str', got 'int'"),
+        (SMALLEST + "[podman]\nsocket = 'x'\n", 5, "'x' is not like unix:///path"),
+        (SMALLEST + "[podman]\nulimits = {nofile = 0}\n", 5, "podman.ulimits"),
+        (SMALLEST + "[log]\nlevel = 'loud'\n", 5, "log.level: Invalid enum value 'loud'"),
+        (SMALLEST + "[labels]\nsite = 1\n", 4, "labels: Expected 'str'"),
+        (SMALLEST + "[labels]\n'nationtech.io/x' = ''\n", 5, "not the agent's to set"),
+        (SMALLEST + "[labels]\n'app.kubernetes.io/x' = ''\n", 5, "not the agent's to set"),
+        (SMALLEST + "[labels]\nsite = 'not a value'\n", 5, "is not a label value"),
+        ('[nats]\nurl = "nats://x"\n', 1, "missing key 'device_id'"),
+        ('device_id = "dev-01"\n[nats]\n', 2, "nats: missing key 'url'"),
+        ('device_id = "dev-01"\n', 1, "missing key 'nats'"),
+        ('device_id = "Dev"\n[nats]\nurl = "nats://x"\n', 1, "'D' is not a lower-case letter"),
+        ('device_id = "a.b"\n[nats]\nurl = "nats://x"\n', 1, "'.' is not a lower-case letter"),
+        ('device_id = "-a"\n[nats]\nurl = "nats://x"\n', 1, "begin and end with"),
+        ('device_id = ""\n[nats]\nurl = "nats://x"\n', 1, "it is empty"),
+        (f'device_id = "{"a" * 64}"\n[nats]\nurl = "nats://x"\n', 1, "64 characters"),
+        ('device_id = 5\n[nats]\nurl = "nats://x"\n', 1, "Expected 'str', got 'int'"),
+        ('device_id = "a"\n[nats]\nurl = "10.0.0.1"\n', 3, "is not like nats://host:4222"),
+        ('device_id = "a"\nnot toml\n', 2, "line 2"),
+        ('device_id = "a', 1, ""),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_reason(
+    text: str, line: int, reason: str, config: Path
+):
+    config.write_text(text)
+    with pytest.raises(errors.InvalidConfig) as caught:
+        settings.load(config)
+    assert str(caught.value).startswith(f"{config}:{line}: "), str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_told(config: Path):
+    with pytest.raises(errors.InvalidConfig, match="there is no such file"):
+        settings.load(config)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path):
+    with pytest.raises(errors.InvalidConfig, match="Is a directory"):
+        settings.load(tmp_path)
+
+
+def test_a_file_that_is_not_text_is_told(config: Path):
+    config.write_bytes(b"\xff\xfe")
+    with pytest.raises(errors.InvalidConfig, match="not UTF-8"):
+        settings.load(config)
+
+
+def test_check_config_tells_good_from_bad(config: Path, capsys: pytest.CaptureFixture[str]):
+    config.write_text(SMALLEST)
+    assert main.main(["--config", str(config), "check-config"]) == 0
+    config.write_text("x = 1")
+    assert main.main(["--config", str(config), "check-config"]) != 0
+    assert f"{config}:1: " in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        main.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("fleet-agent ")

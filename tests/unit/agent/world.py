@@ -1,0 +1,214 @@
+"""
+A device in memory that refuses what podman would refuse, and a `Runtime` over it.
+
+The laws of planning and the tests of the loop believe in this one reality.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, field, replace
+
+from fleet import errors
+from fleet.agent.planning import Action, Create, Remove, Start
+from fleet.agent.runtimes.port import Container, Status, Workload
+from fleet.contracts import containers, scores
+from fleet.contracts.names import DeploymentName
+
+WEB = DeploymentName("web")
+
+
+def service(name: str, **more) -> scores.Service:
+    """Make a service."""
+    return scores.Service(name=name, image=more.pop("image", "app:1"), **more)
+
+
+def workload(name: str, digest: str = "d1", *, deployment: str = WEB, **more) -> Workload:
+    """Make a workload."""
+    return Workload(DeploymentName(deployment), service(name, **more), digest)
+
+
+def container(name: str, digest: str = "d1", status: Status = Status.RUNNING, **more) -> Container:
+    """Make a container that was found."""
+    deployment = DeploymentName(more.pop("deployment", WEB))
+    identity = more.pop("id", f"found-{name}")
+    return Container(deployment, name, digest, identity, status, **more)
+
+
+class Refused(AssertionError):
+    """The device would not do that."""
+
+
+@dataclass
+class World:
+    """Containers by name, and the images that are there. *images* None: every one."""
+
+    containers: dict[str, Container] = field(default_factory=dict)
+    ports: dict[str, frozenset[int]] = field(default_factory=dict)
+    images: set[str] | None = None
+    foreign: set[str] = field(default_factory=set)
+    now: int = 1000
+    _made: int = 0
+
+    @classmethod
+    def of(cls, found: Iterable[Container]) -> "World":
+        """Make a world with containers in it."""
+        return cls({c.name: c for c in found})
+
+    def do(self, action: Action) -> None:
+        """Perform *action*, strictly."""
+        match action:
+            case Remove(container=name):
+                self.remove(name)
+            case Create(workload=wanted):
+                self.create(wanted)
+            case Start(container=name):
+                self.start(name)
+
+    def remove(self, name: str) -> None:
+        if name not in self.containers:
+            raise Refused(f"there is no container {name}")
+        del self.containers[name]
+        self.ports.pop(name, None)
+
+    def create(self, wanted: Workload) -> None:
+        if wanted.name in self.containers or wanted.name in self.foreign:
+            raise Refused(f"the name {wanted.name} is taken")
+        if self.images is not None and wanted.service.image not in self.images:
+            raise Refused(f"{wanted.service.image} was not pulled")
+        self._made += 1
+        self.ports[wanted.name] = frozenset(port.host for port in wanted.service.ports)
+        self.containers[wanted.name] = Container(
+            wanted.deployment,
+            wanted.service.name,
+            wanted.digest,
+            f"made-{self._made}",
+            Status.CREATED,
+            wanted.service.restart_policy,
+            image=f"sha256:{wanted.service.image}",
+        )
+
+    def start(self, name: str) -> None:
+        found = self.containers.get(name)
+        if found is None:
+            raise Refused(f"there is no container {name}")
+        if found.status not in (Status.CREATED, Status.EXITED):
+            raise Refused(f"{name} is {found.status}")
+        for other, ports in self.ports.items():
+            if other != name and self._runs(other) and ports & self.ports.get(name, frozenset()):
+                raise Refused(f"{other} holds a port of {name}")
+        self.containers[name] = replace(
+            found, status=Status.RUNNING, started=self.now, finished=0, exit_code=0
+        )
+
+    def end(self, name: str, exit_code: int, *, after: int = 0) -> None:
+        """Let a container end, *after* so many seconds."""
+        found = self.containers[name]
+        self.now = found.started + after
+        self.containers[name] = replace(
+            found, status=Status.EXITED, exit_code=exit_code, finished=self.now
+        )
+
+    def _runs(self, name: str) -> bool:
+        found = self.containers.get(name)
+        return found is not None and found.status is Status.RUNNING
+
+
+class FakeRuntime:
+    """
+    `Runtime` over a `World`.
+
+    *pulls* maps an image to the event that its transfer waits for; *failures* maps
+    an image or a container's name to what goes wrong with it. *dies* maps a
+    container's name to the exit code with which it ends right after its start.
+    """
+
+    name = "fake"
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World(images=set())
+        self.pulls: dict[str, asyncio.Event] = {}
+        self.failures: dict[str, errors.FleetError] = {}
+        self.dies: dict[str, int] = {}
+        self.is_down = False
+        self.calls: list[str] = []
+        self.broken_off: list[str] = []
+        self._changes: asyncio.Queue[DeploymentName | None] = asyncio.Queue()
+
+    async def version(self) -> str:
+        self._check()
+        return "1.0"
+
+    async def observe(self, deployment: DeploymentName | None = None) -> tuple[Container, ...]:
+        self._check()
+        found = self.world.containers.values()
+        return tuple(c for c in found if deployment in (None, c.deployment))
+
+    async def fetch(self, image: str, policy: scores.PullPolicy) -> None:
+        self._note("fetch", image)
+        if policy is scores.PullPolicy.NEVER and image not in (self.world.images or ()):
+            raise errors.ImageNotFound(image)
+        try:
+            if image in self.pulls:
+                await self.pulls[image].wait()
+        except asyncio.CancelledError:
+            self.broken_off.append(image)
+            raise
+        self._fail(image)
+        if self.world.images is not None:
+            self.world.images.add(image)
+
+    async def create(self, workload: Workload) -> None:
+        self._note("create", workload.name)
+        self._fail(f"create {workload.name}")
+        if workload.name in self.world.foreign:
+            raise errors.NameTaken("not ours")
+        self.world.create(workload)
+
+    async def start(self, container: str) -> None:
+        self._note("start", container)
+        self._fail(f"start {container}")
+        self.world.start(container)
+        if container in self.dies:
+            self.world.end(container, self.dies[container])
+            self.say(container)
+
+    async def remove(self, container: str) -> None:
+        self._note("remove", container)
+        self._fail(f"remove {container}")
+        if container in self.world.containers:
+            self.world.remove(container)
+
+    async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
+        while True:
+            yield await self._changes.get()
+
+    def say(self, container: str) -> None:
+        """Tell that a container changed."""
+        self._changes.put_nowait(DeploymentName(container.split(".")[1]))
+
+    def kill(self, name: str, *, after: int = 100, exit_code: int = 137) -> None:
+        """Let a container end, and say so."""
+        self.world.end(name, exit_code, after=after)
+        self.say(name)
+
+    def running(self) -> set[str]:
+        """List the names of what runs."""
+        found = self.world.containers.values()
+        return {c.name for c in found if c.status is Status.RUNNING}
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise errors.RuntimeUnavailable("down")
+
+    def _note(self, verb: str, what: str) -> None:
+        self._check()
+        self.calls.append(f"{verb} {what}")
+
+    def _fail(self, what: str) -> None:
+        if what in self.failures:
+            raise self.failures[what]
+
+
+def name(service_name: str, deployment: str = WEB) -> str:
+    """Spell a container's name."""
+    return containers.container_name(DeploymentName(deployment), service_name)
