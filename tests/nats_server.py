@@ -102,6 +102,7 @@ class NatsServer:
         """Freeze it: connections stand, and nothing is answered."""
         assert self._process
         os.kill(self._process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # its threads run on for a moment
 
     def resume(self) -> None:
         """Thaw it."""
