@@ -43,7 +43,11 @@ def find(name: str) -> Lab | None:
 
 
 def ensure(name: str, topology: str | None) -> Lab:
-    """Return the lab called *name*; where there is none, take addresses for it first."""
+    """
+    Return the lab called *name*; where there is none, take addresses for it first.
+
+    :raises TopologyInvalid: it is there, with another topology.
+    """
     known = find(name)
     if known is None:
         return _found(name, topology or "smoke")
@@ -54,6 +58,26 @@ def ensure(name: str, topology: str | None) -> Lab:
             hint=f"invoke lab.down --name {name}, or give the other lab another --name",
         )
     return known
+
+
+def settle(lab: Lab, devices: tuple[str, ...]) -> None:
+    """
+    Remember the order of *devices*: by it they have their addresses and links.
+
+    :raises TopologyInvalid: a device of the lab is no longer where it was. New ones may follow.
+    """
+    path = lab.host.state / "lab.json"
+    about = read_json(path)
+    before = tuple(about.get("devices", ()))
+    if devices[: len(before)] != before:
+        raise TopologyInvalid(
+            f"topology {lab.topology} had the devices {', '.join(before)} when lab {lab.host.name} "
+            f"was made, and now has {', '.join(devices)}",
+            element=lab.topology,
+            hint=f"add devices at the end, or invoke lab.down --name {lab.host.name} first",
+        )
+    if devices != before:
+        write_json(path, {**about, "devices": devices})
 
 
 def is_there(name: str) -> bool:

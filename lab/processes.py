@@ -84,10 +84,11 @@ class ProcessScore(Score[LabHost]):
         entry = topology.ledger.find(Kind.PROCESS, self.part)
         if entry is None:
             return (f"{self.part} was never started",)
-        if identity_of(entry) is None:
+        who = identity_of(entry)
+        if who is None:
             return (f"{self.part} is not running",)
-        if entry.facts["digest"] != self.digest:
-            return (f"{self.part} runs with another configuration",)
+        if other := self._other(entry, who):
+            return (f"{self.part} runs {other}",)
         missing = waiting.look(self._probe(topology))
         return (f"{self.part} is not ready: {missing}",) if missing else ()
 
@@ -100,11 +101,19 @@ class ProcessScore(Score[LabHost]):
             self._start(topology)
         self._await(topology, self.within)
 
+    def _other(self, entry: Entry, who: Identity) -> str:
+        """Say in what way the living process is not the one that is wanted."""
+        if entry.facts["digest"] != self.digest:
+            return "with another configuration"
+        if self.inside and not procfs.is_inside(who.pid, self.inside.net):
+            return "in namespaces that are gone"
+        return ""
+
     def _comes_by_itself(self, topology: LabHost) -> bool:
         """Give what runs as wanted, but isn't ready, a while: it may just be starting."""
         entry = topology.ledger.find(Kind.PROCESS, self.part)
         who = identity_of(entry) if entry else None
-        if entry is None or who is None or entry.facts["digest"] != self.digest:
+        if entry is None or who is None or self._other(entry, who):
             return False
         _note(topology.ledger, self.part, who)
         try:

@@ -67,6 +67,14 @@ def in_namespace(path: Path) -> tuple[Identity, ...]:
     return tuple(who for who in found if who)
 
 
+def is_inside(pid: int, path: Path) -> bool:
+    """Tell whether the network or mount namespace bound at *path* is that of *pid*."""
+    try:
+        return _lives_in(pid, path.stat())
+    except OSError:
+        return False
+
+
 def in_cgroup(part: str) -> tuple[Identity, ...]:
     """Return the processes in a cgroup whose path contains *part* (a container's full id)."""
     found = (identify(pid) for pid in pids() if part in _text(pid, "cgroup"))

@@ -1,8 +1,8 @@
 """
 The invoke tasks of the lab. They parse, call and show; what they do is elsewhere.
 
-Options are also read from the environment: ``LAB_NAME``, ``LAB_TOPOLOGY``, ``LAB_FORMAT``. Exit
-codes are those of `lab.errors`, 130 when interrupted.
+Options are also read from the environment: ``LAB_NAME``, ``LAB_TOPOLOGY``, ``LAB_FORMAT``,
+``LAB_DRY_RUN``. Exit codes are those of `lab.errors`, 130 when interrupted.
 """
 
 import contextlib
@@ -19,12 +19,15 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from fleet import errors
-from fleet.scores.score import Change
+from fleet.scores.score import Change, Outcome
 from lab import assembly, demo, doctor, labs, logs, network, showing, stages, topology, undoing
 from lab import status as statuses
 from lab.errors import LabError, TopologyInvalid
 from lab.host import LabHost
 
+_HINT = (
+    "`invoke lab.doctor` tries what the host must be able to do; `invoke lab.up` goes on from here"
+)
 _PATIENCE = 900  # another command on the same lab: a first `up` builds and installs
 
 _NAME = "name of the lab (LAB_NAME; default: default)"
@@ -35,7 +38,11 @@ def up(_: Context, topology: str = "", name: str = "", dry_run: bool = False) ->
     """Bring the lab up, or repair it; changes nothing where all is well. Needs root."""
     with _told_errors():
         labs.require_root("lab.up")
-        _up(_name(name), topology or os.environ.get("LAB_TOPOLOGY", ""), dry_run=dry_run)
+        _up(
+            _name(name),
+            topology or os.environ.get("LAB_TOPOLOGY", ""),
+            dry_run=dry_run or _is_set("LAB_DRY_RUN"),
+        )
 
 
 @task(help={"name": _NAME})
@@ -116,15 +123,29 @@ def _up(name: str, wanted: str, *, dry_run: bool) -> None:
             topology.load(wanted or "smoke")
             known = labs.ensure(name, wanted or None)
             _log_to(known.host)
-            lab = assembly.assemble(known.host, topology.load(known.topology))
+            wanted_parts = topology.load(known.topology)
+            labs.settle(known, tuple(device.id for device in wanted_parts.devices))
+            lab = assembly.assemble(known.host, wanted_parts)
             done = stages.reach(assembly.plans(lab), known.host, progress)
         failed = [entry for entry in done if entry.outcome.change is Change.FAILED]
     if failed:
-        raise failed[0].outcome.error or LabError(f"{failed[0].outcome.score} failed")
+        raise _placed(failed[0].outcome, known.host)
     showing.summary(done)
     found = statuses.status(name)
     showing.tables(found)
     showing.next_steps(known.host, found, demo.selects())
+
+
+def _placed(outcome: Outcome, host: LabHost) -> errors.FleetError:
+    """Return the error of an outcome, with a place to look and a thing to do where it has none."""
+    found = outcome.error
+    if found is None or not isinstance(found, LabError):
+        placed = LabError(f"{outcome.score}: {found}", hint=_HINT, log=host.logs)
+        placed.__cause__ = found
+        return placed
+    found.log = found.log or host.logs
+    found.hint = found.hint or _HINT
+    return found
 
 
 def _tell_only(name: str, wanted: str, progress: showing.Progress) -> None:
@@ -157,6 +178,10 @@ def _set_plugged(name: str, device: str, *, plugged: bool) -> None:
     host, found = statuses.device_of(name, device)
     network.set_plugged(host, found.index, plugged=plugged)
     showing.console.print(f"{device} is {'plugged in' if plugged else 'unplugged'}")
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() not in {"", "0", "no", "false"}
 
 
 def _name(given: str) -> str:

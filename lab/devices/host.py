@@ -20,6 +20,8 @@ from lab.network import CableScore, NamespacesScore
 from lab.processes import Inside, ProcessScore
 
 _PING_WITHIN = 30
+_VOLATILE = ("run", "tmp", "pulls")
+_LASTING = ("store", "volumes", "networks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,12 @@ def _agent(topology: LabHost, device: HostDevice, config: str) -> ProcessScore:
 
 @dataclass(frozen=True)
 class StoreScore(Score[LabHost]):
-    """*device* has the directories of its store, and the ledger knows what will be in them."""
+    """
+    *device* has the directories of its store, and the ledger knows what will be in them.
+
+    A device whose namespaces are new has booted: what podman keeps in ``/run`` on a real device is
+    emptied, or it would take containers for running that ended with the old namespaces.
+    """
 
     device: str
 
@@ -115,17 +122,32 @@ class StoreScore(Score[LabHost]):
     def differences(self, topology: LabHost) -> tuple[str, ...]:
         known = topology.ledger.find(Kind.CONTAINERS, self.device)
         places = (root_of(topology, self.device) / "store", socket_of(topology, self.device).parent)
-        return () if known and all(place.is_dir() for place in places) else ("it is missing",)
+        if known is None or not all(place.is_dir() for place in places):
+            return ("it is missing",)
+        return () if known.facts.get("boot") == self._boot(topology) else ("the device has booted",)
 
     def bring_about(self, topology: LabHost) -> None:
         root, inside = root_of(topology, self.device), network.namespaces(topology, self.device)
+        boot = self._boot(topology)
+        known = topology.ledger.find(Kind.CONTAINERS, self.device)
         topology.ledger.intend(
             Kind.CONTAINERS, self.device, root=str(root), net=str(inside.net), mnt=str(inside.mnt)
         )
-        for name in ("store", "run", "tmp", "volumes", "networks", "pulls"):
+        if known and known.facts.get("boot") != boot:
+            for container in _container_ids(root):
+                _end_container(container)
+            for name in _VOLATILE:
+                shutil.rmtree(root / name, ignore_errors=True)
+        for name in (*_VOLATILE, *_LASTING):
             (root / name).mkdir(parents=True, exist_ok=True)
         if socket_of(topology, self.device).parent != root:
             mounts.make_closed(topology.ledger, _short_place(topology))
+        topology.ledger.note(Kind.CONTAINERS, self.device, boot=boot)
+
+    def _boot(self, topology: LabHost) -> str:
+        """Return what changes when the device's namespaces, or the host, are others."""
+        net = network.namespaces(topology, self.device).net
+        return f"{procfs.boot_id()} {net.stat().st_ino if net.exists() else 0}"
 
 
 def undo_containers(entry: Entry) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fleet import directories
 from fleet.scores.score import Change
-from lab import commands, processes, procfs, registry, undoing, waiting
+from lab import commands, mounts, processes, procfs, registry, undoing, waiting
 from lab.cgroups import CgroupsScore
 from lab.devices import host as host_devices
 from lab.devices.host import HostDevice
@@ -101,6 +101,22 @@ def test_a_killed_podman_comes_back_and_the_container_never_noticed(
     assert changed == ["process podman-dev-01"]
     assert facts(lab_host, device) == before
     assert "hello-web v1" in get(page)
+
+
+def test_a_device_that_boots_again_has_its_containers_stopped_and_can_start_them(
+    lab_host: LabHost, device: HostDevice, page: str
+):
+    container = facts(lab_host, device).split()[0]
+    for path in lab_host.state.joinpath("ns").iterdir():
+        mounts.unmount(path)  # what a reboot of the host leaves of namespaces
+
+    for score in parts(lab_host, device):
+        score.interpret(lab_host).expect()
+
+    assert not procfs.in_cgroup(container)
+    podman(lab_host, device, "start", "web")
+    waiting.wait_for("the page answers", lambda: "" if get(page) else "silent", within=20)
+    assert facts(lab_host, device).split()[0] == container
 
 
 def test_down_leaves_no_process_mount_cgroup_or_file(

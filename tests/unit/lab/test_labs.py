@@ -7,6 +7,7 @@ import pytest
 
 from lab import labs
 from lab.errors import LabBusy, TopologyInvalid
+from lab.host import Addresses, LabHost
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,26 @@ def test_two_labs_are_held_at_the_same_time():
         labs.held("two", "lab.up", within=0, saw=lambda _: None),
     ):
         pass
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> labs.Lab:
+    lab = labs.Lab(LabHost("one", labs.state_of("one"), Addresses(1)), "smoke")
+    labs.settle(lab, ("a", "b"))
+    return lab
+
+
+def test_devices_may_be_added_at_the_end(lab: labs.Lab):
+    labs.settle(lab, ("a", "b", "c"))
+
+    with pytest.raises(TopologyInvalid, match="had the devices a, b, c"):
+        labs.settle(lab, ("a", "b"))
+
+
+@pytest.mark.parametrize("devices", [("b",), ("b", "a"), ("c", "a", "b"), ()])
+def test_a_device_may_not_take_the_address_of_another(devices, lab: labs.Lab):
+    with pytest.raises(TopologyInvalid):
+        labs.settle(lab, devices)
 
 
 def test_there_is_no_lab_until_one_is_made():
