@@ -34,7 +34,8 @@ class Pace:
 
     *heartbeat* is how often an idle watch hears from the server; after two missed
     it starts over. *jitter* spreads the replays of a fleet that comes back at once.
-    *patience* is how long an answer may take.
+    *patience* is how long an answer may take, *backlog* how many messages a slow
+    reader of a watch may leave lying before it has to start over.
     """
 
     heartbeat: timedelta = timedelta(seconds=30)
@@ -42,6 +43,7 @@ class Pace:
     first_retry: timedelta = timedelta(seconds=0.2)
     longest_retry: timedelta = timedelta(seconds=15)
     patience: timedelta = timedelta(seconds=5)
+    backlog: int = 512 * 1024
 
     def retry(self, failures: int, chance: float) -> float:
         """Compute the seconds until the next attempt; *chance* is in [0, 1)."""
@@ -162,7 +164,9 @@ class NatsBus:
     async def _keep_connected(self) -> None:
         failures = 0
         while True:
-            current = Session(self._address, patience=self._pace.patience)
+            current = Session(
+                self._address, patience=self._pace.patience, backlog=self._pace.backlog
+            )
             try:
                 await self._hold(current)
             except errors.FleetError as exc:

@@ -29,7 +29,6 @@ log = structlog.get_logger()
 
 CONNECT_SECONDS = 5
 PING_SECONDS = 15  # twice unanswered: the link is dead
-MAX_WAITING = 512 * 1024  # messages that a slow reader may leave lying before it starts over
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +45,14 @@ class Address:
 class Inbox:
     """What arrives at one subject, in order, and then why nothing more will."""
 
-    def __init__(self, subject: str) -> None:
+    def __init__(self, subject: str, backlog: int) -> None:
         self.subject = subject
+        self._backlog = backlog
         self._queue: asyncio.Queue[Delivery | errors.BusUnavailable] = asyncio.Queue()
 
     def add(self, arrived: Delivery | errors.BusUnavailable) -> None:
         """Queue what arrived; too much is dropped, and shows as a gap."""
-        if self._queue.qsize() < MAX_WAITING or isinstance(arrived, errors.BusUnavailable):
+        if self._queue.qsize() < self._backlog or isinstance(arrived, errors.BusUnavailable):
             self._queue.put_nowait(arrived)
 
     async def next(self, *, seconds: float) -> Delivery:
@@ -79,8 +79,9 @@ class Inbox:
 class Session:
     """One connection. Every method raises `errors.BusUnavailable` once it is lost."""
 
-    def __init__(self, address: Address, *, patience: timedelta) -> None:
+    def __init__(self, address: Address, *, patience: timedelta, backlog: int) -> None:
         self._address = address
+        self._backlog = backlog
         self._patience = patience.total_seconds()
         self._client = Client()
         self._ended = asyncio.Event()
@@ -164,7 +165,7 @@ class Session:
 
     async def subscribe(self) -> "Subscription":
         """Listen at a new subject of our own, named literally: a wildcard received nothing."""
-        inbox = Inbox(self._client.new_inbox())
+        inbox = Inbox(self._client.new_inbox(), self._backlog)
         self._inboxes[inbox.subject] = inbox
 
         async def add(message: Msg) -> None:

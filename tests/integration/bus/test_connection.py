@@ -137,6 +137,26 @@ async def test_a_watch_outlives_the_loss_of_its_consumer(bus: Nats):
         assert [type(await following(watch)) for _ in range(2)] == [Put, Synced]
 
 
+@pytest.mark.parametrize("late", [0, 1], ids=["by a heartbeat", "by what comes after"])
+async def test_a_reader_too_slow_notices_what_it_missed(bus: Nats, late: int):
+    keys = [kv.desired_state_key(DEVICE, DeploymentName(f"d{n}")) for n in range(6)]
+    writer = bus.operator.bucket(DESIRED_STATE)
+    async with (
+        await harness.connect(bus.server, nats_server.OPERATOR, replace(PACE, backlog=9)) as slow,
+        aclosing(slow.bucket(DESIRED_STATE).watch()) as watch,
+    ):
+        assert await following(watch) == Synced(frozenset())
+        for key in keys * 3:  # half of it finds no place
+            await writer.put(key, VALUE)
+        await _round_trip(slow)
+        assert [(await following(watch)).key for _ in range(9)] == (keys * 3)[:9]
+        for _ in range(late):
+            await writer.put(keys[0], VALUE)
+        replayed = [await following(watch) for _ in keys]
+        assert {event.key for event in replayed} == set(keys)
+        assert await following(watch) == Synced(frozenset(keys))
+
+
 @pytest.mark.parametrize("values", [0, 1], ids=["empty", "not empty"])
 async def test_a_replay_ends_without_waiting_for_a_heartbeat(bus: Nats, values: int):
     for _ in range(values):
@@ -188,6 +208,11 @@ async def test_a_fleet_that_comes_back_is_spread_over_the_jitter(tmp_path):
                 since = loop.time()
                 await following(watch)
                 assert loop.time() - since > 0.9
+
+
+async def _round_trip(bus: nats.NatsBus) -> None:
+    """Whatever was sent to *bus* before has arrived."""
+    await bus.server_time()
 
 
 async def _consumers(bus: Nats) -> list[str]:
