@@ -57,7 +57,7 @@ def assemble(host: LabHost, topology: Topology) -> Assembly:
                 nats_url=hub.url,
                 credentials=hub.device(DeviceId(device.id)),
                 registry=images.address,
-                base=sharing.store(),
+                base=sharing.store_of(host),
             )
             for index, device in topology.numbered()
         ),

@@ -127,7 +127,7 @@ def next_steps(host: LabHost, status: Mapping[str, Any], selects: Mapping[str, s
         "./dev kubectl -n fleet-demo wait --for=condition=Available fleetdep/hello-web",
         "./dev kubectl get fleetdep,fleetdev -A",
         *([f"curl http://{address}:{demo.HOST_PORT}/"] if address else []),
-        f"./dev invoke lab.status{name}    # lab.logs, lab.unplug DEVICE, lab.down",
+        f"./dev invoke lab.status{name}    # or lab.logs, lab.unplug DEVICE, lab.down",
     ):
         console.print(f"  {line}", markup=False)
 

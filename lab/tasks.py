@@ -69,9 +69,11 @@ def status(_: Context, name: str = "", format: str = "") -> None:  # noqa: A002 
 
 @task(
     name="logs",
-    positional=["part"],
-    optional=["part"],
-    help={"part": "all parts, if left out", "follow": "go on until interrupted", "name": _NAME},
+    help={
+        "part": "of one part; left out, the last lines of all",
+        "follow": "go on until interrupted",
+        "name": _NAME,
+    },
 )
 def show_logs(_: Context, part: str = "", follow: bool = False, name: str = "") -> None:
     """Show the log of a part, or the last lines of all."""

@@ -16,7 +16,7 @@ from fleet import directories
 from fleet.scores.score import Score
 from lab import commands, files, processes
 from lab.devices import podman
-from lab.host import LabHost
+from lab.host import LabHost, read_json, write_json
 from lab.images import catalogue, oci
 
 _NAME = "localhost/fleet-base:latest"
@@ -31,22 +31,36 @@ class BaseStoreScore(Score[LabHost]):
         return "base images"
 
     def differences(self, topology: LabHost) -> tuple[str, ...]:
-        del topology
-        return () if _is_complete(store()) else (f"{store()} is missing",)
+        where = store_of(topology)
+        if not _is_complete(where):
+            return (f"{where} is missing",)
+        return () if _pinned(topology) == where else ("the lab has not settled on a store",)
 
     def bring_about(self, topology: LabHost) -> None:
-        where = store()
+        where = store_of(topology)
         where.parent.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{where.parent}.lock"):
             if not _is_complete(where):
                 topology.saw("filling the store of base images")
                 _fill(where)
+        write_json(topology.state / "images.json", {"base": str(where)})
 
 
 def store() -> Path:
     """Return the root of the shared store."""
     key = files.digest(catalogue.base().manifest)
     return directories.cache_dir() / "images" / f"base-{key}" / "store"
+
+
+def store_of(host: LabHost) -> Path:
+    """Return the store that a lab uses: the one it began with, since its containers stand on it."""
+    pinned = _pinned(host)
+    return pinned if pinned and _is_complete(pinned) else store()
+
+
+def _pinned(host: LabHost) -> Path | None:
+    found = read_json(host.state / "images.json").get("base")
+    return Path(found) if found else None
 
 
 def _is_complete(where: Path) -> bool:
