@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
+import pytest
+
 from fleet.contracts import containers
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
 from tests.agent_device import Hub, eventually
 from tests.integration.agent.conftest import DEVICE, Start
 from tests.podman_host import IMAGE, PodmanHost
+
+pytestmark = pytest.mark.timeout(60)
 
 
 def sleeper(name: str, **more: Any) -> dict[str, Any]:

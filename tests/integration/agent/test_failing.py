@@ -12,6 +12,8 @@ from tests.integration.agent.test_deploying import inspect, script, sleeper
 from tests.podman_host import IMAGE, PodmanHost
 from tests.registry import Registry, running_registry
 
+pytestmark = pytest.mark.timeout(60)
+
 
 @pytest.fixture(scope="module")
 def registry(

@@ -20,22 +20,20 @@ agent lives by. The traps, on 4.3.1 unless said otherwise:
 """
 
 import asyncio
-import contextlib
 import json
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import requests
 import structlog
 from podman import errors as podman_errors
-from podman.api import client as podman_client
 
 from fleet import errors
-from fleet.agent.runtimes import complaints, threads
-from fleet.agent.runtimes.port import Container, Status, Workload
+from fleet.agent.runtimes import complaints, threads, translation
+from fleet.agent.runtimes.podman_socket import SocketClient
+from fleet.agent.runtimes.port import Container, Workload
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 
@@ -51,16 +49,6 @@ _PULL_SILENCE_SECONDS = 1800.0
 _VERSION_HEADER = "Libpod-API-Version"
 _JSON = {"Content-Type": "application/json"}
 _TELLING = frozenset({"died", "remove", "pause", "unpause", "stop"})
-_STATUS = {
-    "created": Status.CREATED,
-    "configured": Status.CREATED,
-    "initialized": Status.CREATED,
-    "running": Status.RUNNING,
-    "stopping": Status.STOPPING,
-    "exited": Status.EXITED,
-    "stopped": Status.EXITED,
-    "paused": Status.PAUSED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +71,7 @@ class PodmanRuntime:
     def __init__(self, device_id: DeviceId, options: Options) -> None:
         self._device_id = device_id
         self._options = options
-        self._client = podman_client.APIClient(base_url=options.socket, timeout=options.timeout)
+        self._client = SocketClient(options.socket, options.timeout)
         self._workers = asyncio.Semaphore(options.workers)
         self._pulls = asyncio.Semaphore(options.pulls)
         self._digests: dict[str, str] = {}
@@ -114,14 +102,14 @@ class PodmanRuntime:
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         queue: asyncio.Queue[DeploymentName | errors.FleetError | None] = asyncio.Queue()
-        stream = _Stream()
+        client = SocketClient(self._options.socket)
         loop = asyncio.get_running_loop()
 
         def say(item: DeploymentName | errors.FleetError | None) -> None:
             threads.post(loop, lambda: queue.put_nowait(item))
 
         threading.Thread(
-            target=self._follow, args=(stream, say), name="podman-events", daemon=True
+            target=self._follow, args=(client, say), name="podman-events", daemon=True
         ).start()
         try:
             while True:
@@ -130,7 +118,7 @@ class PodmanRuntime:
                     raise item
                 yield item
         finally:
-            stream.close()
+            client.abort()
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -141,11 +129,11 @@ class PodmanRuntime:
             return await threads.call(function, name="podman")
 
     async def _pull(self, image: str) -> None:
-        stream = _Stream()
+        client = SocketClient(self._options.socket)
         try:
-            await threads.call(lambda: self._transfer(image, stream), name="podman-pull")
+            await threads.call(lambda: self._transfer(image, client), name="podman-pull")
         finally:
-            stream.close()
+            client.abort()
 
     # What follows blocks, and runs in a thread.
 
@@ -165,7 +153,7 @@ class PodmanRuntime:
             labels.append(f"{containers.LABEL_DEPLOYMENT}={deployment}")
         params = {"all": "true", "filters": json.dumps({"label": labels})}
         listing = _content(self._request("GET", "/containers/json", params=params))
-        found = (_container(raw, self._digest(str(raw["ImageID"]))) for raw in listing)
+        found = (translation.container(r, self._digest(str(r["ImageID"]))) for r in listing)
         return tuple(sorted((c for c in found if c is not None), key=lambda c: c.name))
 
     def _digest(self, image_id: str) -> str:
@@ -177,24 +165,30 @@ class PodmanRuntime:
             self._digests[image_id] = str(_content(response).get("Digest", ""))
         return self._digests.get(image_id, "")
 
-    def _transfer(self, image: str, stream: "_Stream") -> None:
+    def _transfer(self, image: str, client: SocketClient) -> None:
         params = {"reference": image, "policy": "always"}
         timeout = (_CONNECT_SECONDS, _PULL_SILENCE_SECONDS)
         log.info("pulling", image=image)
-        with contextlib.closing(self._new_client()) as client:
-            response = self._request(
-                "POST", "/images/pull", params=params, stream=True, timeout=timeout, client=client
-            )
-            if response.status_code >= _CLIENT_ERROR:
-                raise complaints.of_pull(_complaint(response), element=image)
-            for line in stream.lines(response, f"pulling {image}"):
-                if line.get("error"):
-                    raise complaints.of_pull(str(line["error"]), element=image)
+        response = self._request(
+            "POST", "/images/pull", params=params, stream=True, timeout=timeout, client=client
+        )
+        if response.status_code >= _CLIENT_ERROR:
+            raise complaints.of_pull(_complaint(response), element=image)
+        complaint = [line["error"] for line in client.lines(response) if line.get("error")]
+        if complaint:
+            raise complaints.of_pull(str(complaint[-1]), element=image)
         if not self._has(image):
             raise errors.ImagePullFailed(f"the transfer of {image} broke off", element=image)
 
     def _create(self, workload: Workload) -> None:
-        body = json.dumps(_specification(workload, self._device_id, self._options))
+        body = json.dumps(
+            translation.specification(
+                workload,
+                self._device_id,
+                ulimits=self._options.ulimits,
+                stop_timeout=self._options.stop_timeout,
+            )
+        )
         response = self._request("POST", "/containers/create", data=body, headers=_JSON)
         if response.status_code < _CLIENT_ERROR:
             self._failed_starts.pop(workload.name, None)
@@ -239,89 +233,37 @@ class PodmanRuntime:
 
     def _follow(
         self,
-        stream: "_Stream",
+        client: SocketClient,
         say: Callable[[DeploymentName | errors.FleetError | None], None],
     ) -> None:
-        """Read events until *stream* is closed or breaks."""
+        """Read events until *client* is aborted, or the stream breaks."""
         filters = {"type": ["container"], "label": [f"{containers.LABEL_DEVICE}={self._device_id}"]}
         params = {"stream": "true", "filters": json.dumps(filters)}
         try:
-            with contextlib.closing(self._new_client()) as client:
-                response = self._request(
-                    "GET", "/events", params=params, stream=True, timeout=None, client=client
-                )
-                # The stream stands: whatever happened before is read by looking.
-                say(None)
-                for line in stream.lines(response, "following events"):
-                    if line.get("Action", line.get("status")) in _TELLING:
-                        say(_deployment(line["Actor"]["Attributes"]))
+            response = self._request(
+                "GET", "/events", params=params, stream=True, timeout=None, client=client
+            )
+            # The stream stands: whatever happened before is read by looking.
+            say(None)
+            for line in client.lines(response):
+                if line.get("Action", line.get("status")) in _TELLING:
+                    say(translation.deployment_of_event(line))
             say(errors.RuntimeUnavailable("podman ended the stream of events", element="podman"))
         except errors.FleetError as exc:
             say(exc)
 
-    def _new_client(self) -> podman_client.APIClient:
-        """Make a client with a connection of its own, for a stream that may be broken off."""
-        return podman_client.APIClient(base_url=self._options.socket)
-
     def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        client: podman_client.APIClient | None = None,
-        **arguments: Any,
-    ) -> podman_client.APIResponse:
+        self, method: str, path: str, *, client: SocketClient | None = None, **arguments: Any
+    ) -> Any:
         try:
-            return (client or self._client)._request(method, path, **arguments)  # noqa: SLF001
+            return (client or self._client).send_request(method, path, **arguments)
         except (podman_errors.PodmanError, podman_errors.APIError, OSError) as exc:
             raise errors.RuntimeUnavailable(
                 f"podman does not answer at {self._options.socket}", element="podman"
             ) from exc
 
 
-class _Stream:
-    """A response that is read line by line, and may be closed from another thread meanwhile."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._closed = False
-        self._response: podman_client.APIResponse | None = None
-
-    def lines(self, response: podman_client.APIResponse, doing: str) -> Iterator[dict[str, Any]]:
-        """Read JSON lines until the end. Closed meanwhile, it ends early."""
-        with self._lock:
-            self._response = response
-            closed = self._closed
-        if closed:
-            _shut(response)
-        try:
-            for line in response.iter_lines(chunk_size=None):
-                if line:
-                    yield json.loads(line)
-        except (OSError, requests.RequestException, ValueError) as exc:
-            if not self._closed:
-                raise errors.RuntimeUnavailable(f"podman broke off {doing}") from exc
-        finally:
-            response.close()
-
-    def close(self) -> None:
-        """Break the transfer off."""
-        with self._lock:
-            self._closed = True
-            if self._response is not None:
-                _shut(self._response)
-
-
-def _shut(response: podman_client.APIResponse) -> None:
-    """Shut the socket down, which wakes whoever reads from it; only that thread closes it."""
-    connection = getattr(response.raw, "connection", None)
-    socket = getattr(connection, "sock", None)
-    if socket is not None:
-        with contextlib.suppress(OSError):
-            socket.shutdown(2)
-
-
-def _content(response: podman_client.APIResponse) -> Any:
+def _content(response: Any) -> Any:
     if response.status_code >= _CLIENT_ERROR:
         raise errors.RuntimeUnavailable(f"podman: {_complaint(response)}", element="podman")
     try:
@@ -330,82 +272,8 @@ def _content(response: podman_client.APIResponse) -> Any:
         raise errors.RuntimeUnavailable("podman answers what isn't JSON", element="podman") from exc
 
 
-def _complaint(response: podman_client.APIResponse) -> str:
+def _complaint(response: Any) -> str:
     try:
         return str(response.json()["message"])
     except (ValueError, KeyError, TypeError):
         return str(response.text).strip()
-
-
-def _deployment(labels: Mapping[str, str]) -> DeploymentName | None:
-    try:
-        return DeploymentName(labels.get(containers.LABEL_DEPLOYMENT, ""))
-    except errors.InvalidName:
-        return None
-
-
-def _container(raw: Mapping[str, Any], image: str) -> Container | None:
-    """Read one row of the listing; None for a container that only looks like one of ours."""
-    labels = raw.get("Labels") or {}
-    try:
-        found = Container(
-            deployment=DeploymentName(labels[containers.LABEL_DEPLOYMENT]),
-            service=labels[containers.LABEL_SERVICE],
-            digest=labels[containers.LABEL_DIGEST],
-            id=raw["Id"],
-            status=_STATUS.get(raw["State"], Status.BROKEN),
-            restart_policy=scores.RestartPolicy(
-                labels.get(containers.LABEL_RESTART_POLICY, scores.RestartPolicy.ALWAYS)
-            ),
-            exit_code=int(raw.get("ExitCode") or 0),
-            image=image,
-            started=max(0, int(raw.get("StartedAt") or 0)),
-            finished=max(0, int(raw.get("ExitedAt") or 0)),
-        )
-    except (KeyError, ValueError):
-        return None
-    return found if found.name in raw.get("Names", ()) else None
-
-
-def _specification(workload: Workload, device_id: DeviceId, options: Options) -> dict[str, Any]:
-    """Spell *workload* for podman's create."""
-    service = workload.service
-    body: dict[str, Any] = {
-        "name": workload.name,
-        "image": service.image,
-        "env": dict(service.env),
-        "labels": _labels(workload, device_id),
-        "netns": {"nsmode": str(service.network_mode)},
-        "restart_policy": "no",
-        "stop_timeout": options.stop_timeout,
-    }
-    if service.command:
-        body["entrypoint"] = list(service.command)
-    if service.args:
-        body["command"] = list(service.args)
-    if service.ports:
-        body["portmappings"] = [_port(port) for port in service.ports]
-    if options.ulimits:
-        body["r_limits"] = [
-            {"type": name, "soft": value, "hard": value} for name, value in options.ulimits.items()
-        ]
-    return body
-
-
-def _labels(workload: Workload, device_id: DeviceId) -> dict[str, str]:
-    return {
-        containers.LABEL_DEVICE: str(device_id),
-        containers.LABEL_DEPLOYMENT: str(workload.deployment),
-        containers.LABEL_SERVICE: workload.service.name,
-        containers.LABEL_DIGEST: workload.digest,
-        containers.LABEL_RESTART_POLICY: str(workload.service.restart_policy),
-    }
-
-
-def _port(port: scores.Port) -> dict[str, Any]:
-    return {
-        "host_ip": port.host_ip,
-        "host_port": port.host,
-        "container_port": port.container,
-        "protocol": str(port.protocol),
-    }
