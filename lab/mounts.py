@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from lab import commands
@@ -47,10 +48,14 @@ def unmount_beneath(path: Path) -> None:
 
 
 def claim_directory(ledger: Ledger, path: Path) -> None:
-    """Make the host's directory *path*, to be removed again, unless it was there before us."""
-    if not path.exists():
-        ledger.intend(Kind.DIRECTORY, str(path))
-        path.mkdir(parents=True)
+    """
+    Make the host's directory *path*, to be removed again, unless it was there before all labs.
+
+    Labs share it: the last one that goes removes it.
+    """
+    if not path.exists() or any(_others_with(path, ledger.path)):
+        ledger.intend(Kind.DIRECTORY, str(path), shared=str(ledger.path))
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def make_closed(ledger: Ledger, path: Path) -> None:
@@ -75,8 +80,15 @@ def undo_directory(entry: Entry) -> None:
     if entry.facts.get("whole"):
         unmount_beneath(path)
         shutil.rmtree(path)
-    elif not any(path.iterdir()):
+    elif not any(_others_with(path, Path(entry.facts["shared"]))) and not any(path.iterdir()):
         path.rmdir()
+
+
+def _others_with(path: Path, ours: Path) -> Iterator[Path]:
+    """Yield the ledgers of other labs that claim *path* too."""
+    for book in ours.parent.parent.glob(f"*/{ours.name}"):
+        if book != ours and Ledger(book).find(Kind.DIRECTORY, str(path)):
+            yield book
 
 
 def undo_sysctl(entry: Entry) -> None:

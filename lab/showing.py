@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status as Spinner
 from rich.table import Table
 
@@ -66,7 +67,10 @@ class Progress:
 
     def waits(self, what: str) -> None:
         """Show what the command waits for before it begins."""
-        console.print(f"[dim]{what}[/]") if not self._spinner else self._tell(what)
+        if what != self._now and not self._spinner:
+            console.print(f"[dim]{escape(what)}[/]")
+        self._now = what
+        self._tell(escape(what))
 
     def undoes(self, entry: Entry) -> None:
         """Show what is being undone."""
@@ -89,12 +93,12 @@ def summary(done: Sequence[Done]) -> None:
 
 def failure(error: BaseException) -> None:
     """Say what failed, where to look and what to do."""
-    errors.print(f"[red]failed:[/] {error}", markup=True)
+    errors.print(f"[red]failed:[/] {escape(str(error))}")
     if isinstance(error, LabError):
         if error.log:
             errors.print(f"  log:  {error.log}")
         if error.hint:
-            errors.print(f"  hint: {error.hint}")
+            errors.print(f"  hint: {escape(error.hint)}")
 
 
 def tables(status: Mapping[str, Any]) -> None:
@@ -105,7 +109,7 @@ def tables(status: Mapping[str, Any]) -> None:
     console.print(_parts(status))
     console.print(_devices(status))
     for problem in status["problems"]:
-        console.print(f" [red]![/] {problem}")
+        console.print(f" [red]![/] {escape(problem)}")
 
 
 def next_steps(host: LabHost, status: Mapping[str, Any], selects: Mapping[str, str]) -> None:
@@ -159,4 +163,4 @@ def _shown(pid: int | None) -> str:
 
 def _first_line(text: str) -> str:
     line = text.strip().partition("\n")[0]
-    return line if len(line) <= 160 else f"{line[:159]}…"  # noqa: PLR2004 - a line of a wide terminal
+    return escape(line if len(line) <= 160 else f"{line[:159]}…")  # noqa: PLR2004 - a line of a wide terminal

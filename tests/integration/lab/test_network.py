@@ -162,7 +162,7 @@ def test_down_copes_with_what_was_only_intended(lab_host: LabHost):
     book.intend(Kind.NAMESPACE, "never", files=[str(lab_host.state / "ns/never.net")], whole=False)
     book.intend(Kind.MOUNT, str(lab_host.state / "ns"))
     book.intend(Kind.CONTAINERS, "never", root="/nowhere", net="/nowhere", mnt="/nowhere")
-    book.intend(Kind.DIRECTORY, "/nowhere")
+    book.intend(Kind.DIRECTORY, "/nowhere", shared=str(book.path))
 
     assert undoing.take_down(lab_host, lambda _: None) == ()
 

@@ -1,0 +1,47 @@
+"""`lab.showing`: what is shown is what was said, also where it looks like mark-up."""
+
+import pytest
+
+from fleet.scores.score import Change, Outcome
+from lab import showing
+from lab.errors import LabError
+from lab.stages import Done, Stage
+
+
+def done(change: Change, *details: str) -> Done:
+    return Done(Stage.BROKER, Outcome("NATS", change, details), 1.0)
+
+
+def test_what_failed_is_shown_with_its_log_and_a_hint(capsys: pytest.CaptureFixture[str], tmp_path):
+    showing.failure(
+        LabError("[Errno 2] no [/such] file", hint="make it", log=tmp_path / "nats.log")
+    )
+
+    shown = capsys.readouterr().err
+    assert "[Errno 2] no [/such] file" in shown
+    assert str(tmp_path / "nats.log") in shown
+    assert "make it" in shown
+
+
+def test_only_what_changed_is_shown(capsys: pytest.CaptureFixture[str]):
+    progress = showing.Progress()
+    for each in (done(Change.UNCHANGED), done(Change.CHANGED, "it was [off]")):
+        progress.begins(each.stage, each.outcome.score)
+        progress.ends(each)
+
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if "NATS" in line] == [" ✓ broker: NATS  it was [off] (1.0 s)"]
+
+
+def test_a_holder_is_named_once_however_long_the_wait(capsys: pytest.CaptureFixture[str]):
+    progress = showing.Progress()
+    for _ in range(3):
+        progress.waits("waiting for `lab.up` (pid 7)")
+
+    assert capsys.readouterr().out.splitlines() == ["waiting for `lab.up` (pid 7)"]
+
+
+def test_a_second_time_is_summed_up_as_unchanged(capsys: pytest.CaptureFixture[str]):
+    showing.summary([done(Change.UNCHANGED)])
+
+    assert capsys.readouterr().out.startswith("unchanged: all 1")
