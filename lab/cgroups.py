@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fleet.scores.score import Score
 from lab.host import LabHost
-from lab.ledger import Entry, Kind
+from lab.ledger import Entry, Kind, Ledger
 
 _ROOT = Path("/sys/fs/cgroup")
 _PARENT = "libpod_parent"
@@ -19,7 +19,7 @@ _PARENT = "libpod_parent"
 
 @dataclass(frozen=True)
 class CgroupsScore(Score[LabHost]):
-    """The ledger knows which of podman's parent cgroups were there before the lab."""
+    """The ledger knows which of podman's parent cgroups were there before this lab, and others."""
 
     @property
     def name(self) -> str:
@@ -30,8 +30,18 @@ class CgroupsScore(Score[LabHost]):
         return () if known else ("they were never looked at",)
 
     def bring_about(self, topology: LabHost) -> None:
-        before = [str(path) for path in _parents()]
+        before = known_before(topology.ledger.path)
+        if before is None:
+            before = [str(path) for path in _parents()]
         topology.ledger.intend(Kind.CGROUP, _PARENT, before=before)
+
+
+def known_before(ours: Path) -> list[str] | None:
+    """Return what was there before the other labs, if there are any: what came since is labs'."""
+    for book in ours.parent.parent.glob(f"*/{ours.name}"):
+        if book != ours and (entry := Ledger(book).find(Kind.CGROUP, _PARENT)):
+            return list(entry.facts["before"])
+    return None
 
 
 def undo(entry: Entry) -> None:
