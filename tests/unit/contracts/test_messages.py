@@ -168,7 +168,7 @@ def test_anything_else_is_undecodable(codec, key, data):
         (DEVICE_STATE, "state.pi-01.other"),
         (DEVICE_HEARTBEAT, "heartbeat.pi-02"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else value.bucket,
 )
 def test_the_key_beats_the_payload(codec, key):
     golden = GOLDEN[codec.bucket][-1]
