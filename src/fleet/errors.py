@@ -20,7 +20,7 @@ The exception hierarchy, in one place:
       . InvalidDesiredState      a desired value that isn't one
       . UnsupportedScore         a score type or field that this agent doesn't know
     + ValueTooLarge              more bytes than a bucket takes
-    + InvalidSelector            a label selector with an unknown operator, or values where none belong
+    + InvalidSelector            a label selector with an unknown operator or bad values
     + InvalidConfig              a configuration file with a bad or unknown setting
     + ClusterRefused             the Kubernetes API refused what was sent
     + ImageNotFound              the registry doesn't have the image
