@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from fleet.contracts import resources
 from tests.kube_api import KubeApi
 
+pytestmark = pytest.mark.timeout(120)  # each worker starts an API server of its own
+
+SERVED_SECONDS = 60
 SERVICE = {"name": "web", "image": "registry.local/web:1"}
 ANYWHERE = {"matchLabels": {"site": "lab"}}
 
@@ -20,18 +24,23 @@ class Kubectl:
     def __init__(self, api: KubeApi) -> None:
         self._api = api
 
-    def __call__(self, *arguments: str, given: str = "", succeeds: bool = True) -> str:
-        """Run it; return what it said."""
+    def run(self, *arguments: str, given: str = "") -> tuple[bool, str]:
+        """Run it; return whether it succeeded, and what it said."""
         done = subprocess.run(
             ["kubectl", f"--kubeconfig={self._api.kubeconfig}", *arguments],
             input=given,
             text=True,
             capture_output=True,
             check=False,
-            timeout=30,
+            timeout=60,
         )
-        assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return done.returncode == 0, done.stdout + done.stderr
+
+    def __call__(self, *arguments: str, given: str = "", succeeds: bool = True) -> str:
+        """Run it, insist on its outcome, and return what it said."""
+        succeeded, said = self.run(*arguments, given=given)
+        assert succeeded == succeeds, said
+        return said
 
     def apply(self, manifest: dict[str, Any], *, succeeds: bool = True) -> str:
         """Apply one object."""
@@ -46,6 +55,7 @@ def kubectl(kube_api: KubeApi) -> Iterator[Kubectl]:
         kubectl("apply", "-f", "-", given=text)
     kubectl("wait", "--for=condition=established", "--timeout=20s", *names)
     kubectl("create", "namespace", "crds")
+    _wait_until_served(kubectl)
     yield kubectl
     kubectl("delete", "namespace", "crds", "--wait=false")
 
@@ -192,6 +202,19 @@ def test_the_columns_of_a_device_say_what_it_is(kubectl: Kubectl):
 def test_a_status_cannot_be_written_with_the_spec(kubectl: Kubectl):
     kubectl.apply(deployment(name="liar") | {"status": {"ready": "1/1"}})
     assert "1/1" not in kubectl("get", "-n", "crds", "fleetdep", "liar")
+
+
+def _wait_until_served(kubectl: Kubectl) -> None:
+    """An established definition is served a moment later, a long one on a busy machine."""
+    deadline = time.monotonic() + SERVED_SECONDS
+    said = ""
+    while time.monotonic() < deadline:
+        served, said = kubectl.run(
+            "apply", "--dry-run=server", "-f", "-", given=json.dumps(deployment())
+        )
+        if served:
+            return
+    raise AssertionError(f"the definitions are not served: {said}")
 
 
 def _patch_status(kubectl: Kubectl, kind: str, name: str, patch: Any, *more: str) -> None:
