@@ -1,7 +1,7 @@
 """Fakes of the operator's own ports."""
 
 from collections import Counter as Counts
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ class FakeCluster:
     """
     `ports.Cluster` in memory, with versions and managed fields as the API server has them.
 
-    While *broken* is set, every call raises it.
+    While *broken* is set, every call raises it; while *unlistable* is, the lists do.
     """
 
     def __init__(self) -> None:
@@ -25,6 +25,8 @@ class FakeCluster:
         self.events: list[str] = []
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
+        self.unlistable: errors.FleetError | None = None
+        self.meanwhile: Callable[[], None] = lambda: None  # while a list is on its way
         self._version = 100
 
     def add(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -34,13 +36,17 @@ class FakeCluster:
 
     async def list_deployments(self) -> list[Body]:
         """List copies."""
-        self._check()
-        return [dict(body) for body in self.deployments.values()]
+        self._check(listing=True)
+        listed: list[Body] = [dict(body) for body in self.deployments.values()]
+        self.meanwhile()
+        return listed
 
     async def list_devices(self) -> list[Body]:
         """List copies."""
-        self._check()
-        return [dict(body) for body in self.devices.values()]
+        self._check(listing=True)
+        listed: list[Body] = [dict(body) for body in self.devices.values()]
+        self.meanwhile()
+        return listed
 
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         """Make or label an object."""
@@ -89,9 +95,10 @@ class FakeCluster:
         """Read a deployment's status."""
         return dict(self.deployments[uid].get("status") or {})
 
-    def _check(self) -> None:
-        if self.broken is not None:
-            raise self.broken
+    def _check(self, *, listing: bool = False) -> None:
+        error = self.broken or (self.unlistable if listing else None)
+        if error is not None:
+            raise error
 
     def _next(self) -> str:
         self._version += 1

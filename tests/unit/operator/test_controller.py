@@ -87,19 +87,28 @@ async def test_a_deployment_becomes_desired_state_and_a_report_its_status(scene:
 async def test_nothing_is_written_before_everything_was_listed(scene: Scene):
     await scene.device.register({"site": "a"})
     await scene.device.report("forgotten", Phase.RUNNING, "x")
-    scene.cluster.broken = errors.ClusterUnavailable("not now")
-    scene.cluster.add(deployment_body())
+    scene.cluster.unlistable = errors.ClusterUnavailable("not now")
+    deployment = scene.cluster.add(deployment_body())
+    device = dict(await scene.cluster.apply_device(scene.device.id, {"site": "a"}))
+    scene.cluster.writes.clear()
     async with scene.running() as controller:
         await scene.until(
             lambda: set(controller.barrier.missing) == {Part.DEPLOYMENTS, Part.DEVICES},
             "the buckets are listed",
         )
-        controller.observer.deployment_event("ADDED", deployment_body())
-        await asyncio.sleep(0)
-        assert not controller.barrier.is_open
+        controller.observer.device_event("ADDED", device)
+        controller.observer.deployment_event("ADDED", deployment)
+        for _ in range(200):  # turns of the loop, of which a write takes a handful
+            await asyncio.sleep(0)
         assert await scene.device.wanted("web") is None
         assert not await scene.is_marked("forgotten")
         assert not scene.cluster.writes
+
+        scene.cluster.unlistable = None
+        await controller.observer.list_all()
+        await scene.until_wanted()
+        await eventually(lambda: scene.is_marked("forgotten"), "the forgotten one is stopped")
+        await scene.until(lambda: len(scene.cluster.writes) == 2, "both statuses are written")
 
 
 async def test_a_restart_writes_nothing_again(scene: Scene):

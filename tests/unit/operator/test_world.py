@@ -17,7 +17,7 @@ from fleet.operator.world import World
 from tests.unit.operator import making
 from tests.unit.operator.making import deployment, device, pair
 
-DEVICES = [DeviceId(f"d{number}") for number in range(4)]
+DEVICES = [DeviceId(f"d{number}") for number in range(2)]
 SITES = ["a", "b"]
 IMAGES = ["web:1", "web:2"]
 UIDS = {"u1": "default", "u2": "other", "u3": "third"}
@@ -192,6 +192,26 @@ class WorldMachine(RuleBasedStateMachine):
 
 TestWorld = WorldMachine.TestCase
 TestWorld.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_report_that_does_not_decode_leaves_the_last_one_standing():
+    world = World()
+    world.put_deployment(deployment())
+    world.put_device(device())
+    world.put_state(pair(), making.report())
+    world.put_state(pair(), None)
+    assert world.aggregate("u1").running == 1
+
+
+def test_what_stands_in_the_bucket_decides_who_holds_the_name():
+    world = World()
+    world.put_deployment(deployment(uid="u1", namespace="default"))
+    world.put_deployment(deployment(uid="u2", namespace="other", created=5))
+    assert world.holder(DeploymentName("web")) == world.deployments["u1"]
+    world.put_desired(pair(), making.put(making.score(uid="u2", namespace="other")))
+    assert world.holder(DeploymentName("web")) == world.deployments["u2"]
+    world.put_desired(pair(), making.marker())
+    assert world.holder(DeploymentName("web")) == world.deployments["u1"]
 
 
 def test_a_change_of_status_alone_touches_nothing():

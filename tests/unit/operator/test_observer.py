@@ -1,0 +1,148 @@
+"""The observer: what is listed is the view, but for what was told while the list was on its way."""
+
+from typing import Any
+
+import pytest
+
+from fleet.bus.memory import MemoryServer
+from fleet.contracts.names import DeviceId
+from fleet.operator.barrier import Barrier, Part
+from fleet.operator.clock import ServerClock
+from fleet.operator.liveness import Liveness
+from fleet.operator.observer import Observer
+from fleet.operator.presence import Presence
+from fleet.operator.world import World
+from tests.unit.operator.fakes import FakeCluster
+from tests.unit.operator.making import deployment_body
+
+
+class Scene:
+    """An observer, what it looks at and what it keeps."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.barrier = Barrier()
+        self.cluster = FakeCluster()
+        self.presence = Presence()
+        self.changes = 0
+        liveness = Liveness(
+            self.world,
+            self.presence,
+            MemoryServer().connect(),
+            clock=ServerClock(),
+            changed=self.changed,
+        )
+        self.observer = Observer(self.world, self.barrier, self.cluster, liveness, self.changed)
+
+    def changed(self) -> None:
+        """Count."""
+        self.changes += 1
+
+    def add_device(self, name: str, *, version: int = 1, **labels: str) -> dict[str, Any]:
+        """Have a `Device` made."""
+        metadata = {
+            "name": name,
+            "uid": f"uid-{name}",
+            "labels": labels,
+            "resourceVersion": str(version),
+        }
+        body = {"metadata": metadata}
+        self.cluster.devices[name] = body
+        return body
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    return Scene()
+
+
+async def test_what_is_listed_is_the_view(scene: Scene):
+    scene.cluster.add(deployment_body())
+    scene.add_device("d1")
+    await scene.observer.list_all()
+    assert set(scene.world.deployments) == {"u1"}
+    assert set(scene.world.devices) == {"d1"}
+    assert not {Part.DEPLOYMENTS, Part.DEVICES} & set(scene.barrier.missing)
+    assert scene.changes
+
+
+async def test_what_a_list_no_longer_holds_is_gone(scene: Scene):
+    scene.cluster.add(deployment_body())
+    scene.add_device("d1")
+    await scene.observer.list_all()
+    scene.cluster.deployments.clear()
+    scene.cluster.devices.clear()
+    await scene.observer.list_all()
+    assert not scene.world.deployments
+    assert not scene.world.devices
+
+
+async def test_what_was_told_while_a_list_was_on_its_way_is_newer(scene: Scene):
+    scene.cluster.add(deployment_body(image="web:1"))
+    old, new = deployment_body(image="web:1"), deployment_body(image="web:2", version=2)
+    made = deployment_body("other", uid="u2")
+
+    def meanwhile() -> None:
+        scene.observer.deployment_event("MODIFIED", new)
+        scene.observer.deployment_event("ADDED", made)
+
+    scene.observer.deployment_event(None, old)
+    scene.cluster.meanwhile = meanwhile
+    await scene.observer.list_all()
+    assert set(scene.world.deployments) == {"u1", "u2"}
+    found = scene.world.deployments["u1"].score
+    assert found is not None
+    assert found.data["services"][0]["image"] == "web:2"
+
+
+async def test_what_was_deleted_while_a_list_was_on_its_way_stays_gone(scene: Scene):
+    body = scene.cluster.add(deployment_body())
+    device = scene.add_device("d1")
+
+    def meanwhile() -> None:
+        scene.observer.deployment_event("DELETED", body)
+        scene.observer.device_event("DELETED", device)
+
+    scene.cluster.meanwhile = meanwhile
+    await scene.observer.list_all()
+    assert not scene.world.deployments
+    assert not scene.world.devices
+
+
+async def test_an_older_version_is_no_news(scene: Scene):
+    scene.observer.device_event("MODIFIED", scene.add_device("d1", version=9, site="b"))
+    scene.observer.device_event("MODIFIED", scene.add_device("d1", version=8, site="a"))
+    assert scene.world.devices[DeviceId("d1")].labels == {"site": "b"}
+    scene.observer.deployment_event(None, deployment_body(image="web:2", version=9))
+    scene.observer.deployment_event(None, deployment_body(image="web:1", version=8))
+    assert scene.world.deployments["u1"].version == 9
+
+
+async def test_the_deletion_of_a_predecessor_does_not_touch_the_object_made_again(scene: Scene):
+    before = scene.add_device("d1")
+    after = scene.add_device("d1", version=2)
+    after["metadata"]["uid"] = "again"
+    scene.observer.device_event("ADDED", after)
+    scene.observer.device_event("DELETED", before)
+    assert scene.world.devices[DeviceId("d1")].uid == "again"
+
+
+async def test_a_list_is_believed_even_if_its_versions_are_lower(scene: Scene):
+    scene.observer.device_event(None, scene.add_device("d1", version=900, site="b"))
+    scene.add_device("d1", version=5, site="a")  # a cluster restored from a backup
+    await scene.observer.list_all()
+    assert scene.world.devices[DeviceId("d1")].labels == {"site": "a"}
+
+
+async def test_a_name_that_cannot_be_a_key_harms_nobody_else(scene: Scene):
+    scene.cluster.add(deployment_body("web.prod", uid="u9"))
+    scene.cluster.add(deployment_body())
+    await scene.observer.list_all()
+    assert set(scene.world.deployments) == {"u1"}
+
+
+async def test_what_was_said_of_a_device_before_a_restart_is_kept(scene: Scene):
+    body = scene.add_device("d1")
+    body["status"] = {"conditions": [{"type": "Stale", "status": "True"}]}
+    await scene.observer.list_all()
+    assert scene.world.silent == {DeviceId("d1")}
