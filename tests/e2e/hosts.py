@@ -33,9 +33,9 @@ TREES = (
     "/var/lib/cni",
     "~/.config/containers",
     "~/.docker",
-    "~/.kube",
     "~/.local/share/containers",
 )
+FILES = ("~/.kube/config",)  # its neighbour, the cache, is kubectl's, whoever types it
 LISTINGS = ("/", "/run", "/dev/shm", "/var/lib", "/var/tmp", "/var/lib/containers")  # noqa: S108 - read only
 LEFT_IN_TMP = ("podman-run-", "storage-run-", "containers-user-", "libpod", "buildah", "fleet-lab")
 
@@ -164,6 +164,7 @@ def _cgroups() -> Iterator[str]:
 def _files() -> Iterator[str]:
     for tree in TREES:
         yield from _tree(Path(tree).expanduser())
+    yield from (_file(path) for name in FILES if (path := Path(name).expanduser()).exists())
     for listing in LISTINGS:
         yield from (str(path) for path in _entries(Path(listing)))
     for path in _entries(Path("/tmp")):  # noqa: S108 - read only
@@ -174,13 +175,15 @@ def _files() -> Iterator[str]:
 def _tree(root: Path) -> Iterator[str]:
     for directory, _, names in os.walk(root):
         yield directory
-        for name in names:
-            path = Path(directory, name)
-            try:
-                found = path.lstat()
-            except FileNotFoundError:
-                continue
-            yield f"{path} {found.st_size} {found.st_mtime_ns}"
+        yield from (_file(Path(directory, name)) for name in names)
+
+
+def _file(path: Path) -> str:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:  # gone since it was listed
+        return f"{path} gone"
+    return f"{path} {found.st_size} {found.st_mtime_ns}"
 
 
 def _entries(directory: Path) -> list[Path]:
