@@ -92,3 +92,21 @@ def test_a_restart_a_break_and_a_bucket_made_anew_are_no_twins():
         await end(second)
 
     virtual_time.run(scenario())
+
+
+def test_breaks_in_quick_succession_are_no_twins():
+    async def scenario() -> None:
+        server = MemoryServer()
+        task, problems = beating(server, "one")
+        for _ in range(3):
+            await asyncio.sleep(15)
+            server.stop()
+            await asyncio.sleep(15)
+            server.drop_buckets()
+            server.make_buckets()
+            server.start()
+        await asyncio.sleep(15)
+        assert problems.list() == ()
+        await end(task)
+
+    virtual_time.run(scenario())

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from fleet import errors
@@ -75,6 +76,23 @@ def test_the_hub_hears_of_a_deployment_before_any_container_is_made():
         assert heard == [True, True]
 
     play(scenario)
+
+
+def test_no_container_is_made_while_the_hub_does_not_hear():
+    async def scenario() -> None:
+        runtime, server = FakeRuntime(), MemoryServer()
+        hub = Hub(server.connect(), DEVICE)
+        rights = device_permissions(DEVICE)
+        deaf = replace(rights, publish=tuple(p for p in rights.publish if "device-state" not in p))
+        async with server.connect(deaf) as bus, running_agent(DEVICE, runtime, bus):
+            await hub.deploy("web", app("a"))
+            await holds(lambda: "fetch app:1" in runtime.calls, "the image is fetched")
+            await asyncio.sleep(60)
+            assert not runtime.world.containers
+            await hub.withdraw("web")
+            await asyncio.sleep(60)
+
+    virtual_time.run(scenario())
 
 
 def test_newer_intent_overtakes_a_slow_pull():
