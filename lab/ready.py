@@ -12,7 +12,7 @@ from lab.cluster.plane import ControlPlane
 from lab.errors import PartDied, WaitTimedOut
 from lab.host import LabHost
 
-_WITHIN = 150  # an agent comes back after as much as 60 s of jitter, and Stale takes 30 s to clear
+_WITHIN = 150  # an agent tries again every 15 s at most, and Stale takes 30 s to clear
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from lab.devices.podman import Engine
 if TYPE_CHECKING:
     from lab.devices.host import HostDevice
 
+_JITTER_SECONDS = 2  # a lab's few devices are no stampede, and somebody waits for them
+
 
 def agent_config(device: "HostDevice", socket: Path, engine: Engine) -> str:
     """Return the agent's TOML. JSON's strings are TOML's too."""
@@ -22,6 +24,7 @@ def agent_config(device: "HostDevice", socket: Path, engine: Engine) -> str:
             "[nats]",
             f"url = {json.dumps(device.nats_url)}",
             f"credentials = {json.dumps(str(device.credentials))}",
+            f"jitter = {_JITTER_SECONDS}",
             "[podman]",
             f"socket = {json.dumps(f'unix://{socket}')}",
             *(["[podman.ulimits]", *_table(limits)] if limits else []),
