@@ -26,7 +26,7 @@ class FakeCluster:
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
         self.unlistable: errors.FleetError | None = None
-        self.meanwhile: Callable[[], None] = lambda: None  # while a list is on its way
+        self.meanwhile: Callable[[], None] | None = None  # once, while a list is on its way
         self._version = 100
 
     def add(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -38,15 +38,13 @@ class FakeCluster:
         """List copies."""
         self._check(listing=True)
         listed: list[Body] = [dict(body) for body in self.deployments.values()]
-        self.meanwhile()
-        return listed
+        return self._after_a_while(listed)
 
     async def list_devices(self) -> list[Body]:
         """List copies."""
         self._check(listing=True)
         listed: list[Body] = [dict(body) for body in self.devices.values()]
-        self.meanwhile()
-        return listed
+        return self._after_a_while(listed)
 
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         """Make or label an object."""
@@ -94,6 +92,12 @@ class FakeCluster:
     def status(self, uid: str = "u1") -> dict[str, Any]:
         """Read a deployment's status."""
         return dict(self.deployments[uid].get("status") or {})
+
+    def _after_a_while(self, listed: list[Body]) -> list[Body]:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return listed
 
     def _check(self, *, listing: bool = False) -> None:
         error = self.broken or (self.unlistable if listing else None)
