@@ -36,9 +36,9 @@ async def make_token(kube: KubeClient) -> str:
     return str(answer["status"]["token"])
 
 
-def write_kubeconfig(api: KubeApi, directory: Path) -> Path:
+def write_kubeconfig(api: KubeApi, directory: Path, server: str = "") -> Path:
     """Write the operator's kubeconfig, which points at the token in *directory*."""
-    cluster = {"server": api.url, "certificate-authority": str(api.ca)}
+    cluster = {"server": server or api.url, "certificate-authority": str(api.ca)}
     config = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -65,6 +65,9 @@ def settings() -> kopf.OperatorSettings:
     made.scanning.disabled = True
     made.posting.enabled = False
     made.networking.connect_timeout = 10
+    # kopf's own delays grow to minutes, which an outage of the API server would outlive.
+    made.networking.error_backoffs = (1, 1, 2, 3, 5)
+    made.queueing.error_delays = (1, 1, 2, 3, 5, 8, 13, 21, 30)
     made.watching.server_timeout = 300
     return made
 

@@ -29,17 +29,27 @@ def operator_environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def operator_server(kube_api: KubeApi) -> str:
+    """Where the operator reaches the API server; modules override it."""
+    return kube_api.url
+
+
+@pytest.fixture(scope="module")
 def operator(
     kube_api: KubeApi,
     module_nats: NatsServer,
     operator_environment: dict[str, str],
+    operator_server: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OperatorProcess]:
     """The operator, running; whoever stops it starts it again."""
     directory = tmp_path_factory.mktemp("operator")
     (directory / "token").write_text(asyncio.run(_prepare(kube_api)))
     process = OperatorProcess(
-        write_kubeconfig(kube_api, directory), module_nats, directory, operator_environment
+        write_kubeconfig(kube_api, directory, operator_server),
+        module_nats,
+        directory,
+        operator_environment,
     )
     process.start()
     yield process
