@@ -76,9 +76,10 @@ class Lab:
         """Spell `invoke TASK` for this lab."""
         return [sys.executable, "-m", "invoke", task, *arguments, "--name", self.name]
 
-    def run(self, task: str, *arguments: str, within: float = COMMAND_WITHIN) -> Printed:
-        """Run a task and return what it printed, however it ended."""
-        return _run(self.command(task, *arguments), within, stderr=subprocess.STDOUT)
+    def examine(self) -> Printed:
+        """Run `lab.doctor`, which is about the host, and return what it printed."""
+        argv = [sys.executable, "-m", "invoke", "lab.doctor"]
+        return _run(argv, COMMAND_WITHIN, stderr=subprocess.STDOUT)
 
     def _must(
         self, task: str, *arguments: str, within: float = COMMAND_WITHIN, quiet: bool = False

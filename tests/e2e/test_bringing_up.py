@@ -195,6 +195,21 @@ def test_the_users_own_kubeconfig_is_left_alone(status: Status):
     assert not own.exists() or status["kubernetes"]["server"] not in own.read_text()
 
 
+def test_logs_show_what_each_part_said(lab: Lab, status: Status):
+    parts = [*status["kubernetes"]["pids"], "nats", "registry", "operator"]
+    agents = [f"agent-{device['id']}" for device in status["devices"]]
+
+    said = lab.logs().out
+
+    assert [name for name in parts + agents if name not in said] == []
+
+
+def test_doctor_finds_nothing_amiss_where_a_lab_runs(lab: Lab):
+    examined = lab.examine()
+
+    assert examined.code == 0, examined.out
+
+
 def test_a_second_up_changes_nothing(
     lab: Lab, fleet: Fleet, cluster: Cluster, devices: Devices, images: Images
 ):

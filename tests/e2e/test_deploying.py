@@ -2,10 +2,12 @@
 
 import yaml
 
+from tests.e2e.buckets import keys
 from tests.e2e.cluster import Cluster
 from tests.e2e.devices import Device
 from tests.e2e.fleets import Fleet
 from tests.e2e.images import Images
+from tests.e2e.labs import Status
 from tests.e2e.manifests import NAMESPACE, deployment, service
 
 PORT = 18080
@@ -108,6 +110,22 @@ def test_deleting_a_deployment_leaves_no_container_and_no_object(
     assert "kiosk" not in cluster.names("fleetdep", "-n", NAMESPACE)
     # The finalizer goes when the devices have said that all is gone, so there is no waiting here.
     assert [device.remains(["kiosk"]) for device in devices] == [[], [], []]
+
+
+def test_deleting_a_deployment_leaves_no_key(
+    fleet: Fleet, cluster: Cluster, devices: Devices, images: Images, status: Status
+):
+    device, *_ = devices
+    selector = fleet.label("kiosk", device)
+    fleet.apply(deployment("kiosk", service("page", images.v1, port=PORT), on=selector))
+    cluster.await_aggregate("kiosk", matched=1, running=1)
+    assert f"{device.id}.kiosk" in keys(status, "desired-state")
+    assert f"state.{device.id}.kiosk" in keys(status, "device-state")
+
+    fleet.delete("kiosk")
+
+    assert f"{device.id}.kiosk" not in keys(status, "desired-state")
+    assert f"state.{device.id}.kiosk" not in keys(status, "device-state")
 
 
 def test_an_image_that_does_not_exist_is_counted_and_named(
