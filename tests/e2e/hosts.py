@@ -157,8 +157,10 @@ def _sysctls() -> Iterator[str]:
 
 
 def _cgroups() -> Iterator[str]:
+    """List what podman makes; the host's other cgroups come and go as their owners like."""
     for directory, _, _ in os.walk("/sys/fs/cgroup"):
-        yield directory
+        if "libpod" in directory:
+            yield directory
 
 
 def _files() -> Iterator[str]:

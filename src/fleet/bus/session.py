@@ -121,6 +121,9 @@ class Session:
             raise errors.BusUnavailable(
                 f"{self._address.urls}: {self.last_error or exc}", element=self._address.urls
             ) from exc
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
     async def ended(self) -> None:
         """Wait until the connection is lost or closed."""
@@ -132,6 +135,8 @@ class Session:
             await self._client.close()
         except (nats.errors.Error, OSError, AssertionError) as exc:  # a half-open client asserts
             log.debug("nats close failed", error=str(exc))
+        finally:
+            self._hang_up()
         self._end("the connection was closed")
 
     async def request(
@@ -228,6 +233,12 @@ class Session:
         for inbox in self._inboxes.values():
             if f'"{inbox.subject.lower()}"' in folded:
                 inbox.add(errors.BusRefused(why))
+
+    def _hang_up(self) -> None:
+        """Close the socket: nats-py 2.16 leaves it open where it was refused or broken off."""
+        transport = self._client._transport  # noqa: SLF001 - there is no public way
+        if transport:
+            transport.close()  # type: ignore[no-untyped-call]
 
     async def _on_closed(self) -> None:
         self._end(self.last_error or "the connection is lost")

@@ -15,6 +15,7 @@ from lab.broker.stage import ADMIN, Broker, BrokerScore
 from lab.errors import LabError
 from lab.host import LabHost
 from tests.lab_host import LOOPBACK, bring_about, kill, lab_host, mode, needs, running
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(90), needs(PART)]
 
@@ -90,6 +91,11 @@ async def test_a_device_may_publish_its_own_keys_and_no_others(host):
     assert complaints == []
     await client.publish("$KV.device-info.info.dev-02", b"{}")
     await client.flush()
+
+    async def refused() -> bool:
+        return bool(complaints)
+
+    await eventually(refused, "the server refuses the other device's key")
     assert ["permissions violation" in str(complaint) for complaint in complaints] == [True]
     await client.close()
 
