@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from fleet.agent import service
 from fleet.agent.loop import Rhythm
@@ -12,26 +12,9 @@ from fleet.agent.runtimes.port import Runtime
 from fleet.bus.port import Bucket, Bus, Deleted, Put
 from fleet.contracts import kv, messages, scores
 from fleet.contracts.names import DeploymentName, DeviceId
+from tests.waiting import eventually
 
-T = TypeVar("T")
-
-EVERY_SECONDS = 0.05
 OWNER = messages.Owner(namespace="default", name="demo", uid="u-1", generation=1)
-
-
-async def eventually(
-    look: Callable[[], Awaitable[T | None]], what: str, *, within: float = 15.0
-) -> T:
-    """Wait until *look* finds something true, and return that."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + within
-    while True:
-        found = await look()
-        if found:
-            return found
-        if loop.time() > end:
-            raise AssertionError(f"not within {within} s: {what}; last seen: {found!r}")
-        await asyncio.sleep(EVERY_SECONDS)
 
 
 def podman_score(*services: dict[str, Any]) -> messages.ReconcileScore:

@@ -8,9 +8,10 @@ import pytest
 from fleet.contracts import containers
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
-from tests.agent_device import Hub, eventually
+from tests.agent_device import Hub
 from tests.integration.agent.conftest import DEVICE, Start
 from tests.podman_host import IMAGE, PodmanHost
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from fleet.contracts.messages import Phase
-from tests.agent_device import Hub, eventually
+from tests.agent_device import Hub
 from tests.integration.agent.conftest import Start
 from tests.integration.agent.test_deploying import inspect, script, sleeper
 from tests.podman_host import IMAGE, PodmanHost
 from tests.registry import Registry, running_registry
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -15,9 +15,9 @@ from fleet.agent.runtimes.port import Container, Status, Workload
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
 from fleet.contracts.scores import PullPolicy
-from tests.agent_device import eventually
 from tests.integration.agent.conftest import DEVICE
 from tests.podman_host import IMAGE, PodmanHost
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -15,11 +15,12 @@ from fleet.bus import nats, streams
 from fleet.contracts import kv, messages
 from fleet.contracts.messages import Phase
 from tests import nats_server
-from tests.agent_device import Hub, eventually
+from tests.agent_device import Hub
 from tests.integration.agent.conftest import DEVICE
 from tests.integration.agent.test_deploying import sleeper
 from tests.nats_server import OPERATOR, NatsServer
 from tests.podman_host import PodmanHost
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -14,8 +14,9 @@ from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeviceId
 from fleet.contracts.permissions import device_permissions
 from tests import virtual_time
-from tests.agent_device import OWNER, Hub, eventually, running_agent
+from tests.agent_device import OWNER, Hub, running_agent
 from tests.unit.agent.world import FakeRuntime, World, container, name
+from tests.waiting import eventually
 
 DEVICE = DeviceId("dev-01")
 
