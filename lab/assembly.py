@@ -79,11 +79,7 @@ def plans(lab: Assembly) -> tuple[Plan, ...]:
                 AgentEnvironmentScore(),
                 BaseStoreScore(),
                 CgroupsScore(),
-                *(
-                    score
-                    for device in lab.devices
-                    for score in host_devices.scores(lab.host, device)
-                ),
+                *_of_devices(lab),
             ),
             budget=600 + 30 * len(lab.devices),
         ),

@@ -28,6 +28,8 @@ from lab.network import FirewallScore
 
 _TRIAL = "doctor"
 _GIBIBYTE = 1 << 30
+_BUILD_GIB = 8  # what a cold build of the toolchain takes
+_INSTANCES = 64  # of inotify: enough for two labs of a few devices
 _PROGRAMS = {
     "podman": "podman", "runc": "runc", "conmon": "conmon", "ip": "iproute2", "nft": "nftables",
     "iptables": "iptables", "nsenter": "util-linux", "docker-registry": "docker-registry",
@@ -103,8 +105,10 @@ def _programs() -> tuple[Finding, ...]:
 
 def _disk() -> Finding:
     free = shutil.disk_usage(directories.cache_dir()).free / _GIBIBYTE
-    reason = f"{free:.1f} GiB free in {directories.cache_dir()}; a cold build takes 8"
-    return _judged("disk", free > 8, reason, "choose another HARMONY_DATA_DIR", Verdict.WARNS)  # noqa: PLR2004
+    reason = f"{free:.1f} GiB free in {directories.cache_dir()}; a cold build takes {_BUILD_GIB}"
+    return _judged(
+        "disk", free > _BUILD_GIB, reason, "choose another HARMONY_DATA_DIR", Verdict.WARNS
+    )
 
 
 def _memory() -> Finding:
@@ -118,7 +122,7 @@ def _inotify() -> Finding:
     limit = int(path.read_text())
     fix = "sysctl fs.inotify.max_user_instances=1024"
     reason = f"{limit} inotify instances: enough for about {limit // 4} devices"
-    return _judged("inotify", limit >= 64, reason, fix, Verdict.WARNS)  # noqa: PLR2004
+    return _judged("inotify", limit >= _INSTANCES, reason, fix, Verdict.WARNS)
 
 
 def _filtering() -> Finding:

@@ -27,7 +27,6 @@ The exception hierarchy, in one place:
     + RegistryUnauthorized       the registry wants credentials, or refuses these
     + InvalidImage               not an image reference
     + DirectoryUnusable          a directory can't be made or written to
-    + ToolMissing                a program is not on the PATH
 
 Library exceptions stop at the adapter that owns the library, and are always
 chained (``raise ... from exc``).
@@ -153,7 +152,3 @@ class InvalidImage(PermanentError):
 
 class DirectoryUnusable(PermanentError):
     """A directory can't be made, or not be written to."""
-
-
-class ToolMissing(PermanentError):
-    """A program that is needed is not on the PATH."""

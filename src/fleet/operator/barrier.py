@@ -29,11 +29,6 @@ class Barrier:
         self._open = asyncio.Event()
 
     @property
-    def is_open(self) -> bool:
-        """Tell whether everything was listed."""
-        return self._open.is_set()
-
-    @property
     def missing(self) -> tuple[Part, ...]:
         """List what wasn't listed yet."""
         return tuple(sorted(self._missing))

@@ -40,10 +40,6 @@ class StatusWriter:
         """List the deployments that somebody waits to see released."""
         return tuple(self._released)
 
-    def forget_written(self) -> None:
-        """Trust what the API server listed over what was written."""
-        self._written.clear()
-
     async def released(self, uid: str) -> None:
         """Wait until the finalizer of a deployment can go."""
         event = self._released.setdefault(uid, asyncio.Event())
