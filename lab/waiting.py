@@ -2,13 +2,15 @@
 Waits that have a name, a budget, and say what they last saw.
 
 A `Probe` looks once and says what is missing: ``""`` means ready. Whatever it raises counts as
-"not yet", and is the last thing seen.
+"not yet", and is the last thing seen. The loop itself is `fleet.scores.waiting`'s.
 """
 
 import time
 from collections.abc import Callable
 from typing import TypeAlias
 
+from fleet import errors
+from fleet.scores import waiting
 from lab.errors import WaitTimedOut
 
 Probe: TypeAlias = Callable[[], str]
@@ -39,16 +41,19 @@ def wait_for(
     *check* runs before every look, and raises when waiting has become pointless (the process died).
     *saw* is told whenever what is missing changes.
     """
-    deadline = clock() + within
     last = ""
-    while True:
+
+    def missing() -> str:
+        nonlocal last
         check()
-        missing = look(probe)
-        if not missing:
-            return
-        if missing != last:
-            saw(missing)
-        last = missing
-        if clock() >= deadline:
-            raise WaitTimedOut(f"{what}: not within {within:g} s; last seen: {last}", element=what)
-        sleep(every)
+        found = look(probe)
+        if found and found != last:
+            saw(found)
+        last = found or last
+        return found
+
+    try:
+        waiting.until(what, missing, within=within, every=every, clock=clock, sleep=sleep)
+    except errors.NotReady as exc:
+        message = f"{what}: not within {within:g} s; last seen: {last}"
+        raise WaitTimedOut(message, element=what) from exc

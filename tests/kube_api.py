@@ -8,7 +8,6 @@ import secrets
 import shutil
 import ssl
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from tests import waiting
 from tests.nats_server import free_port
 
 START_SECONDS = 90  # two shared cores
@@ -133,15 +133,12 @@ def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
 
 
 def _wait_until_ready(api: KubeApi, token: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    last = "nothing yet"
-    while time.monotonic() < deadline and process.poll() is None:
-        last = _readiness(api, token)
-        if last == "ok":
-            return
-        time.sleep(0.1)
-    log = (api.directory / "kube-apiserver.log").read_text()[-2000:]
-    raise RuntimeError(f"kube-apiserver is not ready, last seen: {last}\n{log}")
+    def missing() -> str:
+        answer = _readiness(api, token)
+        return "" if answer == "ok" else answer
+
+    log = api.directory / "kube-apiserver.log"
+    waiting.serves("kube-apiserver is ready", missing, process, log, within=START_SECONDS)
 
 
 def _readiness(api: KubeApi, token: str) -> str:

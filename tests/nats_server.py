@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from fleet.contracts.permissions import (
     inbox_prefix,
     operator_permissions,
 )
+from tests import waiting
 
 START_SECONDS = 10
 
@@ -166,17 +166,11 @@ def _user(user: User) -> dict[str, object]:
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
-                if probe.recv(4) == b"INFO":
-                    return
-        except OSError:
-            time.sleep(0.02)
-    raise RuntimeError(f"nats-server did not start:\n{log.read_text()[-2000:]}")
+    def missing() -> str:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
+            return "" if probe.recv(4) == b"INFO" else "no greeting"
+
+    waiting.serves("nats-server listens", missing, process, log, within=START_SECONDS)
 
 
 def _missing() -> str:

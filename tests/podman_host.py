@@ -12,10 +12,11 @@ import signal
 import subprocess
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from lab import waiting
 
 BUSYBOX = "/bin/busybox"
 IMAGE = "localhost/busybox:test"
@@ -194,11 +195,7 @@ def _await_path(path: Path) -> None:
 
 
 def _await(probe, what: str, within: float = 15.0) -> None:
-    end = time.monotonic() + within
-    while not probe():
-        if time.monotonic() > end:
-            raise AssertionError(f"{what} did not appear within {within} s")
-        time.sleep(0.02)
+    waiting.wait_for(what, lambda: "" if probe() else "not there", within=within, every=0.02)
 
 
 def _unmount_below(root: Path) -> None:

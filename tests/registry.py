@@ -2,13 +2,13 @@
 
 import contextlib
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import bcrypt
 
+from tests import waiting
 from tests.podman_host import PodmanHost
 
 USER, PASSWORD = "fleet", "secret"
@@ -59,17 +59,19 @@ def running_registry(
             enter("docker-registry", "serve", str(root / "config.yml")), stdout=log, stderr=log
         )
     try:
-        _wait(enter, port)
+        waiting.serves(
+            f"a registry at port {port}",
+            lambda: _unheard(enter, port),
+            process,
+            root / "log",
+            within=_START_SECONDS,
+        )
         yield Registry(port)
     finally:
         process.kill()
         process.wait()
 
 
-def _wait(enter: Callable[..., list[str]], port: int) -> None:
-    end = time.monotonic() + _START_SECONDS
+def _unheard(enter: Callable[..., list[str]], port: int) -> str:
     probe = enter("ss", "--listening", "--tcp", "--no-header", f"sport = :{port}")
-    while not subprocess.run(probe, check=True, capture_output=True).stdout:
-        if time.monotonic() > end:
-            raise AssertionError(f"no registry at port {port} within {_START_SECONDS} s")
-        time.sleep(0.05)
+    return "" if subprocess.run(probe, check=True, capture_output=True).stdout else "nobody listens"

@@ -1,11 +1,29 @@
 """Waiting for what happens elsewhere, by a name that says what was missing when it doesn't."""
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
+
+from lab import waiting
+from lab.errors import WaitTimedOut
 
 T = TypeVar("T")
 EVERY_SECONDS = 0.02
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 async def eventually(
@@ -21,3 +39,27 @@ async def eventually(
         if loop.time() > end:
             raise AssertionError(f"not within {within} s: {what}; last seen: {found!r}")
         await asyncio.sleep(EVERY_SECONDS)
+
+
+def serves(
+    what: str,
+    missing: waiting.Probe,
+    process: subprocess.Popen[bytes],
+    log: Path,
+    *,
+    within: float,
+) -> None:
+    """Wait until nothing is *missing* of what *process* serves; show its log when that fails."""
+
+    def check() -> None:
+        if process.poll() is not None:
+            raise RuntimeError(f"{what}: it ended\n{_tail(log)}")
+
+    try:
+        waiting.wait_for(what, missing, within=within, every=EVERY_SECONDS, check=check)
+    except WaitTimedOut as exc:
+        raise RuntimeError(f"{exc}\n{_tail(log)}") from exc
+
+
+def _tail(log: Path) -> str:
+    return log.read_text()[-2000:]

@@ -6,19 +6,7 @@ import pytest
 
 from lab import waiting
 from lab.errors import PartDied, WaitTimedOut
-
-
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+from tests.waiting import Clock
 
 
 def told(*answers: str) -> waiting.Probe:

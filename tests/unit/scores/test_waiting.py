@@ -4,19 +4,7 @@ import pytest
 
 from fleet import errors
 from fleet.scores import waiting
-
-
-class Clock:
-    """Time that passes only by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+from tests.waiting import Clock
 
 
 def test_nothing_missing_ends_the_wait():
