@@ -20,6 +20,7 @@ from fleet import errors
 from fleet.bus import jetstream
 from fleet.bus.port import Entry, Event, Synced
 from fleet.bus.reading import Reader
+from fleet.bus.sessions import Sessions
 from fleet.contracts import kv
 from fleet.contracts.messages import Codec, Message
 from fleet.contracts.permissions import Permissions
@@ -157,16 +158,14 @@ class MemoryServer:
         self._buses = [other for other in self._buses if other is not bus]
 
 
-class MemoryBus:
+class MemoryBus(Sessions):
     """`port.Bus` in memory. Make it with `MemoryServer.connect`."""
 
     def __init__(self, server: MemoryServer, permissions: Permissions | None) -> None:
+        super().__init__()
         self.server = server
         self._permissions = permissions
-        self._connected = False
         self._cut = False
-        self._number = 0
-        self._changed = asyncio.Event()
         self._buckets: dict[str, MemoryBucket[Any]] = {}
         self._watches: list[asyncio.Queue[_Stored | None]] = []
 
@@ -175,27 +174,6 @@ class MemoryBus:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a session now."""
-        return self._connected
-
-    @property
-    def session(self) -> int:
-        """The number of the last session: 0 before the first, 1, 2, …"""
-        return self._number
-
-    async def wait_for_session(self, after: int = 0) -> int:
-        """Wait until a session later than *after* stands, and return its number."""
-        while not (self._connected and self._number > after):
-            await self._changed.wait()
-        return self._number
-
-    async def wait_for_change(self) -> bool:
-        """Wait until the connection was made or lost; return whether it stands then."""
-        await self._changed.wait()
-        return self._connected
 
     async def wait_for_buckets(self) -> None:
         """Let others run before a watch asks again for a bucket that isn't there."""
@@ -229,18 +207,15 @@ class MemoryBus:
 
     def lose_session(self) -> None:
         """Be disconnected."""
-        if self._connected:
-            self._connected = False
-            self._notify()
+        if self.connected:
+            self._turn(connected=False)
         for queue in self._watches:
             queue.put_nowait(None)
 
     def reconnect(self) -> None:
         """Begin a session, if the server and the link are there."""
-        if self.server.running and not self._cut and not self._connected:
-            self._connected = True
-            self._number += 1
-            self._notify()
+        if self.server.running and not self._cut and not self.connected:
+            self._turn(connected=True)
 
     def allow(self, subject: str) -> None:
         """
@@ -249,7 +224,7 @@ class MemoryBus:
         :raises errors.BusUnavailable: not connected.
         :raises errors.BusRefused: not permitted.
         """
-        if not self._connected:
+        if not self.connected:
             raise errors.BusUnavailable("not connected")
         if self._permissions is None:
             return
@@ -263,10 +238,6 @@ class MemoryBus:
     def detach(self, queue: asyncio.Queue[_Stored | None]) -> None:
         """Tell it no more."""
         self._watches = [other for other in self._watches if other is not queue]
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
 
 
 class MemoryBucket(Generic[M]):

@@ -20,6 +20,7 @@ from fleet import errors
 from fleet.bus import jetstream
 from fleet.bus.bucket import NatsBucket
 from fleet.bus.session import Address, Session, login
+from fleet.bus.sessions import Sessions
 from fleet.contracts import kv
 from fleet.contracts.messages import Codec, Message
 
@@ -52,7 +53,7 @@ class Pace:
         return delay * (0.5 + chance / 2)
 
 
-class NatsBus:
+class NatsBus(Sessions):
     """`port.Bus` over NATS. Make it with `connect`."""
 
     def __init__(
@@ -62,15 +63,14 @@ class NatsBus:
         on_change: Callable[[bool], None] | None,
         chance: Callable[[], float],
     ) -> None:
+        super().__init__()
         self._address = address
         self._pace = pace
         self._on_change = on_change
         self._chance = chance
         self._current: Session | None = None
-        self._number = 0
         self._troubled = False
         self._buckets: dict[str, NatsBucket[Any]] = {}
-        self._changed = asyncio.Event()
         self._keeper = asyncio.create_task(self._keep_connected(), name="nats connection")
 
     async def __aenter__(self) -> Self:
@@ -78,27 +78,6 @@ class NatsBus:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a session now."""
-        return self._current is not None
-
-    @property
-    def session(self) -> int:
-        """The number of the last session: 0 before the first, 1, 2, …"""
-        return self._number
-
-    async def wait_for_session(self, after: int = 0) -> int:
-        """Wait until a session later than *after* stands, and return its number."""
-        while not (self.connected and self._number > after):
-            await self._changed.wait()
-        return self._number
-
-    async def wait_for_change(self) -> bool:
-        """Wait until the connection was made or lost; return whether it stands then."""
-        await self._changed.wait()
-        return self.connected
 
     def bucket(self, codec: Codec[M]) -> NatsBucket[M]:
         """Reach the bucket that *codec* speaks of: always the same one. Asks the server nothing."""
@@ -193,11 +172,9 @@ class NatsBus:
         if current is self._current:
             return
         self._current = current
+        self._turn(connected=current is not None)
         if current:
-            self._number += 1
-            log.info("nats connected", url=self._address.urls, session=self._number)
-        self._changed.set()
-        self._changed = asyncio.Event()
+            log.info("nats connected", url=self._address.urls, session=self.session)
         if self._on_change:
             self._on_change(self.connected)
 
