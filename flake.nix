@@ -1,4 +1,5 @@
-# The environment of ./dev, with Nix. A lock, images and checks come later.
+# The environment of ./dev, with Nix. It is checked without a network against the
+# names in tests/integration/toolchain/nixpkgs; a new package is named there too.
 #
 # Python packages come from the same hashed requirement files as without Nix;
 # what they bring as binaries (ruff, uv) is taken from nixpkgs, for NixOS' sake.
