@@ -6,5 +6,5 @@ from lab import tasks as lab
 from lab.proof import tasks as proof
 
 namespace = Collection(
-    proof.check, proof.prove, proof.fix, proof.lock, proof.crds, lab.collection()
+    proof.check, proof.prove, proof.fix, proof.lock, proof.crds, proof.schema, lab.collection()
 )

@@ -1,23 +1,56 @@
 """
 What a lab consists of: read from ``lab/topologies/NAME.yaml``, or a YAML file given by its path.
 
-A topology that makes no sense is refused as a whole, before anything is made.
+A topology that makes no sense is refused as a whole, before anything is made, with every line
+that is wrong. The JSON Schema is published beside the topologies that come with the lab.
 """
 
 import enum
-from collections import Counter
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
 import msgspec
-import yaml
+from msgspec import Meta
 
-from fleet import errors
-from fleet.contracts.names import DeviceId
+from fleet.contracts import names
+from lab import documents
+from lab.documents import Document, Problem
 from lab.errors import TopologyInvalid
 
 DIRECTORY = Path(__file__).parent / "topologies"
+SCHEMA = DIRECTORY / "topology.schema.json"
 MOST_DEVICES = 99  # two digits in the names of links
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_ID = "1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or a digit"
+_LABEL_VALUE = "at most 63 of A-Z, a-z, 0-9, '-', '_' and '.', beginning and ending alphanumeric"
+Id = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=names.LABEL_MAX_LENGTH,
+        pattern=names.LABEL_PATTERN,
+        description=_ID,
+    ),
+]
+LabelKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!([^/]*\.)?(nationtech|kubernetes)\.io/)([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?"
+        r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        description="a label key, not of nationtech.io or kubernetes.io: these aren't a device's",
+    ),
+]
+LabelValue = Annotated[
+    str,
+    Meta(
+        max_length=63,
+        pattern="^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        description=_LABEL_VALUE,
+    ),
+]
 
 
 class Backend(enum.StrEnum):
@@ -29,16 +62,16 @@ class Backend(enum.StrEnum):
 class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One device; what carries it is *backend* (see `lab.devices`)."""
 
-    id: str
+    id: Id
     backend: Backend = Backend.HOST
-    labels: dict[str, str] = {}
+    labels: dict[LabelKey, LabelValue] = {}
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a lab consists of, besides the parts that every lab has."""
 
     description: str = ""
-    devices: tuple[Device, ...] = ()
+    devices: Annotated[tuple[Device, ...], Meta(max_length=MOST_DEVICES)] = ()
 
     def numbered(self) -> tuple[tuple[int, Device], ...]:
         """Return the devices with their numbers, from 1: a number decides address and link."""
@@ -52,6 +85,8 @@ def load(name: str) -> Topology:
         path = Path(name)
     try:
         text = path.read_text()
+    except UnicodeDecodeError as exc:
+        raise TopologyInvalid(f"{path}: it is not UTF-8", element=name) from exc
     except OSError as exc:
         message = f"there is no topology {name!r} ({path}: {exc.strerror})"
         raise TopologyInvalid(
@@ -66,33 +101,35 @@ def known() -> tuple[str, ...]:
 
 
 def parse(text: str, where: str) -> Topology:
-    """Return the topology in *text*; *where* is for the error."""
-    try:
-        found = msgspec.convert(yaml.safe_load(text) or {}, Topology)
-    except (yaml.YAMLError, msgspec.ValidationError) as exc:
-        raise TopologyInvalid(f"{where}: {exc}", element=where) from exc
-    for problem in problems(found):
-        raise TopologyInvalid(f"{where}: {problem}", element=where)
-    return found
+    """
+    Return the topology in *text*; *where* is for the error.
+
+    :raises TopologyInvalid: with a line for each thing that is wrong.
+    """
+    document = documents.read(text)
+    found = documents.check(document, json.loads(SCHEMA.read_text())) or _repeated(document)
+    if found:
+        message = "\n".join(f"{where}:{problem}" for problem in found)
+        raise TopologyInvalid(message, element=where, hint=f"what there can be: {SCHEMA}")
+    return msgspec.convert(document.value, Topology)
 
 
-def problems(found: Topology) -> tuple[str, ...]:
-    """Say what the types of a topology can't: names, and that they are unique."""
-    counted: Mapping[str, int] = Counter(device.id for device in found.devices)
-    return (
-        *(
-            f"device {name!r} is there {count} times"
-            for name, count in counted.items()
-            if count > 1
-        ),
-        *(reason for name in counted if (reason := _unnameable(name))),
-        *([f"more than {MOST_DEVICES} devices"] if len(found.devices) > MOST_DEVICES else []),
-    )
+def schema() -> Mapping[str, Any]:
+    """Describe a topology as JSON Schema: what `SCHEMA` publishes."""
+    described = msgspec.json.schema(Topology)
+    return {"$schema": _DIALECT, "title": "A topology of Fleet's lab", **described}
 
 
-def _unnameable(name: str) -> str:
-    try:
-        DeviceId(name)
-    except errors.InvalidName as exc:
-        return str(exc)
-    return ""
+def _repeated(document: Document) -> tuple[Problem, ...]:
+    """Find devices of one name, which a schema can't."""
+    return tuple(_repetitions(document))
+
+
+def _repetitions(document: Document) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for index, device in enumerate(document.value.get("devices", ())):
+        path = ("devices", index, "id")
+        if device["id"] in first:
+            reason = f"{device['id']!r} is the device of line {first[device['id']]} already"
+            yield document.problem(path, reason)
+        first.setdefault(device["id"], document.line(path))

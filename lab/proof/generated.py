@@ -1,5 +1,6 @@
-"""The files of the tree that are made from others: the lock, and the CRDs as YAML."""
+"""The files of the tree that are made from others: the lock, the CRDs and the lab's schema."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def write_crds(directory: Path) -> Iterator[Path]:
         path = directory / name
         path.write_text(text)
         yield path
+
+
+def write_schema() -> Path:
+    """Write the JSON Schema of topologies, and tell where."""
+    from lab import topology  # noqa: PLC0415 - late, as above
+
+    topology.SCHEMA.write_text(json.dumps(topology.schema(), indent=2) + "\n")
+    return topology.SCHEMA
 
 
 def _constraint(name: str) -> tuple[str, ...]:

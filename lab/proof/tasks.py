@@ -66,6 +66,12 @@ def crds(_: Context) -> None:
         _console.print(path.relative_to(_ROOT))
 
 
+@task
+def schema(_: Context) -> None:
+    """Write lab/topologies/topology.schema.json from lab.topology."""
+    _console.print(generated.write_schema().relative_to(_ROOT))
+
+
 def _check(chosen: Sequence[Suite]) -> tuple[Result, ...]:
     if chosen:
         _console.print(f"checking: {', '.join(suite.name for suite in chosen)}")
