@@ -24,6 +24,17 @@ def test_smoke_has_three_devices_that_labels_tell_apart():
     assert len({tuple(sorted(device.labels.items())) for device in devices}) == 3
 
 
+def test_load_has_twenty_devices_at_four_sites_and_every_ring_at_each():
+    devices = topology.load("load").devices
+    rings: dict[str, set[str]] = {}
+    for device in devices:
+        rings.setdefault(device.labels["site"], set()).add(device.labels["ring"])
+
+    assert [device.id for device in devices] == [f"dev-{n:02}" for n in range(1, 21)]
+    assert len(rings) == 4
+    assert set(map(frozenset, rings.values())) == {frozenset({"canary", "early", "broad"})}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
