@@ -1,14 +1,14 @@
 """
 Tries what the lab needs of this host, rather than reading flags, and tells how to mend what fails.
 
-The trial is a throw-away lab of one device, made and undone by the lab's own scores: bridge,
-firewall, namespaces, podman, and a container that answers on the device's address.
+What a device needs is tried on a throw-away lab (`lab.trials`). A finding's reason is what a test
+that can't run here says for being skipped.
 """
 
 import enum
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +16,9 @@ import psutil
 from rich.table import Table
 
 from fleet import directories
-from lab import allocation, commands, labs, probes, undoing, waiting
-from lab.cgroups import CgroupsScore
-from lab.devices import host as host_devices
-from lab.devices import podman
-from lab.devices.host import HostDevice
-from lab.host import Addresses, LabHost
-from lab.images import catalogue, sharing
-from lab.images.sharing import BaseStoreScore
-from lab.network import FirewallScore
+from lab import allocation, commands, labs, trials
+from lab.host import Addresses
 
-_TRIAL = "doctor"
 _GIBIBYTE = 1 << 30
 _BUILD_GIB = 8  # what a cold build of the toolchain takes
 _INSTANCES = 64  # of inotify: enough for two labs of a few devices
@@ -35,6 +27,12 @@ _PROGRAMS = {
     "iptables": "iptables", "nsenter": "util-linux", "docker-registry": "docker-registry",
     "busybox": "busybox-static",
 }  # fmt: skip
+_FIXES = {
+    "network": "load the kernel's modules for it: modprobe -a bridge veth nf_tables",
+    "podman": "look at the log of podman-trial, and at `podman info`",
+    "container": "look at what podman says above; on hybrid cgroups only runc works",
+    "limits": "mount the cgroup controllers memory, cpu and pids, or leave `resources` out",
+}
 _TOOLCHAIN = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "nats-server")
 
 
@@ -69,8 +67,8 @@ def examine() -> tuple[Finding, ...]:
     """Try everything, the cheapest first; containers only where what they need is there."""
     found = (_root(), *_programs(), _disk(), _memory(), _inotify(), _filtering(), _addresses())
     if any(finding.verdict is Verdict.FAILS for finding in found):
-        return (*found, Finding("container", Verdict.WARNS, "not tried: see above"))
-    return (*found, _container())
+        return (*found, *_not_tried(trials.subjects()))
+    return (*found, *_trials())
 
 
 def table(found: tuple[Finding, ...]) -> Table:
@@ -91,7 +89,7 @@ def _root() -> Finding:
 
 def _programs() -> tuple[Finding, ...]:
     packages = [package for name, package in _PROGRAMS.items() if shutil.which(name) is None]
-    tools = [name for name in _TOOLCHAIN if shutil.which(name) is None]
+    broken = [name for name in _TOOLCHAIN if not _runs(name)]
     return (
         _judged(
             "programs",
@@ -99,8 +97,20 @@ def _programs() -> tuple[Finding, ...]:
             f"missing: {', '.join(packages)}",
             "apt-get install " + " ".join(packages),
         ),
-        _judged("toolchain", not tools, f"missing: {', '.join(tools)}", "run it through ./dev"),
+        _judged(
+            "toolchain",
+            not broken,
+            f"missing, or doesn't run here: {', '.join(broken)}",
+            "run it through ./dev",
+        ),
     )
+
+
+def _runs(program: str) -> bool:
+    if shutil.which(program) is None:
+        return False
+    version = ("version", "--client") if program == "kubectl" else ("--version",)
+    return commands.ask(program, *version).code == 0
 
 
 def _disk() -> Finding:
@@ -144,54 +154,33 @@ def _filtering() -> Finding:
 
 def _addresses() -> Finding:
     try:
-        number = allocation.choose(allocation.look_around(labs.state_of(_TRIAL).parent, but=""))
+        number = allocation.choose(allocation.look_around(labs.state_of("doctor").parent, but=""))
     except Exception as exc:
         return Finding("addresses", Verdict.FAILS, str(exc), getattr(exc, "hint", ""))
     return Finding("addresses", Verdict.WORKS, f"{Addresses(number).subnet} is free")
 
 
-def _container() -> Finding:
-    """Run a container on a device of a lab made for the purpose."""
-    engine = podman.engine_here()
+def _trials() -> Iterator[Finding]:
+    """Try what a device needs; what wasn't reached says so."""
+    left = list(trials.subjects())
     try:
-        with labs.held(_TRIAL, "lab.doctor", within=120, saw=lambda _: None):
-            _undo()  # a doctor before us may have been killed
-            try:
-                _try_container(labs.ensure(_TRIAL, "smoke").host)
-            finally:
-                _undo()
-        shutil.rmtree(labs.state_of(_TRIAL))
+        for result in trials.run():
+            left.remove(result.subject)
+            yield _found(result)
     except Exception as exc:
-        return Finding(
-            "container", Verdict.FAILS, f"{engine.runtime}: {exc}", getattr(exc, "hint", "")
-        )
-    limits = ", ulimits lowered" if engine.limits else ""
-    return Finding("container", Verdict.WORKS, f"{engine.runtime}{limits}; answers on its address")
+        yield Finding("trial", Verdict.FAILS, str(exc), getattr(exc, "hint", ""))
+    yield from _not_tried(left)
 
 
-def _try_container(host: LabHost) -> None:
-    device = HostDevice("trial", 1, {}, "", Path(), "localhost:1", sharing.store())
-    without_agent = host_devices.scores(host, device)[:-2]
-    for score in (FirewallScore(), BaseStoreScore(), CgroupsScore(), *without_agent):
-        score.interpret(host).expect()
-    _serve(host, device)
+def _found(result: trials.Result) -> Finding:
+    if result.error is None:
+        return Finding(result.subject, Verdict.WORKS, result.note)
+    fix = getattr(result.error, "hint", "") or _FIXES.get(result.subject, "")
+    return Finding(result.subject, Verdict.FAILS, str(result.error), fix)
 
 
-def _undo() -> None:
-    for left in undoing.take_down(labs.trace(_TRIAL), lambda _: None):
-        raise left.error
-
-
-def _serve(host: LabHost, device: HostDevice) -> None:
-    url = f"unix://{host_devices.socket_of(host, device.id)}"
-    image = commands.run("podman", "--url", url, "images", "--quiet").split()[0]
-    port = catalogue.PORT
-    commands.run(
-        "podman", "--url", url, "run", "--detach", "--pull=never", "--publish", f"{port}:{port}",
-        image, "httpd", "-f", "-p", str(port), "-h", "/bin",
-    )  # fmt: skip
-    answers = probes.tcp(str(host.addresses.device(device.index)), port)
-    waiting.wait_for("the container answers", answers, within=15)
+def _not_tried(subjects: Iterable[str]) -> Iterator[Finding]:
+    return (Finding(subject, Verdict.WARNS, "not tried: see above") for subject in subjects)
 
 
 def _judged(

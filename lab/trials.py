@@ -1,0 +1,156 @@
+"""
+What a device of the lab needs of its host, tried on a throw-away lab, one capability after another.
+
+The parts are made by the lab's own scores, so what works here works in `lab.up`. A trial that fails
+keeps those that build on it from being tried; whatever was made is undone.
+"""
+
+import errno
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.scores.score import Score
+from lab import commands, labs, probes, undoing, waiting
+from lab.cgroups import CgroupsScore
+from lab.devices import host as host_devices
+from lab.devices import podman
+from lab.devices.host import HostDevice
+from lab.host import LabHost
+from lab.images import catalogue, sharing
+from lab.images.sharing import BaseStoreScore
+from lab.network import CableScore, FirewallScore, NamespacesScore
+
+_NAME = "doctor"
+_LIMITS = ("--memory=32m", "--cpus=0.5", "--pids-limit=64")
+_CLOSED_PORT = 9  # "discard": nobody listens there in a new namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Try one capability; *attempt* returns what is worth knowing of it."""
+
+    subject: str
+    attempt: Callable[[LabHost, HostDevice], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a trial ended. *error* is None where the capability is there."""
+
+    subject: str
+    note: str = ""
+    error: BaseException | None = None
+
+
+def subjects() -> tuple[str, ...]:
+    """Name the capabilities, in the order in which they are tried."""
+    return tuple(trial.subject for trial in _TRIALS)
+
+
+def run() -> Iterator[Result]:
+    """Try one capability after another, until one isn't there."""
+    with labs.held(_NAME, "lab.doctor", within=120, saw=lambda _: None):
+        _undo()  # a doctor before us may have been killed
+        host = labs.ensure(_NAME, "smoke").host
+        device = HostDevice("trial", 1, {}, "", Path(), "localhost:1", sharing.store())
+        try:
+            for trial in _TRIALS:
+                result = _try(trial, host, device)
+                yield result
+                if result.error:
+                    return
+        finally:
+            _undo()
+            shutil.rmtree(labs.state_of(_NAME))
+
+
+def _try(trial: Trial, host: LabHost, device: HostDevice) -> Result:
+    try:
+        return Result(trial.subject, note=trial.attempt(host, device))
+    except Exception as exc:
+        return Result(trial.subject, error=exc)
+
+
+def _undo() -> None:
+    for left in undoing.take_down(labs.trace(_NAME), lambda _: None):
+        raise left.error
+
+
+def _network(host: LabHost, device: HostDevice) -> str:
+    cable = (NamespacesScore(device.id), CableScore(device.id, device.index))
+    _bring_about(host, FirewallScore(), *cable)
+    address = str(host.addresses.device(device.index))
+    waiting.wait_for(f"{address} answers", _refuses(address), within=15)
+    return f"a device answers at {address}"
+
+
+def _images(host: LabHost, _: HostDevice) -> str:
+    _bring_about(host, BaseStoreScore())
+    return "a store that devices share"
+
+
+def _podman(host: LabHost, device: HostDevice) -> str:
+    _bring_about(host, CgroupsScore(), *host_devices.scores(host, device)[:-2])
+    found = commands.run(*_client(host, device), "version", "--format", "{{.Server.Version}}")
+    return found.strip()
+
+
+def _container(host: LabHost, device: HostDevice) -> str:
+    port = catalogue.PORT
+    _start(host, device, f"--publish={port}:{port}", "httpd", "-f", "-p", str(port), "-h", "/bin")
+    answers = probes.tcp(str(host.addresses.device(device.index)), port)
+    waiting.wait_for("the container answers", answers, within=15)
+    engine = podman.engine_here()
+    return f"{engine.runtime}{', ulimits lowered' if engine.limits else ''}; its page answers"
+
+
+def _limits(host: LabHost, device: HostDevice) -> str:
+    _start(host, device, *_LIMITS, "true")
+    return "memory, cpus and pids"
+
+
+_TRIALS = (
+    Trial("network", _network),
+    Trial("images", _images),
+    Trial("podman", _podman),
+    Trial("container", _container),
+    Trial("limits", _limits),
+)
+
+
+def _bring_about(host: LabHost, *scores: Score[LabHost]) -> None:
+    for score in scores:
+        score.interpret(host).expect()
+
+
+def _refuses(address: str) -> waiting.Probe:
+    """Ready when *address* is reached: nothing listens there, and it says so."""
+
+    def probe() -> str:
+        with socket.socket() as sock:
+            sock.settimeout(2)
+            code = sock.connect_ex((address, _CLOSED_PORT))
+        return "" if code == errno.ECONNREFUSED else errno.errorcode.get(code, str(code))
+
+    return probe
+
+
+def _client(host: LabHost, device: HostDevice) -> tuple[str, ...]:
+    return ("podman", "--url", f"unix://{host_devices.socket_of(host, device.id)}")
+
+
+def _image(host: LabHost, device: HostDevice) -> str:
+    return commands.run(*_client(host, device), "images", "--quiet").split()[0]
+
+
+def _start(host: LabHost, device: HostDevice, *arguments: str) -> None:
+    """Run a container: options, then what it runs."""
+    options = [argument for argument in arguments if argument.startswith("--")]
+    command = arguments[len(options) :]
+    image = _image(host, device)
+    commands.run(
+        *_client(host, device), "run", "--detach", "--pull=never", *options, image, *command
+    )
