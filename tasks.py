@@ -3,8 +3,16 @@
 from invoke.collection import Collection
 
 from lab import tasks as lab
+from lab.bench import tasks as bench
 from lab.proof import tasks as proof
 
 namespace = Collection(
-    proof.check, proof.prove, proof.fix, proof.lock, proof.crds, proof.schema, lab.collection()
+    proof.check,
+    proof.prove,
+    proof.fix,
+    proof.lock,
+    proof.crds,
+    proof.schema,
+    lab.collection(),
+    bench.collection(),
 )

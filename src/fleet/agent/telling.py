@@ -3,14 +3,15 @@ Write one `device-state` key: tell the hub how one deployment fares.
 
 * The first word is heard before any container is made: `heard` waits for it. So
   a device without the key has no containers of that deployment.
-* A change is written at most once a second. Whatever keeps changing (a crash
-  loop) is written ever more rarely, down to once in 30 s; a new revision is
-  news again.
+* A change is written at most once a second, but for the first that turns the phase
+  of a revision: a person waits for it. Whatever keeps changing (a crash loop) is
+  written ever more rarely, down to once in 30 s; a new revision is news again.
 * Restart counts alone write nothing.
 * What can't be written now is written when the hub is back, in its latest form.
 """
 
 import asyncio
+import contextlib
 import random as stdlib_random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -74,9 +75,10 @@ class StateKey:
         self._changed = asyncio.Event()
         self._heard = asyncio.Event()
         self._gone = asyncio.Event()
-        self._writes = 0
+        self._writes = self._turns = 0
         self._written_at = float("-inf")
         self._written_revision: str | None = None
+        self._written_phase: messages.Phase | None = None
 
     @property
     def report(self) -> Report | None:
@@ -133,41 +135,52 @@ class StateKey:
                 failures = 0
 
     async def _wait_for_turn(self) -> None:
-        """Let the gap pass. A new revision need not wait longer than the shortest one."""
-        now = asyncio.get_running_loop().time()
-        if now - self._written_at > _QUIET_SECONDS or self._is_new_revision():
-            self._writes = 0
-        gap = self._voice.pace.gap(self._writes)
-        pause = self._written_at + gap - now
-        while pause > 0:
-            # In short steps, for a new revision may come while a long gap passes.
-            await asyncio.sleep(min(pause, self._voice.pace.shortest))
-            now = asyncio.get_running_loop().time()
-            gap = self._voice.pace.shortest if self._is_new_revision() else gap
-            pause = self._written_at + gap - now
+        """Let the gap pass, which what is told meanwhile may shorten."""
+        now = asyncio.get_running_loop().time
+        if now() - self._written_at > _QUIET_SECONDS:
+            self._writes = self._turns = 0
+        while (pause := self._written_at + self._gap() - now()) > 0:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
+
+    def _gap(self) -> float:
+        """Give the gap: the shortest for a new revision, and none for its first turn."""
+        if self._is_new_revision():
+            self._writes = self._turns = 0
+        elif self._is_turn() and not self._turns:
+            return 0.0
+        return self._voice.pace.gap(self._writes)
 
     def _is_new_revision(self) -> bool:
         return self._is_gone or (
             self._report is not None and self._report.revision != self._written_revision
         )
 
+    def _is_turn(self) -> bool:
+        return self._report is not None and self._report.phase is not self._written_phase
+
     async def _write(self) -> None:
         if self._is_gone:
             await self._voice.bucket.delete(self._key, ttl=MARKER_TTL)
-            self._note(None)
+            self._note(None, None)
             if self._is_gone:
                 self._gone.set()
         elif self._report is not None:
             report = self._report
             await self._voice.bucket.put(self._key, self._message(report))
-            self._note(report.revision)
+            self._note(report.revision, report.phase)
             if not self._is_gone:
                 self._heard.set()
 
-    def _note(self, revision: str | None) -> None:
+    def _note(self, revision: str | None, phase: messages.Phase | None) -> None:
         self._writes += 1
+        if revision == self._written_revision and phase is not self._written_phase:
+            self._turns += 1
         self._written_at = asyncio.get_running_loop().time()
         self._written_revision = revision
+        self._written_phase = phase
 
     def _message(self, report: Report) -> messages.DeploymentState:
         return messages.DeploymentState(

@@ -115,6 +115,15 @@ class Tally:
                 self._failures[device] = judgement.failure
         return before != judgement
 
+    def outlook(self) -> frozenset[Standing]:
+        """
+        Read what conditions are made of: which standings there are at all.
+
+        `RUNNING` counts only where it is all there is: that a first device runs turns nothing.
+        """
+        found = frozenset(standing for standing, count in self._counts.items() if count)
+        return found - {Standing.RUNNING} or found
+
     def aggregate(self) -> Aggregate:
         """Read the sums."""
         return Aggregate(

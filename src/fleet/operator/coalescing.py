@@ -3,17 +3,19 @@ The one writer of a deployment's status, and the one that lets go of a deleted d
 
 Statuses are coalesced by the queue that this works for: however many events
 came, one patch per resource at most about once a second, and none where the
-status stands already.
+status stands already. Counts wait for that; what turns a condition is news,
+which a person waits for: the beginning of a roll-out, its end, a failure.
 """
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
 from fleet import errors
 from fleet.operator import objects, release, status
+from fleet.operator.aggregation import Standing
 from fleet.operator.clock import Clock
 from fleet.operator.objects import Deployment, Refusal
 from fleet.operator.ports import Cluster, Counter, Severity
@@ -22,6 +24,8 @@ from fleet.operator.world import World
 
 log = structlog.get_logger()
 SHOWN = 10
+
+Outlook: TypeAlias = tuple[int, frozenset[Standing]]
 
 
 class StatusWriter:
@@ -34,6 +38,7 @@ class StatusWriter:
         self._counter = counter
         # The last status written: the watch tells of it only later.
         self._written: dict[str, Mapping[str, Any]] = {}
+        self._told: dict[str, Outlook] = {}
         self._released: dict[str, asyncio.Event] = {}
 
     def deleting(self) -> tuple[str, ...]:
@@ -48,11 +53,19 @@ class StatusWriter:
         finally:
             self._released.pop(uid, None)
 
+    def is_news(self, uid: str) -> bool:
+        """Tell whether what changed since the last look would turn a condition, or is the end."""
+        deployment = self._world.deployments.get(uid)
+        if deployment is None or deployment.deleting_since is not None:
+            return True
+        return self._told.get(uid) != self._outlook(deployment)
+
     async def work(self, uid: str) -> None:
         """Bring one deployment's status, or its end, about."""
         deployment = self._world.deployments.get(uid)
         if deployment is None:
             self._written.pop(uid, None)
+            self._told.pop(uid, None)
             self._let_go(uid)
         elif deployment.deleting_since is not None:
             await self._try_release(deployment)
@@ -81,6 +94,7 @@ class StatusWriter:
         situation = Situation(
             deployment, self._world.aggregate(deployment.uid), len(self._world.devices), refused
         )
+        self._told[deployment.uid] = self._outlook(deployment)
         before = self._written.get(deployment.uid, deployment.status)
         wanted = status.build(situation, before, self._clock.now())
         if wanted == before:
@@ -89,6 +103,9 @@ class StatusWriter:
         self._written[deployment.uid] = body.get("status") or wanted
         self._counter.wrote("deployment status")
         await self._tell_refusal(deployment, refused, before)
+
+    def _outlook(self, deployment: Deployment) -> Outlook:
+        return deployment.generation, self._world.outlook(deployment.uid)
 
     async def _tell_refusal(
         self, deployment: Deployment, refused: Refusal | None, before: Mapping[str, Any]

@@ -51,7 +51,8 @@ class Paces:
 
 PACES: Final = Paces(
     desired=Pace(workers=64, longest_retry=5.0),
-    statuses=Pace(workers=10, spacing=1.0),
+    # A roll-out begins and ends with news, and may go wrong in between; then comes the next one.
+    statuses=Pace(workers=10, spacing=1.0, burst=4),
     devices=Pace(workers=10, spacing=1.0),
 )
 
@@ -120,7 +121,11 @@ class Controller:
             "desired", self._dispatching(publisher.work), paces.desired, counter
         )
         self._statuses: Workqueue[str] = Workqueue(
-            "statuses", self._dispatching(self.statuses.work), paces.statuses, counter
+            "statuses",
+            self._dispatching(self.statuses.work),
+            paces.statuses,
+            counter,
+            self.statuses.is_news,
         )
         self._devices: Workqueue[DeviceId] = Workqueue(
             "devices", self._dispatching(registrar.work), paces.devices, counter

@@ -13,7 +13,7 @@ from fleet.bus.port import Entry, Put
 from fleet.contracts.messages import DeviceInfo, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator import aggregation, conflicts
-from fleet.operator.aggregation import Aggregate, Report, Tally
+from fleet.operator.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.indexing import Pair, Relation
 from fleet.operator.objects import Deployment, Device
 from fleet.operator.publishing import Facts
@@ -64,6 +64,11 @@ class World:
         """Read the sums of a deployment: zeros for one that doesn't hold its name."""
         tally = self._tallies.get(uid)
         return tally.aggregate() if tally else Aggregate()
+
+    def outlook(self, uid: str) -> frozenset[Standing]:
+        """Read what some device of a deployment counts as: cheap, where the sums are not."""
+        tally = self._tallies.get(uid)
+        return tally.outlook() if tally else frozenset()
 
     def keyed_devices(self, name: DeploymentName) -> frozenset[DeviceId]:
         """List the devices with a desired or a device state of *name*."""

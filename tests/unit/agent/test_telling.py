@@ -94,6 +94,32 @@ def test_changes_within_a_second_are_one_write():
     play(scenario)
 
 
+def test_the_first_turn_of_a_revision_is_told_at_once_and_the_next_a_second_later():
+    async def scenario(key: StateKey, bucket: MemoryBucket[DeploymentState], _: MemoryServer):
+        for count, name in ((1, "r1"), (3, "r2")):
+            key.tell(replace(PENDING, revision=name))
+            await asyncio.sleep(0.1)
+            assert await revision(bucket) == count
+            # What is only more of the same doesn't hold up what turns the phase.
+            key.tell(replace(PENDING, revision=name, services=RUNNING.services))
+            await asyncio.sleep(0.1)
+            assert await revision(bucket) == count
+            key.tell(replace(RUNNING, revision=name))
+            await asyncio.sleep(0.1)
+            assert await revision(bucket) == count + 1
+            await asyncio.sleep(2)
+        key.tell(replace(PENDING, revision="r2"))
+        key.tell(replace(RUNNING, revision="r2", phase=Phase.FAILED))
+        await asyncio.sleep(0.1)
+        key.tell(replace(PENDING, revision="r2"))
+        await asyncio.sleep(0.1)
+        assert await revision(bucket) == 5
+        await asyncio.sleep(1)
+        assert await revision(bucket) == 6
+
+    play(scenario)
+
+
 def test_restart_counts_alone_write_nothing():
     async def scenario(key: StateKey, bucket: MemoryBucket[DeploymentState], _: MemoryServer):
         key.tell(RUNNING)

@@ -86,3 +86,29 @@ def test_what_moves_nothing_says_so(made: list[tuple[DeviceId, Judgement | None]
         moved = tally.count(device, judgement)
         assert moved or tally.aggregate() == before
         assert not tally.count(device, judgement)
+
+
+@pytest.mark.parametrize(
+    ("counted", "outlook"),
+    [
+        ((), set()),
+        ((Standing.RUNNING,), {Standing.RUNNING}),
+        ((Standing.RUNNING, Standing.PENDING), {Standing.PENDING}),
+        (
+            (Standing.RUNNING, Standing.FAILED, Standing.UNKNOWN),
+            {Standing.FAILED, Standing.UNKNOWN},
+        ),
+    ],
+    ids=["nobody", "all run", "some run", "some fail, some are silent"],
+)
+def test_the_outlook_turns_with_the_conditions_and_not_with_counts(
+    counted: tuple[Standing, ...], outlook: set[Standing]
+):
+    tally = Tally()
+    for number, standing in enumerate(counted):
+        for each in ("a", "b"):
+            tally.count(DeviceId(f"{each}{number}"), Judgement(standing))
+    assert tally.outlook() == outlook
+    for number, _ in enumerate(counted):
+        tally.count(DeviceId(f"b{number}"), None)
+    assert tally.outlook() == outlook

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fleet import errors
 from fleet.operator.workqueue import Pace, Workqueue
+from tests import virtual_time
 from tests.unit.operator.fakes import FakeCounter
 
 QUICK = Pace(workers=4, first_retry=0.001, longest_retry=0.01)
@@ -137,6 +138,62 @@ async def test_passes_over_one_key_keep_their_distance():
         queue.add(["a"])
         await three.wait()
     assert all(after - before >= 0.045 for before, after in itertools.pairwise(times))
+
+
+class Paced:
+    """A queue in virtual time whose only key comes again when asked to, with news or without."""
+
+    def __init__(self, pace: Pace, error: errors.FleetError | None = None) -> None:
+        self.times: list[float] = []
+        self.news = False
+        self._error = error
+        self.queue = Workqueue("test", self._work, pace, FakeCounter(), lambda _: self.news)
+
+    async def _work(self, _: str) -> None:
+        self.times.append(round(asyncio.get_running_loop().time(), 3))
+        if self._error:
+            raise self._error
+
+    def play(self, *changes: tuple[float, bool]) -> list[float]:
+        """Let time pass before each change, with news or without; return when it was worked on."""
+
+        async def stage() -> None:
+            task = asyncio.create_task(self.queue.run())
+            for pause, self.news in changes:
+                await asyncio.sleep(pause)
+                self.queue.add(["a"])
+            await asyncio.sleep(30)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        virtual_time.run(stage())
+        return self.times
+
+
+SPACED = Pace(workers=2, spacing=1.0, burst=2)
+
+
+def test_what_is_no_news_waits_for_its_time():
+    assert Paced(SPACED).play((0, False), (0.25, False), (0.25, False)) == [0.0, 1.0]
+
+
+def test_news_cuts_the_rest_short():
+    assert Paced(SPACED).play((0, False), (0.25, True)) == [0.0, 0.25]
+    assert Paced(SPACED).play((0, False), (0.25, False), (0.25, True)) == [0.0, 0.5]
+
+
+def test_news_without_end_keeps_to_the_pace_after_a_few():
+    news = [(0.1, True)] * 100
+    times = Paced(SPACED).play(*news)
+    assert times[:3] == [0.1, 0.2, 0.3]
+    assert len(times) <= 2 + 10 + 1
+    assert times[-1] >= 10.0
+
+
+def test_news_does_not_hurry_what_failed():
+    pace = Pace(workers=2, spacing=1.0, burst=2, first_retry=5.0, longest_retry=5.0)
+    failing = Paced(pace, errors.ClusterUnavailable("down"))
+    assert failing.play((0, False), (0.25, True), (0.25, True))[:2] == [0.0, 5.0]
 
 
 async def test_a_bug_in_the_work_ends_the_queue():

@@ -1,0 +1,1 @@
+"""Figures: what Fleet costs and how long it takes, beside a baseline of the same run."""

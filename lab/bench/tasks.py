@@ -1,0 +1,78 @@
+"""
+The invoke tasks that measure. Each shows a table, or JSON, and writes `build/bench-NAME.json`.
+
+They say what they found, and never fail for it: a figure depends on the machine, and on what else
+it does meanwhile.
+"""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
+from rich.console import Console
+
+from lab.bench.results import Figure, Results
+
+_ROOT = Path(__file__).parents[2]
+_FORMAT = "table or json (LAB_FORMAT)"
+
+_console = Console(soft_wrap=True, highlight=False)
+_progress = Console(soft_wrap=True, highlight=False, stderr=True)
+
+Say = Callable[[str], None]
+
+
+@task(
+    help={
+        "devices": "how many agents, comma-separated",
+        "deployments": "how many deployments",
+        "rounds": "how often",
+        "format": _FORMAT,
+    }
+)
+def control(
+    _: Context,
+    devices: str = "20,200,1000",
+    deployments: int = 3,
+    rounds: int = 5,
+    format: str = "",  # noqa: A002 - the option's name
+) -> None:
+    """Time the control plane: real agents over runtimes that do nothing."""
+    from lab.bench import control as bench  # noqa: PLC0415 - aiohttp is for whoever measures
+
+    def measure() -> list[Figure]:
+        sizes = [bench.Size(int(count), deployments, rounds) for count in devices.split(",")]
+        return [f for size in sizes for f in asyncio.run(bench.measure(size, _say))]
+
+    command = f"bench.control --devices {devices} --deployments {deployments} --rounds {rounds}"
+    _run("control", command, measure, format)
+
+
+def collection() -> Collection:
+    """Return the tasks, to be added as ``bench``."""
+    return Collection("bench", control)
+
+
+def _run(name: str, command: str, measure: Callable[[], Sequence[Figure]], shown: str) -> None:
+    os.chdir(_ROOT)
+    # The agents of a benchmark share this process; what they would log is their devices' own.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    load = os.getloadavg()[0]
+    found = Results.of(name, f"invoke {command}", measure(), load)
+    path = found.write()
+    if (shown or os.environ.get("LAB_FORMAT", "table")) == "json":
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        _console.print(found.table())
+        _console.print(f"written to {path}")
+
+
+def _say(what: str) -> None:
+    _progress.print(f"[dim]{what}[/]")

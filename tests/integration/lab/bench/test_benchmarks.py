@@ -1,0 +1,22 @@
+"""Each benchmark, at its smallest, measures what it says; how long that took is no claim here."""
+
+import pytest
+
+from lab.bench import control
+from lab.bench.control import Size
+from lab.bench.results import Results
+from lab.cluster import stage as cluster
+from tests.lab_host import needs
+
+pytestmark = [pytest.mark.timeout(300), needs(*cluster.PARTS, "nats-server")]
+
+
+async def test_the_control_plane_is_timed_from_apply_to_right_statuses():
+    said: list[str] = []
+    figures = await control.measure(Size(devices=2, deployments=1, rounds=1), said.append)
+    results = Results.of("control", "invoke bench.control", figures, load=0.0)
+    by_step = {figure.name.removeprefix("2 x 1 "): figure.median for figure in figures}
+    assert 0 < by_step["create: seen"] <= by_step["create: all right"]
+    assert 0 < by_step["update: seen"] <= by_step["update: all right"]
+    assert all((results.ratio(figure) is None) is (not figure.baseline) for figure in figures)
+    assert said
