@@ -1,17 +1,12 @@
 """
 Gives each lab a /24 that nothing else on this host uses.
 
-Choosing and taking happen under one lock for the whole host (a flock on a directory that is always
-there, so no file is left), whatever the data directory. What is taken is looked up: addresses and
-routes of the host, and labs of this data directory, also those that are not up. Who holds it is in
-every error.
+Choosing and taking happen under one lock for the whole host (`lab.locks`). What is taken is looked
+up: addresses and routes of the host, and labs of this data directory, also those that are not up.
+Who holds it is in every error.
 """
 
-import contextlib
-import fcntl
 import json
-import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -23,7 +18,6 @@ from lab.errors import LabBusy
 from lab.host import Addresses, read_json
 
 NUMBERS = range(1, 255)
-_LOCKABLE = (Path("/run/lock"), Path("/run"), Path("/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +44,6 @@ def holder_of(number: int, taken: Iterable[Taken]) -> str | None:
     """Return who holds the /24 of lab *number*, if somebody does."""
     subnet = Addresses(number).subnet
     return next((entry.holder for entry in taken if entry.network.overlaps(subnet)), None)
-
-
-@contextlib.contextmanager
-def host_lock(*, within: float = 60) -> Iterator[None]:
-    """Hold the lock of all labs on this host."""
-    path = next(path for path in _LOCKABLE if path.is_dir())
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        deadline = time.monotonic() + within
-        while not _try_lock(fd):
-            if time.monotonic() > deadline:
-                raise LabBusy(f"another lab is taking its addresses (flock on {path})")
-            time.sleep(0.05)
-        yield
-    finally:
-        os.close(fd)
 
 
 def look_around(labs: Path, *, but: str) -> tuple[Taken, ...]:
@@ -106,11 +84,3 @@ def _of_routes(routes: Iterable[Mapping[str, object]], ours: str | None) -> Iter
     for route in routes:
         if route["dst"] != "default" and route.get("dev") != ours:
             yield Taken(IPv4Network(str(route["dst"]), strict=False), f"route {route['dst']}")
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

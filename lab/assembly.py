@@ -1,10 +1,8 @@
 """What a lab is assembled from: its parts by name, and the stages that bring them about."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fleet.contracts.names import DeviceId
-from fleet.scores.score import Score
 from lab import demo, operator, registry
 from lab.broker import stage as broker
 from lab.broker.stage import Broker
@@ -79,9 +77,10 @@ def plans(lab: Assembly) -> tuple[Plan, ...]:
                 AgentEnvironmentScore(),
                 BaseStoreScore(),
                 CgroupsScore(),
-                *_of_devices(lab),
+                *host_devices.ground(lab.host, (device.id for device in lab.devices)),
             ),
             budget=600 + 30 * len(lab.devices),
+            lanes={device.id: host_devices.scores(lab.host, device) for device in lab.devices},
         ),
         Plan(
             Stage.READY,
@@ -96,8 +95,3 @@ def plans(lab: Assembly) -> tuple[Plan, ...]:
             budget=180,
         ),
     )
-
-
-def _of_devices(lab: Assembly) -> Iterator[Score[LabHost]]:
-    for device in lab.devices:
-        yield from host_devices.scores(lab.host, device)

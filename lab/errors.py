@@ -9,7 +9,8 @@ What can go wrong in the lab, each with the exit code that `invoke lab.…` ends
   + NothingThere         5   there is no such lab, part or device
   + LabBusy             75   another command holds the lab, or another lab the addresses
 
-Each says what happened, where to look (*log*) and what to do (*hint*).
+Each says what happened, where to look (*log*) and what to do (*hint*); *where* is the device that
+it befell, when several came up side by side.
 """
 
 from pathlib import Path
@@ -29,6 +30,7 @@ class LabError(errors.FleetError):
         super().__init__(message, element=element)
         self.hint = hint
         self.log = log
+        self.where = ""
 
 
 class PartDied(LabError):

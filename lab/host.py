@@ -79,11 +79,13 @@ class LabHost:
     saw: Callable[[str], None] = field(default=_silent, compare=False)
     deadline: float = field(default=math.inf, compare=False)
     """by the monotonic clock: when the stage's budget is spent"""
+    lane: str = field(default="", compare=False)
+    """which of the stage's lanes this is, if any (`lab.stages`)"""
 
     @property
     def ledger(self) -> Ledger:
         """Return the journal of what is ours."""
-        return Ledger(self.state / "ledger.jsonl")
+        return Ledger(self.state / "ledger.jsonl", self.lane)
 
     @property
     def address(self) -> str:

@@ -7,15 +7,13 @@ addresses.
 """
 
 import contextlib
-import fcntl
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import allocation, host, network
+from lab import allocation, host, locks, network
 from lab.errors import LabBusy, PreflightFailed, TopologyInvalid
 from lab.host import Addresses, LabHost, read_json, write_json
 
@@ -116,14 +114,16 @@ def held(name: str, command: str, *, within: float, saw: Callable[[str], None]) 
     """Hold the lab for *command*: no other command changes it meanwhile. Says who it waits for."""
     state = state_of(name)
     state.mkdir(exist_ok=True)
-    fd = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _wait_for_lock(fd, state, within, saw)
+
+    def busy() -> LabBusy:
+        holder = read_json(state / "holder.json")
+        who = f"`{holder.get('command', '?')}` (pid {holder.get('pid', '?')})"
+        return LabBusy(f"lab {name} is held by {who}", element=name)
+
+    with locks.of_directory(state, within=within, busy=busy, saw=saw):
         write_json(state / "holder.json", {"pid": os.getpid(), "command": command})
         yield
         (state / "holder.json").unlink(missing_ok=True)
-    finally:
-        os.close(fd)
 
 
 def require_root(command: str) -> None:
@@ -141,25 +141,9 @@ def as_root(command: str) -> str:
 
 def _found(name: str, topology: str) -> Lab:
     state = state_of(name)
-    with allocation.host_lock():
+    with locks.of_host():
         number = allocation.choose(allocation.look_around(state.parent, but=name))
         write_json(state / "lab.json", {"name": name, "number": number, "topology": topology})
         lab = Lab(LabHost(name, state, Addresses(number)), topology)
         network.make_bridge(lab.host)
     return lab
-
-
-def _wait_for_lock(fd: int, state: Path, within: float, saw: Callable[[str], None]) -> None:
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = read_json(state / "holder.json")
-            who = f"`{holder.get('command', '?')}` (pid {holder.get('pid', '?')})"
-            if time.monotonic() > deadline:
-                raise LabBusy(f"lab {state.name} is held by {who}", element=state.name) from None
-            saw(f"waiting for {who}")
-            time.sleep(0.2)
-        else:
-            return

@@ -1,11 +1,12 @@
 """Mounts and directories outside the lab's own state: what is mounted, and putting it back."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab import commands
+from lab import commands, locks
 from lab.errors import LabError
 from lab.ledger import Entry, Kind, Ledger
 
@@ -29,11 +30,6 @@ def is_namespace(path: Path) -> bool:
         return False
 
 
-def beneath_labs(labs: Path) -> tuple[Path, ...]:
-    """Return the topmost mounts that labs made: each lab's directory of namespaces."""
-    return tuple(p for p in dict.fromkeys(mounted()) if p.name == "ns" and labs in p.parents)
-
-
 def unmount(path: Path) -> None:
     """Unmount all that is mounted at *path*, however often."""
     while is_mounted(path):
@@ -53,9 +49,10 @@ def claim_directory(ledger: Ledger, path: Path) -> None:
 
     Labs share it: the last one that goes removes it.
     """
-    if not path.exists() or any(_others_with(path, ledger.path)):
-        ledger.intend(Kind.DIRECTORY, str(path), shared=str(ledger.path))
-        path.mkdir(parents=True, exist_ok=True)
+    with locks.of_host():
+        if not path.exists() or any(_others_with(path, ledger.path)):
+            ledger.intend(Kind.DIRECTORY, str(path), shared=str(ledger.path))
+            path.mkdir(parents=True, exist_ok=True)
 
 
 def make_closed(ledger: Ledger, path: Path) -> None:
@@ -80,8 +77,10 @@ def undo_directory(entry: Entry) -> None:
     if entry.facts.get("whole"):
         unmount_beneath(path)
         shutil.rmtree(path)
-    elif not any(_others_with(path, Path(entry.facts["shared"]))) and not any(path.iterdir()):
-        path.rmdir()
+        return
+    with locks.of_host():
+        if not any(_others_with(path, Path(entry.facts["shared"]))) and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _others_with(path: Path, ours: Path) -> Iterator[Path]:
@@ -96,6 +95,11 @@ def undo_sysctl(entry: Entry) -> None:
     path = Path(entry.name)
     if path.exists() and path.read_text().strip() == entry.facts["ours"]:
         path.write_text(entry.facts["before"] + "\n")
+
+
+def escaped(path: Path) -> str:
+    r"""Write *path* as ``/proc/self/mountinfo`` does (``\040`` for a space)."""
+    return re.sub(r"[ \t\n\\]", lambda found: f"\\{ord(found[0]):03o}", str(path))
 
 
 def _plain(field: str) -> str:

@@ -23,6 +23,7 @@ from lab.ledger import Entry, Kind
 from lab.processes import Inside
 
 _MARK = "fleet-lab:"
+_CONTAINERS = Path("/var/lib/containers")
 
 _Link: TypeAlias = dict[str, Any]  # what `ip -j` tells of a link
 
@@ -98,8 +99,39 @@ table inet {where.table} {{
 
 
 @dataclass(frozen=True)
+class PlacesScore(Score[LabHost]):
+    """
+    The places that the namespaces of all devices need are there.
+
+    ``$STATE/ns`` is a private mount, since the kernel binds mount namespaces nowhere else;
+    ``/var/lib/containers`` is the host's, and every device mounts its own over it.
+    """
+
+    @property
+    def name(self) -> str:
+        return "places of namespaces"
+
+    def differences(self, topology: LabHost) -> tuple[str, ...]:
+        above = _place(topology)
+        entry = topology.ledger.find(Kind.MOUNT, str(above))
+        if entry is None or not entry.facts.get("private") or not mounts.is_mounted(above):
+            return (f"{above} is no mount of its own",)
+        return () if _CONTAINERS.is_dir() else (f"{_CONTAINERS} is missing",)
+
+    def bring_about(self, topology: LabHost) -> None:
+        mounts.claim_directory(topology.ledger, _CONTAINERS)
+        above = _place(topology)
+        above.mkdir(parents=True, exist_ok=True)
+        topology.ledger.intend(Kind.MOUNT, str(above))
+        if not mounts.is_mounted(above):
+            commands.run("mount", "--bind", str(above), str(above))
+        commands.run("mount", "--make-private", str(above))
+        topology.ledger.note(Kind.MOUNT, str(above), private=True)
+
+
+@dataclass(frozen=True)
 class NamespacesScore(Score[LabHost]):
-    """*device* has its network and its mount namespace."""
+    """*device* has its network and its mount namespace. Needs the `PlacesScore`."""
 
     device: str
 
@@ -118,8 +150,6 @@ class NamespacesScore(Score[LabHost]):
     def bring_about(self, topology: LabHost) -> None:
         if entry := topology.ledger.find(Kind.NAMESPACE, self.device):
             undo_namespaces(entry)
-        _own_directory(topology)
-        mounts.claim_directory(topology.ledger, Path("/var/lib/containers"))
         inside = namespaces(topology, self.device)
         files = _files(inside)
         topology.ledger.intend(
@@ -166,16 +196,16 @@ class CableScore(Score[LabHost]):
                 "ip", "link", "add", near, "type", "veth",
                 "peer", "name", "eth0", "netns", str(inside.net),
             )  # fmt: skip
+        # `alias` has a value of any words: not in a batch.
         commands.run("ip", "link", "set", near, "alias", _mark(topology))
         commands.run("ip", "link", "set", near, "master", topology.addresses.bridge, "up")
-        here = f"{topology.addresses.device(self.index)}/24"
-        for line in (
+        lines = (
             "link set lo up",
-            f"addr replace {here} dev eth0",
+            f"addr replace {topology.addresses.device(self.index)}/24 dev eth0",
             "link set eth0 up",
             f"route replace default via {topology.address}",
-        ):
-            commands.run(*inside.enter(), "ip", *shlex.split(line))
+        )
+        commands.run(*inside.enter(), "ip", "-batch", "-", stdin="\n".join(lines))
 
     def _inside_differences(self, topology: LabHost) -> tuple[str, ...]:
         inside = namespaces(topology, self.device)
@@ -196,7 +226,7 @@ class CableScore(Score[LabHost]):
 
 def namespaces(topology: LabHost, device: str) -> Inside:
     """Return the namespaces of *device*."""
-    above = topology.state / "ns"
+    above = _place(topology)
     return Inside(net=above / f"{device}.net", mnt=above / f"{device}.mnt")
 
 
@@ -259,13 +289,9 @@ def _files(inside: Inside) -> tuple[Path, ...]:
     return (inside.net, inside.mnt) if inside.mnt else (inside.net,)
 
 
-def _own_directory(topology: LabHost) -> None:
-    """Make ``$STATE/ns`` a private mount: the kernel binds mount namespaces nowhere else."""
-    above = topology.part("ns")
-    topology.ledger.intend(Kind.MOUNT, str(above))
-    if not mounts.is_mounted(above):
-        commands.run("mount", "--bind", str(above), str(above))
-    commands.run("mount", "--make-private", str(above))
+def _place(topology: LabHost) -> Path:
+    """Return where namespaces are bound to files."""
+    return topology.state / "ns"
 
 
 def _private_mounts(labs: Path) -> tuple[str, ...]:
@@ -275,8 +301,13 @@ def _private_mounts(labs: Path) -> tuple[str, ...]:
     kept = f"cat {resolver}" if keep else "true"
     back = f'mkdir -p {resolver.parent} && echo "$kept" > {resolver}' if keep else "true"
     return (
-        # Copies of other namespaces' bindings would keep those alive after their lab is down.
-        *(f"umount -R {shlex.quote(str(path))}" for path in mounts.beneath_labs(labs)),
+        # Copies of other namespaces' bindings would keep those alive after their lab is down. Which
+        # there are is looked up in here: outside, labs come and go.
+        "mounts=$(cat /proc/self/mountinfo)",
+        f"labs={shlex.quote(mounts.escaped(labs))}",
+        "printf '%s\\n' \"$mounts\" | while read -r _ _ _ _ at _; do",
+        'case $at in "$labs"/*/ns) umount -R "$(printf %b "$at")" ;; esac',
+        "done",
         f"kept=$({kept})",
         "mount -t tmpfs -o mode=755 tmpfs /run",
         "mkdir -p /run/lock /run/netns",

@@ -27,6 +27,7 @@ from lab.waiting import Probe
 NONCE = "FLEET_LAB_NONCE"
 
 _SECOND_LOOK = 5.0  # a part that runs but isn't ready gets this long before it is replaced: taste
+_LOOK_EVERY = 0.05  # most parts are ready within a tenth of a second, and there may be forty
 _TERM_WITHIN = 10.0
 _KILL_WITHIN = 10.0
 
@@ -161,6 +162,7 @@ class ProcessScore(Score[LabHost]):
                 f"{self.part} is ready",
                 self._probe(topology),
                 within=topology.budget(within),
+                every=_LOOK_EVERY,
                 saw=topology.saw,
                 check=check,
             )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.contracts import resources
+from fleet.scores.capabilities import Manifest
+from fleet.scores.cluster import ApiCluster
 from fleet.scores.score import Score
 from lab import processes, waiting
 from lab.cluster import objects
@@ -31,7 +33,8 @@ class DevicesReadyScore(Score[LabHost]):
         del topology
         if not self.plane.kubeconfig.exists():
             return ("there is no cluster yet",)
-        found = ((device, self._device(device)) for device in self.devices)
+        api = objects.api(self.plane)  # one connection for them all
+        found = ((device, _device(api, device)) for device in self.devices)
         return tuple(f"{name}: {why}" for name, device in found if (why := unready(device)))
 
     def bring_about(self, topology: LabHost) -> None:
@@ -55,9 +58,10 @@ class DevicesReadyScore(Score[LabHost]):
             exc.hint = "look into the logs of the operator, and of the agents that aren't Ready"
             raise
 
-    def _device(self, name: str) -> Mapping[str, Any] | None:
-        wanted = {"apiVersion": resources.API_VERSION, "kind": "Device", "metadata": {"name": name}}
-        return objects.api(self.plane).read(wanted)
+
+def _device(api: ApiCluster, name: str) -> Manifest | None:
+    wanted = {"apiVersion": resources.API_VERSION, "kind": "Device", "metadata": {"name": name}}
+    return api.read(wanted)
 
 
 def unready(device: Mapping[str, Any] | None) -> str:

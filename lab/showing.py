@@ -62,7 +62,7 @@ class Progress:
         why = _first_line("; ".join(outcome.details))
         mark = _MARKS[outcome.change]
         console.print(
-            f" {mark} {done.stage}: {outcome.score}  [dim]{would}{why} ({done.seconds:.1f} s)[/]"
+            f" {mark} {done.stage}: {done.name}  [dim]{would}{why} ({done.seconds:.1f} s)[/]"
         )
 
     def waits(self, what: str) -> None:
@@ -81,10 +81,9 @@ class Progress:
             self._spinner.update(text)
 
 
-def summary(done: Sequence[Done]) -> None:
-    """Say how much changed."""
+def summary(done: Sequence[Done], seconds: float) -> None:
+    """Say how much changed, and how long that took."""
     changed = sum(entry.outcome.change is Change.CHANGED for entry in done)
-    seconds = sum(entry.seconds for entry in done)
     if changed:
         console.print(f"{changed} of {len(done)} changed, in {seconds:.1f} s")
     else:
@@ -93,7 +92,8 @@ def summary(done: Sequence[Done]) -> None:
 
 def failure(error: BaseException) -> None:
     """Say what failed, where to look and what to do."""
-    errors.print(f"[red]failed:[/] {escape(str(error))}")
+    where = f"{error.where}: " if isinstance(error, LabError) and error.where else ""
+    errors.print(f"[red]failed:[/] {escape(where + str(error))}")
     if isinstance(error, LabError):
         if error.log:
             errors.print(f"  log:  {error.log}")

@@ -1,17 +1,29 @@
 """
-How far a lab is up: stages in order, each a list of scores with a budget.
+How far a lab is up: stages in order, each a list of scores with a budget, then lanes of scores.
 
 `reach` brings stage after stage about and stops at the first failure: later ones build on earlier.
+Lanes (a device each) know nothing of one another, so they come side by side, and one that fails
+stops no other.
 """
 
 import enum
+import os
+import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import structlog
+
 from fleet.scores.score import Change, Outcome, Score
+from lab.errors import LabError
 from lab.host import LabHost
+
+log = structlog.get_logger(__name__)
+
+LANES_AT_ONCE = 2 * (os.cpu_count() or 1)  # half of what a lane does is waiting
 
 
 class Stage(enum.StrEnum):
@@ -34,19 +46,32 @@ class Plan:
     stage: Stage
     scores: tuple[Score[LabHost], ...]
     budget: float
+    lanes: Mapping[str, tuple[Score[LabHost], ...]] = field(default_factory=dict)
+    """what comes after *scores*, side by side, by the name of each lane"""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of one score, and how long it took."""
+    """What came of one score, in which lane if in any, and how long it took."""
 
     stage: Stage
     outcome: Outcome
     seconds: float
+    lane: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name the score, and the lane where the score doesn't."""
+        return _title(self.lane, self.outcome.score)
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether the score failed."""
+        return self.outcome.change is Change.FAILED
 
 
 class Audience(Protocol):
-    """Whoever watches a lab come up."""
+    """Whoever watches a lab come up. It hears one thing at a time."""
 
     def begins(self, stage: Stage, score: str) -> None:
         """Hear that *score* is being compared, and acted on."""
@@ -67,18 +92,75 @@ def reach(
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Done, ...]:
     """Bring *plans* about in order, and return what came of each score up to the first failure."""
+    walk = _Walk(host, audience, dry_run, clock)
     done: list[Done] = []
     for plan in plans:
-        within = replace(host, saw=audience.sees, deadline=clock() + plan.budget)
-        for score in plan.scores:
-            audience.begins(plan.stage, score.name)
-            begun = clock()
-            outcome = score.interpret(within, dry_run=dry_run)
-            done.append(Done(plan.stage, outcome, clock() - begun))
-            audience.ends(done[-1])
-            if outcome.change is Change.FAILED and not dry_run:
+        deadline = clock() + plan.budget
+        for step in (walk.lane, walk.lanes):
+            done += step(plan, deadline)
+            if not dry_run and any(entry.failed for entry in done):
                 return tuple(done)
     return tuple(done)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """One walk through the stages, with all that its lanes share."""
+
+    host: LabHost
+    audience: Audience
+    dry_run: bool
+    clock: Callable[[], float]
+    speaking: threading.Lock = field(default_factory=threading.Lock)
+
+    def lanes(self, plan: Plan, deadline: float) -> tuple[Done, ...]:
+        """Go through all lanes of *plan* side by side; the outcomes stay in the lanes' order."""
+        with ThreadPoolExecutor(LANES_AT_ONCE, "lane") as pool:
+            try:
+                found = [pool.submit(self.lane, plan, deadline, name) for name in plan.lanes]
+                return tuple(done for lane in found for done in lane.result())
+            except BaseException:  # interrupted: what wasn't begun never is
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def lane(self, plan: Plan, deadline: float, lane: str = "") -> tuple[Done, ...]:
+        """Go through the scores of one lane, or those before all lanes, up to the first failure."""
+        here = replace(self.host, saw=self._hearer(lane), deadline=deadline, lane=lane)
+        done: list[Done] = []
+        for score in plan.lanes[lane] if lane else plan.scores:
+            with self.speaking:
+                self.audience.begins(plan.stage, _title(lane, score.name))
+            begun = self.clock()
+            outcome = self._interpret(score, here)
+            done.append(Done(plan.stage, outcome, self.clock() - begun, lane))
+            with self.speaking:
+                self.audience.ends(done[-1])
+            if done[-1].failed and not self.dry_run:
+                break
+        return tuple(done)
+
+    def _interpret(self, score: Score[LabHost], here: LabHost) -> Outcome:
+        """Interpret *score*; in a lane, what nobody foresaw is that lane's failure alone."""
+        try:
+            return score.interpret(here, dry_run=self.dry_run)
+        except Exception as exc:
+            if not here.lane:
+                raise
+            log.exception("score failed", score=score.name, lane=here.lane)
+            error = LabError(f"{type(exc).__name__}: {exc}", element=here.lane)
+            error.__cause__ = exc
+            return Outcome(score.name, Change.FAILED, (), error)
+
+    def _hearer(self, lane: str) -> Callable[[str], None]:
+        def hear(what: str) -> None:
+            with self.speaking:
+                self.audience.sees(f"{lane}: {what}" if lane else what)
+
+        return hear
+
+
+def _title(lane: str, score: str) -> str:
+    return score if score.endswith(lane) else f"{lane}: {score}"
 
 
 def reached(plans: Sequence[Plan], done: Sequence[Done]) -> Stage:

@@ -62,9 +62,9 @@ def problems(done: tuple[Done, ...]) -> tuple[str, ...]:
     """Say in words what isn't as wanted."""
     found = []
     for entry in done:
-        found += [f"{entry.outcome.score}: {detail}" for detail in entry.outcome.details]
+        found += [f"{entry.name}: {detail}" for detail in entry.outcome.details]
         if entry.outcome.error is not None:
-            found.append(f"{entry.outcome.score}: {entry.outcome.error}")
+            found.append(f"{entry.name}: {entry.outcome.error}")
     return tuple(found)
 
 

@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
 import structlog
 from invoke.collection import Collection
@@ -19,11 +20,11 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from fleet import errors
-from fleet.scores.score import Change, Outcome
 from lab import assembly, demo, doctor, labs, logs, network, showing, stages, topology, undoing
 from lab import status as statuses
 from lab.errors import LabError, TopologyInvalid
 from lab.host import LabHost
+from lab.stages import Done
 
 _HINT = (
     "`invoke lab.doctor` tries what the host must be able to do; `invoke lab.up` goes on from here"
@@ -128,25 +129,33 @@ def _up(name: str, wanted: str, *, dry_run: bool) -> None:
             wanted_parts = topology.load(known.topology)
             labs.settle(known, tuple(device.id for device in wanted_parts.devices))
             lab = assembly.assemble(known.host, wanted_parts)
+            begun = time.monotonic()
             done = stages.reach(assembly.plans(lab), known.host, progress)
-        failed = [entry for entry in done if entry.outcome.change is Change.FAILED]
-    if failed:
-        raise _placed(failed[0].outcome, known.host)
-    showing.summary(done)
+            took = time.monotonic() - begun
+    _raise_failures([entry for entry in done if entry.failed], known.host)
+    showing.summary(done, took)
     found = statuses.status(name)
     showing.tables(found)
     showing.next_steps(known.host, found, demo.selects())
 
 
-def _placed(outcome: Outcome, host: LabHost) -> errors.FleetError:
+def _raise_failures(failed: Sequence[Done], host: LabHost) -> None:
+    """Tell of all that failed: the last one as the error that ends the command."""
+    for entry in failed[:-1]:
+        showing.failure(_placed(entry, host))
+    for entry in failed[-1:]:
+        raise _placed(entry, host)
+
+
+def _placed(done: Done, host: LabHost) -> LabError:
     """Return the error of an outcome, with a place to look and a thing to do where it has none."""
-    found = outcome.error
-    if found is None or not isinstance(found, LabError):
-        placed = LabError(f"{outcome.score}: {found}", hint=_HINT, log=host.logs)
-        placed.__cause__ = found
-        return placed
+    found = done.outcome.error
+    if not isinstance(found, LabError):
+        cause, found = found, LabError(f"{done.outcome.score}: {found}")
+        found.__cause__ = cause
     found.log = found.log or host.logs
     found.hint = found.hint or _HINT
+    found.where = done.lane
     return found
 
 
@@ -158,7 +167,9 @@ def _tell_only(name: str, wanted: str, progress: showing.Progress) -> None:
         showing.console.print(f"would make lab {name} with devices {devices}")
         return
     lab = assembly.assemble(known.host, topology.load(known.topology))
-    showing.summary(stages.reach(assembly.plans(lab), known.host, progress, dry_run=True))
+    begun = time.monotonic()
+    done = stages.reach(assembly.plans(lab), known.host, progress, dry_run=True)
+    showing.summary(done, time.monotonic() - begun)
 
 
 def _down(name: str) -> None:

@@ -80,8 +80,9 @@ def _undo() -> None:
 
 
 def _network(host: LabHost, device: HostDevice) -> str:
+    ground = host_devices.ground(host, [device.id])
     cable = (NamespacesScore(device.id), CableScore(device.id, device.index))
-    _bring_about(host, FirewallScore(), *cable)
+    _bring_about(host, FirewallScore(), *ground, *cable)
     address = str(host.addresses.device(device.index))
     waiting.wait_for(f"{address} answers", _refuses(address), within=15)
     return f"a device answers at {address}"

@@ -1,8 +1,9 @@
 """
 The agent's own Python environment, as on a real device: `requirements/agent.txt`, and nothing else.
 
-Made once under the cache, keyed by the digest of the pins, the interpreter and this checkout, whose
-``src`` it imports (an editable install, written by hand: no build tools on a device).
+Made once under the cache, compiled, for all devices of all labs; keyed by the digest of the pins,
+the interpreter and this checkout, whose ``src`` it imports (an editable install, written by hand:
+no build tools on a device).
 """
 
 import shutil
@@ -81,7 +82,7 @@ def _from_cache(where: Path) -> bool:
     made = commands.ask(str(uv), "venv", "--no-project", "--python", sys.executable, str(where))
     return made.ok and commands.ask(
         str(uv), "pip", "install", "--offline", "--require-hashes", "--no-deps",
-        "--python", str(where / "bin/python"), "-r", str(_PINS), within=300,
+        "--compile-bytecode", "--python", str(where / "bin/python"), "-r", str(_PINS), within=300,
     ).ok  # fmt: skip
 
 

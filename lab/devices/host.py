@@ -6,7 +6,7 @@ Nothing here is simulated but the computer itself. `scores` are the device's par
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from lab.devices import configuring, environment, podman
 from lab.files import FileScore
 from lab.host import LabHost
 from lab.ledger import Entry, Kind
-from lab.network import CableScore, NamespacesScore
+from lab.network import CableScore, NamespacesScore, PlacesScore
 from lab.processes import Inside, ProcessScore
 
 _PING_WITHIN = 30
@@ -63,6 +63,13 @@ def _short_place(topology: LabHost) -> Path:
     return Path(f"/tmp/fleet-lab-{topology.addresses.number}")  # noqa: S108 - closed to others
 
 
+def ground(topology: LabHost, devices: Iterable[str]) -> tuple[Score[LabHost], ...]:
+    """Return what must be there before the parts of any of *devices*."""
+    sockets = [socket_of(topology, device) for device in devices]
+    elsewhere = any(socket.parent == _short_place(topology) for socket in sockets)
+    return (PlacesScore(), *([ShortPlaceScore()] if elsewhere else []))
+
+
 def scores(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
     """Return the parts of *device*, in the order to bring them about."""
     root, engine = root_of(topology, device.id), podman.engine_here()
@@ -105,6 +112,23 @@ def _agent(topology: LabHost, device: HostDevice, config: str) -> ProcessScore:
 
 
 @dataclass(frozen=True)
+class ShortPlaceScore(Score[LabHost]):
+    """There is a place, closed to others, for the sockets whose own path would be too long."""
+
+    @property
+    def name(self) -> str:
+        return "place of sockets"
+
+    def differences(self, topology: LabHost) -> tuple[str, ...]:
+        where = _short_place(topology)
+        known = topology.ledger.find(Kind.DIRECTORY, str(where))
+        return () if known and where.is_dir() else (f"{where} is missing",)
+
+    def bring_about(self, topology: LabHost) -> None:
+        mounts.make_closed(topology.ledger, _short_place(topology))
+
+
+@dataclass(frozen=True)
 class StoreScore(Score[LabHost]):
     """
     *device* has the directories of its store, and the ledger knows what will be in them.
@@ -121,8 +145,7 @@ class StoreScore(Score[LabHost]):
 
     def differences(self, topology: LabHost) -> tuple[str, ...]:
         known = topology.ledger.find(Kind.CONTAINERS, self.device)
-        places = (root_of(topology, self.device) / "store", socket_of(topology, self.device).parent)
-        if known is None or not all(place.is_dir() for place in places):
+        if known is None or not (root_of(topology, self.device) / "store").is_dir():
             return ("it is missing",)
         return () if known.facts.get("boot") == self._boot(topology) else ("the device has booted",)
 
@@ -140,8 +163,6 @@ class StoreScore(Score[LabHost]):
                 shutil.rmtree(root / name, ignore_errors=True)
         for name in (*_VOLATILE, *_LASTING):
             (root / name).mkdir(parents=True, exist_ok=True)
-        if socket_of(topology, self.device).parent != root:
-            mounts.make_closed(topology.ledger, _short_place(topology))
         topology.ledger.note(Kind.CONTAINERS, self.device, boot=boot)
 
     def _boot(self, topology: LabHost) -> str:

@@ -34,6 +34,7 @@ def device(lab_host: LabHost) -> HostDevice:
         PushedScore(images.address, catalogue.demos()),
         BaseStoreScore(),
         CgroupsScore(),
+        *host_devices.ground(lab_host, [device.id]),
         *parts(lab_host, device),
     ):
         score.interpret(lab_host).expect()

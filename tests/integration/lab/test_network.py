@@ -10,7 +10,7 @@ from lab import allocation, commands, labs, mounts, network, undoing
 from lab.errors import LabError
 from lab.host import LabHost
 from lab.ledger import Kind
-from lab.network import BridgeScore, CableScore, FirewallScore, NamespacesScore
+from lab.network import BridgeScore, CableScore, FirewallScore, NamespacesScore, PlacesScore
 from lab.processes import Inside
 
 ONE, TWO = "dev-01", "dev-02"
@@ -27,6 +27,7 @@ def parts() -> tuple[Score[LabHost], ...]:
     return (
         BridgeScore(),
         FirewallScore(),
+        PlacesScore(),
         NamespacesScore(ONE),
         CableScore(ONE, 1),
         NamespacesScore(TWO),

@@ -52,7 +52,7 @@ def test_a_second_command_goes_on_when_the_first_has_ended():
     with labs.held("one", "lab.down", within=5, saw=saw):
         other.join()
 
-    assert seen[0].startswith("waiting for `lab.up`")
+    assert "held by `lab.up`" in seen[0]
 
 
 def test_two_labs_are_held_at_the_same_time():

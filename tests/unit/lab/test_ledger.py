@@ -1,6 +1,7 @@
 """`lab.ledger`: what is written before a creation is found again, whatever happened since."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,48 @@ def test_what_cannot_be_undone_stays_in_the_ledger_and_stops_nothing(book: Ledge
 
     assert [(entry.entry.name, str(entry.error)) for entry in left] == [("stuck", "busy")]
     assert [entry.name for entry in book.entries()] == ["stuck"]
+
+
+def test_lanes_are_undone_side_by_side_between_what_is_older_and_newer(book: Ledger):
+    lanes = [Ledger(book.path, lane=name) for name in ("dev-01", "dev-02")]
+    book.intend(Kind.LINK, "bridge")
+    for thing in ("cable", "agent"):
+        for lane in lanes:
+            lane.intend(Kind.LINK, f"{thing} {lane.lane}")
+    book.intend(Kind.LINK, "operator")
+    undone: list[str] = []
+    both = threading.Barrier(2)
+
+    def undo(entry: Entry) -> None:
+        if entry.lane:
+            both.wait(10)
+        undone.append(entry.name)
+
+    assert ledger.undo(book, {Kind.LINK: undo}) == ()
+
+    assert (undone[0], undone[-1]) == ("operator", "bridge")
+    for lane in lanes:
+        own = [name for name in undone if name.endswith(lane.lane)]
+        assert own == [f"agent {lane.lane}", f"cable {lane.lane}"]
+
+
+@given(st.lists(st.sampled_from(["", "a", "b"])))
+def test_no_thing_is_undone_before_a_newer_one_of_its_lane_or_of_none(lanes: list[str]):
+    entries = [Entry(Kind.LINK, str(n), {}, lane) for n, lane in enumerate(lanes)]
+    when = {
+        entry.name: (at, place)
+        for at, group in enumerate(ledger.side_by_side(entries))
+        for lane in group
+        for place, entry in enumerate(lane)
+    }
+
+    assert len(when) == len(entries)
+    for n, first in enumerate(entries):
+        for second in entries[n + 1 :]:
+            if first.lane == second.lane:
+                assert when[first.name] < when[second.name]
+            elif "" in (first.lane, second.lane):
+                assert when[first.name][0] < when[second.name][0]
 
 
 def test_every_line_is_one_json_object(book: Ledger):

@@ -42,6 +42,30 @@ def test_a_holder_is_named_once_however_long_the_wait(capsys: pytest.CaptureFixt
 
 
 def test_a_second_time_is_summed_up_as_unchanged(capsys: pytest.CaptureFixture[str]):
-    showing.summary([done(Change.UNCHANGED)])
+    showing.summary([done(Change.UNCHANGED)], 0.2)
 
     assert capsys.readouterr().out.startswith("unchanged: all 1")
+
+
+def test_a_line_of_a_lane_names_the_lane_where_the_score_does_not(
+    capsys: pytest.CaptureFixture[str],
+):
+    progress = showing.Progress()
+    for score in ("file agent.toml", "cable dev-02"):
+        outcome = Outcome(score, Change.CHANGED, ("missing",))
+        progress.ends(Done(Stage.DEVICES, outcome, 0.1, lane="dev-02"))
+
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in shown] == [
+        " ✓ devices: dev-02: file agent.toml",
+        " ✓ devices: cable dev-02",
+    ]
+
+
+def test_an_error_that_befell_one_device_names_it(capsys: pytest.CaptureFixture[str]):
+    error = LabError("`ip link add` failed")
+    error.where = "dev-02"
+
+    showing.failure(error)
+
+    assert capsys.readouterr().err == "failed: dev-02: `ip link add` failed\n"

@@ -1,5 +1,6 @@
 """`lab.stages`: in order, up to the first failure; a stage counts when all before it are whole."""
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from fleet.scores.score import Change, Outcome, Score
 from lab import stages
 from lab.errors import LabError
 from lab.host import Addresses, LabHost
+from lab.ledger import Kind
 from lab.stages import Done, Plan, Stage
 
 
@@ -33,6 +35,29 @@ class Switch(Score[LabHost]):
         if self.stuck:
             raise LabError("it won't turn")
         self.on.add(self.label)
+
+
+@dataclass(frozen=True)
+class Meeting(Score[LabHost]):
+    """Comes about only while others do: *met* is where all of them meet."""
+
+    label: str
+    met: threading.Barrier
+    breaks: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def differences(self, topology: LabHost) -> tuple[str, ...]:
+        del topology
+        return ("not met yet",)
+
+    def bring_about(self, topology: LabHost) -> None:
+        topology.ledger.intend(Kind.PROCESS, self.label)
+        self.met.wait(10)
+        if self.breaks:
+            raise OSError("nobody foresaw it")
 
 
 @dataclass
@@ -116,6 +141,41 @@ def test_a_stage_is_reached_when_it_and_all_before_it_are_whole(on, stage, host:
     wanted = plans(on)
 
     assert stages.reached(wanted, stages.reach(wanted, host, Listener(), dry_run=True)) is stage
+
+
+def test_lanes_come_side_by_side_after_what_they_share(host: LabHost):
+    on: set[str] = set()
+    met = threading.Barrier(2)
+    lanes = {name: (Meeting(f"namespaces {name}", met),) for name in ("dev-01", "dev-02")}
+
+    done = stages.reach(
+        [Plan(Stage.DEVICES, (Switch("cgroups", on),), 10, lanes)], host, Listener()
+    )
+
+    assert [(entry.lane, entry.outcome.change) for entry in done] == [
+        ("", Change.CHANGED),
+        ("dev-01", Change.CHANGED),
+        ("dev-02", Change.CHANGED),
+    ]
+    assert {entry.lane for entry in host.ledger.entries()} == {"dev-01", "dev-02"}
+
+
+@pytest.mark.parametrize("unforeseen", [True, False])
+def test_a_device_that_fails_is_told_by_name_and_hides_no_other(unforeseen: bool, host: LabHost):
+    on: set[str] = set()
+    alone = threading.Barrier(1)
+    broken = Meeting("x", alone, breaks=True) if unforeseen else Switch("x", on, stuck=True)
+    lanes = {
+        "dev-01": (broken, Switch("after the failure", on)),
+        "dev-02": (Switch("file agent.toml", on),),
+        "dev-03": (broken,),
+    }
+    later = Plan(Stage.READY, (Switch("ready", on),), budget=10)
+
+    done = stages.reach([Plan(Stage.DEVICES, (), 10, lanes), later], host, Listener())
+
+    assert [entry.name for entry in done if entry.failed] == ["dev-01: x", "dev-03: x"]
+    assert on == {"file agent.toml"}
 
 
 def test_an_outcome_that_failed_is_not_reached():
