@@ -7,8 +7,8 @@ revision as running, and drops a state when it reads a delete marker.
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 from fleet.bus.port import Bus, Deleted, Put
@@ -62,6 +62,16 @@ class SimulatedDevice:
         while True:
             await self.beat()
             await asyncio.sleep(every)
+
+    @asynccontextmanager
+    async def beating(self, every: float = 0.5) -> AsyncIterator[None]:
+        """Be heard while the block runs."""
+        task = asyncio.create_task(self.keep_beating(every))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def report(
         self, deployment: str, phase: Phase, revision: str, error: StateError | None = None

@@ -80,9 +80,9 @@ class NatsBucket(Generic[M]):
             headers[jetstream.TTL] = jetstream.ttl(ttl)
         return await self._write(key, b"", headers)
 
-    async def purge(self, key: str) -> None:
-        """Remove every trace of *key*."""
-        body = jetstream.purge(self.name, key)
+    async def purge(self, key_filter: str, *, last: int | None = None) -> None:
+        """Remove every trace of the keys that match; with *last* only up to that revision."""
+        body = jetstream.purge(self.name, key_filter, last)
         await self._link.ask(jetstream.stream_subject("PURGE", self.name), body)
 
     async def watch(self, key_filter: str = ">") -> AsyncGenerator[Event[M], None]:

@@ -161,9 +161,10 @@ def checked_size(bucket: str, key: str, data: bytes) -> bytes:
     return data
 
 
-def purge(bucket: str, key: str) -> bytes:
-    """Ask to remove every message of one key."""
-    return json.dumps({"filter": subject(bucket, key)}).encode()
+def purge(bucket: str, key_filter: str, last: int | None) -> bytes:
+    """Ask to remove every message of the keys that match, or those up to revision *last*."""
+    bound = {} if last is None else {"seq": last + 1}
+    return json.dumps({"filter": subject(bucket, key_filter), **bound}).encode()
 
 
 def is_missing(delivery: Delivery) -> bool:

@@ -77,8 +77,10 @@ class _Stream:
                 queue.put_nowait(stored)
         return self._sequence
 
-    def purge(self, key: str) -> None:
-        self._last.pop(key, None)
+    def purge(self, key_filter: str, last: int | None) -> None:
+        for key, stored in list(self._last.items()):
+            if matches(key_filter, key) and (last is None or stored.revision <= last):
+                del self._last[key]
 
     def replay(self, key_filter: str) -> list[_Stored]:
         found = [self.last(key) for key in list(self._last) if matches(key_filter, key)]
@@ -279,11 +281,11 @@ class MemoryBucket(Generic[M]):
         await self._allow_write(key)
         return self._stream().write(key, None, last=last, ttl=ttl)
 
-    async def purge(self, key: str) -> None:
-        """Remove every trace of *key*."""
+    async def purge(self, key_filter: str, *, last: int | None = None) -> None:
+        """Remove every trace of the keys that match; with *last* only up to that revision."""
         await asyncio.sleep(0)
         self._bus.allow(jetstream.stream_subject("PURGE", self.name))
-        self._stream().purge(key)
+        self._stream().purge(key_filter, last)
 
     async def watch(self, key_filter: str = ">") -> AsyncGenerator[Event[M], None]:
         """Replay, then follow; each time that the session or the bucket is lost, replay again."""

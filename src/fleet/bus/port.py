@@ -101,8 +101,12 @@ class Bucket(Protocol[M]):
         :raises errors.RevisionConflict: another revision than *last* stands there.
         """
 
-    async def purge(self, key: str) -> None:
-        """Remove every trace of *key*, its marker too (the operator's right alone)."""
+    async def purge(self, key_filter: str, *, last: int | None = None) -> None:
+        """
+        Remove every trace of the keys that match, markers too (the operator's right alone).
+
+        With *last*, only up to that revision: what was written since stays.
+        """
 
     def watch(self, key_filter: str = ">") -> AsyncGenerator[Event[M], None]:
         """

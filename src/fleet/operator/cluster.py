@@ -87,8 +87,13 @@ class KubernetesCluster:
         return await self._list(DEVICES)
 
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
-        """Make the object if it isn't there, with exactly these *labels* as our own."""
-        body = _device(device, {"metadata": {"name": str(device), "labels": dict(labels)}})
+        """Make the object if it isn't there, with our finalizer and exactly these own *labels*."""
+        metadata = {
+            "name": str(device),
+            "labels": dict(labels),
+            "finalizers": [resources.FINALIZER],
+        }
+        body = _device(device, {"metadata": metadata})
         return await self._apply(f"{DEVICES}/{device}", body)
 
     async def apply_device_status(self, device: DeviceId, status: Body) -> Body:

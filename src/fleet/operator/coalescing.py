@@ -7,7 +7,6 @@ status stands already. Counts wait for that; what turns a condition is news,
 which a person waits for: the beginning of a roll-out, its end, a failure.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -17,6 +16,7 @@ from fleet import errors
 from fleet.operator import objects, release, status
 from fleet.operator.aggregation import Standing
 from fleet.operator.clock import Clock
+from fleet.operator.leaving import Leave
 from fleet.operator.objects import Deployment, Refusal
 from fleet.operator.ports import Cluster, Counter, Severity
 from fleet.operator.status import Situation
@@ -39,19 +39,7 @@ class StatusWriter:
         # The last status written: the watch tells of it only later.
         self._written: dict[str, Mapping[str, Any]] = {}
         self._told: dict[str, Outlook] = {}
-        self._released: dict[str, asyncio.Event] = {}
-
-    def deleting(self) -> tuple[str, ...]:
-        """List the deployments that somebody waits to see released."""
-        return tuple(self._released)
-
-    async def released(self, uid: str) -> None:
-        """Wait until the finalizer of a deployment can go."""
-        event = self._released.setdefault(uid, asyncio.Event())
-        try:
-            await event.wait()
-        finally:
-            self._released.pop(uid, None)
+        self.leave = Leave()
 
     def is_news(self, uid: str) -> bool:
         """Tell whether what changed since the last look would turn a condition, or is the end."""
@@ -66,28 +54,24 @@ class StatusWriter:
         if deployment is None:
             self._written.pop(uid, None)
             self._told.pop(uid, None)
-            self._let_go(uid)
+            self.leave.grant(uid)
         elif deployment.deleting_since is not None:
             await self._try_release(deployment)
         else:
             await self._write(deployment)
 
     async def _try_release(self, deployment: Deployment) -> None:
-        if deployment.uid not in self._released:
+        if not self.leave.is_awaited(deployment.uid):
             return
         verdict = release.judge(self._world, deployment, self._clock.now())
         if not verdict.released:
             return
-        self._let_go(deployment.uid)
+        self.leave.grant(deployment.uid)
         log.info("deployment released", deployment=deployment.name, left=len(verdict.left))
         if verdict.left:
             names = ", ".join(verdict.left[:SHOWN])
             message = f"{len(verdict.left)} not heard, to clean up when they return: {names}"
             await self._post(deployment, "DevicesLeft", message)
-
-    def _let_go(self, uid: str) -> None:
-        if event := self._released.get(uid):
-            event.set()
 
     async def _write(self, deployment: Deployment) -> None:
         refused = status.refusal(deployment, self._world.holder(deployment.name))

@@ -3,7 +3,8 @@ The operator's middle: what was touched in the world goes to the queues that act
 
     buckets ──► feeds ──────┐            ┌─► publisher ──► desired-state
                             ├─► world ───┼─► status writer ──► Deployment status
-    API server ─► observer ─┘   (queues) └─► registrar ──► Device objects
+    API server ─► observer ─┘   (queues) ├─► registrar ──► Device objects
+                                         └─► decommissioner ──► all buckets
 
 The queues work only once the barrier is open.
 """
@@ -22,6 +23,7 @@ from fleet.contracts.names import DeviceId
 from fleet.operator.barrier import Barrier
 from fleet.operator.clock import ServerClock, WallClock
 from fleet.operator.coalescing import StatusWriter
+from fleet.operator.decommissioning import Decommissioner
 from fleet.operator.feeds import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
 from fleet.operator.indexing import Pair
 from fleet.operator.liveness import Liveness
@@ -80,6 +82,7 @@ class Controller:
         )
         self.observer = Observer(self.world, self.barrier, cluster, self.liveness, self.dispatch)
         self.statuses = StatusWriter(self.world, cluster, WallClock(), counter)
+        self.decommissioner = Decommissioner(self.world, bus, WallClock())
         self._make_queues(cluster, paces)
 
     async def run(self) -> None:
@@ -96,13 +99,19 @@ class Controller:
             self._desired.add(touched.pairs)
             self._statuses.add(touched.deployments)
             self._devices.add(touched.devices)
+            self._leaving.add(touched.devices)
 
     async def released(self, uid: str) -> None:
         """Wait until a deployment that is being deleted can go."""
         if uid not in self.world.deployments:
             return  # its name can't be a key, so nothing of it is anywhere
         self._statuses.add((uid,))
-        await self.statuses.released(uid)
+        await self.statuses.leave.wait(uid)
+
+    async def decommissioned(self, uid: str) -> None:
+        """Wait until a device that is being deleted can go."""
+        if any(device.uid == uid for device in self.world.devices.values()):
+            await self.decommissioner.leave.wait(uid)
 
     def _make_queues(self, cluster: Cluster, paces: Paces) -> None:
         counter = self._counter
@@ -129,6 +138,9 @@ class Controller:
         )
         self._devices: Workqueue[DeviceId] = Workqueue(
             "devices", self._dispatching(registrar.work), paces.devices, counter
+        )
+        self._leaving: Workqueue[DeviceId] = Workqueue(
+            "leaving", self._dispatching(self.decommissioner.work), paces.devices, counter
         )
 
     def _dispatching(self, work: Callable[[K], Awaitable[None]]) -> Callable[[K], Awaitable[None]]:
@@ -178,11 +190,12 @@ class Controller:
         )
         self._desired.add(self.world.all_pairs())
         async with asyncio.TaskGroup() as tasks:
-            for queue in (self._desired, self._statuses, self._devices):
+            for queue in (self._desired, self._statuses, self._devices, self._leaving):
                 tasks.create_task(queue.run(), name=queue.name)
 
     async def _look_at_deletions(self) -> None:
         """Have deletions looked at as time passes, since their patience ends without an event."""
         while True:
             await asyncio.sleep(DELETION_LOOK_SECONDS)
-            self._statuses.add(self.statuses.deleting())
+            self._statuses.add(self.statuses.leave.awaited())
+            self._leaving.add(self.decommissioner.leaving())

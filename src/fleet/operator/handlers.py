@@ -1,7 +1,7 @@
 """
 The kopf side: events go to the observer, and a deletion waits for its release.
 
-kopf keeps the watches and the finalizer and nothing else. There are no create
+kopf keeps the watches and the finalizers and nothing else. There are no create
 or update handlers, so nothing has to be remembered on the objects; it writes no
 status and posts no events.
 """
@@ -50,6 +50,10 @@ def registry(controller: Controller, login: Login) -> kopf.OperatorRegistry:
     @kopf.on.delete(*DEPLOYMENTS, registry=made)
     async def deployment_deleted(uid: str | None, **_: Any) -> None:
         await controller.released(str(uid))
+
+    @kopf.on.delete(*DEVICES, registry=made)
+    async def device_deleted(uid: str | None, **_: Any) -> None:
+        await controller.decommissioned(str(uid))
 
     _register_login(made, login)
     return made

@@ -14,6 +14,7 @@ from fleet import errors
 from fleet.contracts import scores
 from fleet.contracts.messages import Owner, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.contracts.resources import FINALIZER
 from fleet.operator import selection
 from fleet.operator.selection import Selector
 
@@ -67,6 +68,7 @@ class Device:
     own_labels: Mapping[str, str] = field(default_factory=dict)
     foreign_labels: frozenset[str] = frozenset()
     deleting_since: datetime | None = None
+    has_finalizer: bool = True
     status: Mapping[str, Any] = field(default_factory=dict)
     version: int = field(default=0, compare=False)
 
@@ -112,6 +114,7 @@ def parse_device(body: Mapping[str, Any]) -> Device:
         own_labels={key: labels[key] for key in sorted(own & labels.keys())},
         foreign_labels=foreign & labels.keys(),
         deleting_since=_time_or_none(meta.get("deletionTimestamp")),
+        has_finalizer=FINALIZER in (meta.get("finalizers") or ()),
         status=body.get("status") or {},
         version=int(meta.get("resourceVersion") or 0),
     )

@@ -45,7 +45,7 @@ class Cluster(Protocol):
         """List every `Device`, completely or not at all."""
 
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
-        """Make the object if it isn't there, with exactly these *labels* as the operator's own."""
+        """Make the object if it isn't there, with the finalizer and exactly these own *labels*."""
 
     async def apply_device_status(self, device: DeviceId, status: Body) -> Body:
         """Write a whole status."""

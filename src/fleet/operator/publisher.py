@@ -60,11 +60,12 @@ class Publisher:
                 assert_never(action)
 
     async def _purge(self, pair: Pair, key: str) -> None:
-        """Purge a marker, after a look: a purge can't be compared-and-set."""
+        """Purge a marker, after a look: the bucket may have been made anew since."""
         await self._read_again(pair)
-        if isinstance(publishing.decide(self._world.facts(pair)), Purge):
-            await self._bucket.purge(key)
-            self._world.put_desired(pair, None)
+        action = publishing.decide(self._world.facts(pair))
+        if isinstance(action, Purge):
+            await self._bucket.purge(key, last=action.last)
+            await self._read_again(pair)
             log.debug("marker purged", key=key)
 
     async def _read_again(self, pair: Pair) -> None:

@@ -7,8 +7,10 @@ What is written to one key of `desired-state`, decided from what is known about 
 | what is wanted    | nothing to do       |                                                    |
 | something else    | put, but not over a | marker, if its owner is known to have ended it;    |
 |                   | higher generation   | else it is an orphan                               |
-| a marker          | put                 | purge, once the state is gone                      |
-| undecodable bytes | put                 | it is an orphan                                    |
+| a marker          | put                 | purge, once the state is gone, while the device is |
+|                   |                     | registered: of one that isn't, nobody knows what   |
+|                   |                     | it read                                            |
+| undecodable bytes | put                 | marker, if the device is leaving; else an orphan   |
 
 Absence is not an instruction: a marker needs *positive* evidence, which is
 what `Facts.ended` and `Facts.unclaimed` stand for. Nothing is decided at all
@@ -29,7 +31,8 @@ class Facts:
 
     *ended*: the value's owner exists, and is being deleted or no longer matches
     the device, which is known. *unclaimed*: the device is known, and no
-    deployment of this name wants it.
+    deployment of this name wants it. Both hold of a device that is being
+    deleted. *unregistered*: it is, or has no object.
     """
 
     wanted: ReconcileScore | None = None
@@ -37,6 +40,7 @@ class Facts:
     has_state: bool = False
     ended: bool = False
     unclaimed: bool = False
+    unregistered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Remove the marker: everybody who had to read it did."""
+    """Remove the marker of revision *last*: everybody who had to read it did."""
+
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +109,9 @@ def _withdraw(facts: Facts) -> Action | None:
             if facts.ended:
                 return Mark(last=revision)
             return Orphan(value.owner.uid if value.owner else "")
-        case Deleted():
-            return None if facts.has_state else Purge()
-        case Undecodable():
-            return Orphan()
+        case Deleted(revision=revision):
+            return None if facts.has_state or facts.unregistered else Purge(revision)
+        case Undecodable(revision=revision):
+            return Mark(last=revision) if facts.ended else Orphan()
         case _:
             assert_never(facts.entry)

@@ -55,7 +55,7 @@ class Registrar:
 
     async def _apply_status(self, device_id: DeviceId) -> None:
         device = self._world.devices.get(device_id)
-        if device is None:
+        if device is None or device.deleting_since is not None:
             return
         status = registration.status_to_apply(
             self._world.infos.get(device_id),

@@ -46,14 +46,17 @@ def sort_labels(labels: Mapping[str, str]) -> Labels:
 
 
 def labels_to_apply(info: DeviceInfo | None, device: Device | None) -> dict[str, str] | None:
-    """Say which labels to apply as the operator's own, or None when they stand already."""
-    if info is None:
-        return None
-    allowed = sort_labels(info.labels).allowed
+    """
+    Say which labels to apply as the operator's own, or None when nothing is to be applied.
+
+    They are applied along with the finalizer; a device that is leaving is left alone.
+    """
     if device is None:
-        return dict(allowed)
-    wanted = {key: v for key, v in allowed.items() if key not in device.foreign_labels}
-    return None if wanted == device.own_labels else wanted
+        return None if info is None else dict(sort_labels(info.labels).allowed)
+    if device.deleting_since is not None:
+        return None
+    wanted = _own_labels(info, device)
+    return None if wanted == device.own_labels and device.has_finalizer else wanted
 
 
 def status_to_apply(
@@ -74,6 +77,13 @@ def status_to_apply(
         return None
     told = timestamp(heard_at) if heard_at is not None else last
     return {**wanted, "lastHeartbeat": told} if told else wanted
+
+
+def _own_labels(info: DeviceInfo | None, device: Device) -> dict[str, str]:
+    if info is None:
+        return dict(device.own_labels)
+    allowed = sort_labels(info.labels).allowed
+    return {key: v for key, v in allowed.items() if key not in device.foreign_labels}
 
 
 def is_stale(device: Device) -> bool:

@@ -1,20 +1,20 @@
 """
-When a deleted deployment's finalizer is released. Nothing waits for one device.
+When the finalizer of a deleted deployment, or device, is released. Nothing waits for one device.
 
-Every value that the deployment owns must have been withdrawn; after that, each
-device that still tells a state is waited for as long as it is heard, and never
-longer than `PATIENCE`, counted from the deletion timestamp so that a restart
-of the operator starts nothing over.
+Every value that a deployment owns, or that a device is told, must have been
+withdrawn; after that, each device that still tells a state is waited for as
+long as it is heard, and never longer than `PATIENCE`, counted from the
+deletion timestamp so that a restart of the operator starts nothing over.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from fleet.bus.port import Put
+from fleet.bus.port import Deleted, Put
 from fleet.contracts.names import DeviceId
 from fleet.operator.indexing import Pair
-from fleet.operator.objects import Deployment
+from fleet.operator.objects import Deployment, Device
 from fleet.operator.world import World
 
 PATIENCE: Final = timedelta(seconds=300)
@@ -22,10 +22,10 @@ PATIENCE: Final = timedelta(seconds=300)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether to release; *left* are the devices that may still run something."""
+    """Whether to release; *left* are the devices, or deployments, that may still run."""
 
     released: bool
-    left: tuple[DeviceId, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def judge(world: World, deployment: Deployment, now: datetime) -> Verdict:
@@ -38,8 +38,23 @@ def judge(world: World, deployment: Deployment, now: datetime) -> Verdict:
         return Verdict(released=True)
     left = tuple(d for d in devices if Pair(d, deployment.name) in world.states)
     waited_for = [d for d in left if d in world.devices and d not in world.silent]
-    since = deployment.deleting_since or now
-    return Verdict(released=not waited_for or now - since >= PATIENCE, left=left)
+    patient = _is_patient(deployment.deleting_since, now)
+    return Verdict(released=not waited_for or not patient, left=left)
+
+
+def judge_device(world: World, device: Device, now: datetime) -> Verdict:
+    """Decide about a device that is being deleted."""
+    pairs = [Pair(device.id, name) for name in sorted(world.keyed_deployments(device.id))]
+    if not all(isinstance(world.desired.get(pair), Deleted | None) for pair in pairs):
+        return Verdict(released=False)
+    left = tuple(pair.deployment for pair in pairs if pair in world.states)
+    if not left or device.id in world.silent or not _is_patient(device.deleting_since, now):
+        return Verdict(released=True, left=left)
+    return Verdict(released=False, left=left)
+
+
+def _is_patient(since: datetime | None, now: datetime) -> bool:
+    return since is None or now - since < PATIENCE
 
 
 def _owns(world: World, deployment: Deployment, device: DeviceId) -> bool:

@@ -74,6 +74,10 @@ class World:
         """List the devices with a desired or a device state of *name*."""
         return self._keys.devices(name)
 
+    def keyed_deployments(self, device: DeviceId) -> frozenset[DeploymentName]:
+        """List the deployments with a desired or a device state of *device*."""
+        return self._keys.others(device)
+
     def all_pairs(self) -> set[Pair]:
         """List every key that is there or wanted."""
         wanted = (
@@ -86,12 +90,14 @@ class World:
     def facts(self, pair: Pair) -> Facts:
         """Gather what decides about one key."""
         entry = self.desired.get(pair)
+        leaving = self._is_leaving(pair.device)
         return Facts(
             wanted=self._wanted(pair),
             entry=entry,
             has_state=pair in self.states,
-            ended=isinstance(entry, Put) and self._has_ended(pair, entry.value),
-            unclaimed=self._is_unclaimed(pair),
+            ended=leaving or (isinstance(entry, Put) and self._has_ended(pair, entry.value)),
+            unclaimed=leaving or self._is_unclaimed(pair),
+            unregistered=leaving or pair.device not in self.devices,
         )
 
     # What changes it.
@@ -130,10 +136,13 @@ class World:
         if before == device:
             return
         self.touched.devices.add(device.id)
+        leaves = device.deleting_since is not None
+        was_there = before is not None and (before.deleting_since is not None) is leaves
         if before is None:
-            self._touch_device(device.id)
             self._touch_matchless()
-        if before is None or before.labels != device.labels:
+        if not was_there:
+            self._touch_device(device.id)
+        if before is None or not was_there or before.labels != device.labels:
             for uid in self._holders.values():
                 self._match(uid, device.id)
 
@@ -141,6 +150,7 @@ class World:
         """Forget a `Device` object that the API server no longer has; its keys stay."""
         if self.devices.pop(device, None) is None:
             return
+        self.silent.discard(device)
         for uid in self._matches.others(device):
             self._match(uid, device)
         self.touched.devices.add(device)
@@ -243,6 +253,7 @@ class World:
         found = self.devices.get(device)
         matches = (
             found is not None
+            and found.deleting_since is None
             and deployment.score is not None
             and deployment.deleting_since is None
             and deployment.selector.matches(found.labels)
@@ -317,6 +328,10 @@ class World:
             return True
         device = self.devices.get(pair.device)
         return device is not None and not owner.may_want(device.labels)
+
+    def _is_leaving(self, device: DeviceId) -> bool:
+        found = self.devices.get(device)
+        return found is not None and found.deleting_since is not None
 
     def _is_unclaimed(self, pair: Pair) -> bool:
         device = self.devices.get(pair.device)

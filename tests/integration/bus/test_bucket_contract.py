@@ -116,6 +116,23 @@ async def test_a_purged_key_holds_nothing_at_all(bus: Harness):
     assert isinstance(await bucket.get(OTHERS_KEY), Put)
 
 
+async def test_a_purge_up_to_a_revision_leaves_what_was_written_since(bus: Harness):
+    bucket = bus.operator.bucket(DESIRED_STATE)
+    first = await bucket.put(KEY, score("1"))
+    await bucket.put(KEY, score("2"))
+    await bucket.purge(KEY, last=first)
+    assert isinstance(await bucket.get(KEY), Put)
+
+
+async def test_a_purge_takes_all_keys_of_a_filter_and_no_other(bus: Harness):
+    bucket = bus.operator.bucket(DESIRED_STATE)
+    await bucket.put(KEY, score("1"))
+    await bucket.put(OTHERS_KEY, score("1"))
+    await bucket.purge(kv.desired_state_filter(DEVICE))
+    assert await bucket.get(KEY) is None
+    assert isinstance(await bucket.get(OTHERS_KEY), Put)
+
+
 async def test_a_marker_with_a_time_to_live_goes_by_itself(bus: Harness):
     bucket = bus.agent.bucket(DEVICE_STATE)
     key = kv.device_state_key(DEVICE, WEB)

@@ -1,8 +1,6 @@
 """`Device` objects: made from what devices tell, and left alone where nothing is new."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -25,11 +23,10 @@ def operator_environment() -> dict[str, str]:
 
 async def test_an_object_says_what_the_device_told(site: Site):
     device = site.device()
-    async with beating(device):
+    async with device.beating():
         await device.register({"site": site.site, "arch": "x86_64"})
         body = await eventually(lambda: until(site, device, "Ready", "True"), "it is ready")
     assert body["metadata"]["labels"] == {"site": site.site, "arch": "x86_64"}
-    assert "finalizers" not in body["metadata"]
     assert body["status"]["inventory"]["arch"] == "x86_64"
     assert body["status"]["agentVersion"] == "0"
     assert body["status"]["lastHeartbeat"]
@@ -38,7 +35,7 @@ async def test_an_object_says_what_the_device_told(site: Site):
 
 async def test_heartbeats_never_reach_the_api_server(site: Site):
     device = site.device()
-    async with beating(device):
+    async with device.beating():
         await device.register({"site": site.site})
         body = await eventually(lambda: until(site, device, "Ready", "True"), "it is ready")
         for _ in range(20):
@@ -52,9 +49,9 @@ async def test_heartbeats_never_reach_the_api_server(site: Site):
 
 async def test_a_silent_device_is_stale_and_counts_as_unknown_until_it_is_heard(site: Site):
     device, other = site.device(1), site.device(2)
-    async with beating(other):
+    async with other.beating():
         await other.register({"site": site.site})
-        async with beating(device):
+        async with device.beating():
             await device.register({"site": site.site})
             await site.deploy("web")
             await site.until_ready("web", "0/2")
@@ -70,14 +67,14 @@ async def test_a_silent_device_is_stale_and_counts_as_unknown_until_it_is_heard(
         assert found is not None
         assert condition(found["status"], "Stale")["status"] == "False"
 
-        async with beating(device):
+        async with device.beating():
             await eventually(lambda: until(site, device, "Ready", "True"), "it is heard")
             await site.until_ready("web", "2/2")
 
 
 async def test_deletion_does_not_wait_for_a_silent_device(site: Site):
     device = site.device()
-    async with beating(device):
+    async with device.beating():
         await device.register({"site": site.site})
         await site.deploy("web")
         await run(site, device)
@@ -96,7 +93,7 @@ async def test_deletion_does_not_wait_for_a_silent_device(site: Site):
 
 async def test_nobody_turns_stale_while_the_operator_is_deaf(site: Site):
     device = site.device()
-    async with beating(device):
+    async with device.beating():
         await device.register({"site": site.site})
         await eventually(lambda: until(site, device, "Ready", "True"), "it is ready")
     site.operator.nats.pause()
@@ -104,7 +101,7 @@ async def test_nobody_turns_stale_while_the_operator_is_deaf(site: Site):
         await asyncio.sleep(2 * SILENCE)
     finally:
         site.operator.nats.resume()
-    async with beating(device):
+    async with device.beating():
         await eventually(lambda: acts(site), "it acts again", within=30)
     assert [entry for entry in site.operator.entries() if silenced(entry, device)] == []
 
@@ -148,19 +145,6 @@ async def test_an_administrators_label_wins_until_it_is_taken_back(site: Site):
             device, lambda b: b["metadata"]["labels"].get("zone") == "told-by-device"
         ),
         "the device's label is back",
-    )
-
-
-async def test_an_object_deleted_by_hand_is_made_again_while_the_device_lives(site: Site):
-    device = await site.registered()
-    before = await site.device_object(device)
-    assert before is not None
-    await site.kube.delete(f"{FLEET}/devices/{device.id}")
-    await eventually(
-        lambda: site.device_where(
-            device, lambda b: b["metadata"]["uid"] != before["metadata"]["uid"]
-        ),
-        "it registers anew",
     )
 
 
@@ -218,14 +202,3 @@ async def until(site: Site, device: SimulatedDevice, type_: str, status: str) ->
     return await site.device_where(
         device, lambda body: condition(body["status"], type_).get("status") == status
     )
-
-
-@asynccontextmanager
-async def beating(device: SimulatedDevice) -> AsyncIterator[None]:
-    """Have the device heard while the block runs."""
-    task = asyncio.create_task(device.keep_beating(every=0.5))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from fleet import errors
 from fleet.contracts.names import DeviceId
+from fleet.contracts.resources import FINALIZER
 from fleet.operator.objects import FIELD_MANAGER, Deployment
 from fleet.operator.ports import Body, Severity
 from tests.unit.operator.making import START
@@ -58,6 +59,7 @@ class FakeCluster:
                 "uid": f"uid-{device}",
                 "resourceVersion": self._next(),
                 "labels": dict(labels),
+                "finalizers": [FINALIZER],
                 "managedFields": [_managed(labels)],
             },
         }

@@ -178,6 +178,46 @@ async def test_a_deployment_that_vanished_is_an_orphan_and_stops_nothing(scene: 
         assert await scene.device.wanted("web") == wanted
 
 
+async def leave(scene: Scene, controller: Controller) -> "asyncio.Task[None]":
+    """Delete the `Device`, as kopf tells of it."""
+    body = dict(scene.cluster.devices["d1"])
+    body["metadata"] = {**body["metadata"], "deletionTimestamp": "2999-01-01T00:00:00Z"}
+    body["metadata"]["resourceVersion"] = "9999"
+    controller.observer.device_event("MODIFIED", body)
+    return asyncio.create_task(controller.decommissioned(body["metadata"]["uid"]))
+
+
+async def test_a_device_is_not_made_again_until_its_agent_says_what_it_is(scene: Scene):
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        await scene.until(lambda: scene.cluster.devices.get("d1"), "it is registered")
+        left = await leave(scene, controller)
+        async with asyncio.timeout(10):
+            await left
+        body = scene.cluster.devices.pop("d1")
+        controller.observer.device_event("DELETED", body)
+        await scene.device.beat()
+        await SimulatedDevice(scene.bus, "d2").register({"site": "a"})
+        await scene.until(lambda: scene.cluster.devices.get("d2"), "another one is registered")
+        assert "d1" not in scene.cluster.devices
+
+        await scene.device.register({"site": "a"})
+        await scene.until(lambda: scene.cluster.devices.get("d1"), "it registers anew")
+
+
+async def test_what_an_agent_says_of_itself_while_its_keys_are_swept_counts(scene: Scene):
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        await scene.until(lambda: scene.cluster.devices.get("d1"), "it is registered")
+        left = await leave(scene, controller)
+        async with asyncio.timeout(10):
+            await left
+        await scene.device.register({"site": "a"})  # before its object is gone
+        await scene.until(lambda: "d1" in controller.world.infos, "the info is heard")
+        controller.observer.device_event("DELETED", scene.cluster.devices.pop("d1"))
+        await scene.until(lambda: scene.cluster.devices.get("d1"), "it registers anew")
+
+
 async def test_another_writer_of_the_same_key_is_noticed(scene: Scene):
     scene.cluster.add(deployment_body())
     async with scene.running():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.bus.port import Deleted, Entry, Put
+from fleet.bus.port import Deleted, Entry, Put, Undecodable
 from fleet.contracts.messages import ReconcileScore
 from fleet.operator import publishing
 from fleet.operator.publishing import Action, Facts, Mark, Orphan, Purge, PutValue
@@ -69,9 +69,11 @@ def test_what_is_wanted_is_put_where_it_does_not_stand(
         pytest.param(
             Facts(entry=put(WANTED, 7), unclaimed=True), Orphan("u1"), id="owner not known"
         ),
-        pytest.param(Facts(entry=garbage(7), ended=True), Orphan(), id="garbage"),
+        pytest.param(Facts(entry=garbage(7)), Orphan(), id="garbage"),
+        pytest.param(Facts(entry=garbage(7), ended=True), Mark(last=7), id="garbage, leaving"),
         pytest.param(Facts(entry=marker(7), has_state=True), None, id="marker, still running"),
-        pytest.param(Facts(entry=marker(7)), Purge(), id="marker, all gone"),
+        pytest.param(Facts(entry=marker(7)), Purge(last=7), id="marker, all gone"),
+        pytest.param(Facts(entry=marker(7), unregistered=True), None, id="marker, who read it?"),
     ],
 )
 def test_what_is_not_wanted_is_withdrawn_only_upon_evidence(facts: Facts, action: Action | None):
@@ -82,7 +84,7 @@ def test_what_is_not_wanted_is_withdrawn_only_upon_evidence(facts: Facts, action
 def test_nothing_is_marked_without_positive_evidence(found: Facts):
     if isinstance(publishing.decide(found), Mark):
         assert found.wanted is None
-        assert found.ended if isinstance(found.entry, Put) else found.unclaimed
+        assert found.ended if isinstance(found.entry, Put | Undecodable) else found.unclaimed
 
 
 @given(facts)

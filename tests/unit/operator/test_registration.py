@@ -93,6 +93,18 @@ def test_missing_info_changes_no_label():
     assert registration.labels_to_apply(None, device(own_labels={"site": "a"})) is None
 
 
+def test_an_object_that_somebody_else_made_gets_the_finalizer_and_keeps_its_labels():
+    found = device(labels={"zone": "x"}, foreign_labels=frozenset({"zone"}), has_finalizer=False)
+    assert registration.labels_to_apply(None, found) == {}
+    told = info(labels={"site": "a", "zone": "y"})
+    assert registration.labels_to_apply(told, found) == {"site": "a"}
+
+
+def test_a_device_that_is_leaving_is_left_alone():
+    found = device(deleting_since=at(0), has_finalizer=False)
+    assert registration.labels_to_apply(info(labels={"site": "b"}), found) is None
+
+
 def test_missing_info_keeps_what_was_told_before():
     first = status_of(device(), info(agent_version="1"))
     assert first is not None

@@ -2,6 +2,8 @@
 
 import pytest
 
+from fleet.bus.port import Entry
+from fleet.contracts.messages import ReconcileScore
 from fleet.contracts.names import DeviceId
 from fleet.operator import release
 from fleet.operator.world import World
@@ -57,6 +59,36 @@ def test_one_device_is_not_waited_for_longer_because_of_another(world: World):
     world.drop_state(pair())
     world.set_silent(DeviceId("d2"), silent=True)
     assert release.judge(world, DELETED, at(1)).left == (DeviceId("d2"),)
+
+
+LEAVING = device(deleting_since=at(0))
+
+
+def test_a_device_that_is_heard_stops_everything_before_it_goes(world: World):
+    assert not release.judge_device(world, LEAVING, at(299)).released
+    world.drop_state(pair())
+    assert release.judge_device(world, LEAVING, at(1)) == release.Verdict(released=True)
+
+
+def test_a_device_is_not_waited_for_when_it_is_silent_or_too_slow(world: World):
+    left = release.Verdict(True, ("web",))
+    assert release.judge_device(world, LEAVING, at(300)) == left
+    world.set_silent(DeviceId("d1"), silent=True)
+    assert release.judge_device(world, LEAVING, at(1)) == left
+
+
+@pytest.mark.parametrize("entry", [making.put(making.score()), making.garbage()])
+def test_no_device_goes_before_its_workloads_are_withdrawn(
+    world: World, entry: Entry[ReconcileScore]
+):
+    world.put_desired(pair(), entry)
+    world.drop_state(pair())
+    world.set_silent(DeviceId("d1"), silent=True)
+    assert not release.judge_device(world, LEAVING, at(9999)).released
+
+
+def test_a_device_of_which_nothing_is_known_may_go_at_once():
+    assert release.judge_device(World(), LEAVING, at(0)).released
 
 
 def test_who_does_not_hold_the_name_waits_for_nobody(world: World):

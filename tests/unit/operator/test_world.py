@@ -1,6 +1,7 @@
 """The world: whatever happened in whatever order, it equals what is read off the facts anew."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from fleet.operator.indexing import Pair
 from fleet.operator.objects import Deployment, Device
 from fleet.operator.world import World
 from tests.unit.operator import making
-from tests.unit.operator.making import deployment, device, pair
+from tests.unit.operator.making import at, deployment, device, pair
 
 DEVICES = [DeviceId(f"d{number}") for number in range(2)]
 SITES = ["a", "b"]
@@ -51,7 +52,15 @@ class Facts:
         holder = self.holder()
         if holder is None or holder.deleting_since or holder.score is None:
             return {}
-        return {d.id: holder for d in self.devices.values() if holder.selector.matches(d.labels)}
+        return {
+            d.id: holder
+            for d in self.devices.values()
+            if d.deleting_since is None and holder.selector.matches(d.labels)
+        }
+
+    def is_leaving(self, name: DeviceId) -> bool:
+        """Whether the device is being deleted."""
+        return name in self.devices and self.devices[name].deleting_since is not None
 
 
 class WorldMachine(RuleBasedStateMachine):
@@ -80,15 +89,20 @@ class WorldMachine(RuleBasedStateMachine):
         self.facts.deployments.pop(uid, None)
         self.world.drop_deployment(uid)
 
-    @rule(name=st.sampled_from(DEVICES), site=st.sampled_from(SITES))
-    def put_device(self, name: DeviceId, site: str) -> None:
-        made = device(name, {"site": site})
+    @rule(
+        name=st.sampled_from(DEVICES),
+        site=st.sampled_from(SITES),
+        deleted=st.sampled_from([None, None, at(9)]),
+    )
+    def put_device(self, name: DeviceId, site: str, deleted: datetime | None) -> None:
+        made = device(name, {"site": site}, deleting_since=deleted)
         self.facts.devices[name] = made
         self.world.put_device(made)
 
     @rule(name=st.sampled_from(DEVICES))
     def drop_device(self, name: DeviceId) -> None:
-        self.facts.devices.pop(name, None)
+        if self.facts.devices.pop(name, None) is not None:
+            self.facts.silent.discard(name)
         self.world.drop_device(name)
 
     @rule(name=st.sampled_from(DEVICES), silent=st.booleans())
@@ -157,6 +171,12 @@ class WorldMachine(RuleBasedStateMachine):
     def the_evidence_is_positive(self) -> None:
         for name in DEVICES:
             found = self.world.facts(pair(name))
+            leaving = self.facts.is_leaving(name)
+            assert found.unregistered is (leaving or name not in self.facts.devices)
+            if leaving:
+                assert found.ended
+                assert found.unclaimed
+                continue
             if found.ended:
                 entry = self.facts.desired[pair(name)]
                 assert isinstance(entry, Put)

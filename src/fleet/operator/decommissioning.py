@@ -1,0 +1,80 @@
+"""
+Takes leave of devices: what their keys said is withdrawn, then swept, then the object may end.
+
+`publishing` writes the markers, since the object's deletion is evidence enough;
+`release` says when a device was waited for long enough. What is swept here is
+what the device told (info, heartbeat, states) and the markers that it has
+acted on. A marker whose state still stood was perhaps never read: it stays
+for as long as it takes the device to come back.
+"""
+
+import structlog
+
+from fleet.bus.port import Bus
+from fleet.contracts import kv, messages
+from fleet.contracts.names import DeviceId
+from fleet.operator import release
+from fleet.operator.clock import Clock
+from fleet.operator.indexing import Pair
+from fleet.operator.leaving import Leave
+from fleet.operator.objects import Device
+from fleet.operator.release import Verdict
+from fleet.operator.world import World
+
+log = structlog.get_logger()
+
+
+class Decommissioner:
+    """Sweeps the keys of each device whose object is being deleted."""
+
+    def __init__(self, world: World, bus: Bus, clock: Clock) -> None:
+        self._world = world
+        self._clock = clock
+        self._desired = bus.bucket(messages.DESIRED_STATE)
+        self._infos = bus.bucket(messages.DEVICE_INFO)
+        self._states = bus.bucket(messages.DEVICE_STATE)
+        self._heartbeats = bus.bucket(messages.DEVICE_HEARTBEAT)
+        self.leave = Leave()
+
+    def leaving(self) -> tuple[DeviceId, ...]:
+        """List the devices that somebody waits to see released."""
+        awaited = set(self.leave.awaited())
+        return tuple(d.id for d in self._world.devices.values() if d.uid in awaited)
+
+    async def work(self, device_id: DeviceId) -> None:
+        """Bring one device's end about, if it is to end."""
+        device = self._world.devices.get(device_id)
+        if device is None or not self.leave.is_awaited(device.uid):
+            return
+        verdict = release.judge_device(self._world, device, self._clock.now())
+        if verdict.released:
+            await self._sweep(device, verdict)
+            self.leave.grant(device.uid)
+
+    async def _sweep(self, device: Device, verdict: Verdict) -> None:
+        for name in self._world.keyed_deployments(device.id):
+            await self._sweep_marker(Pair(device.id, name))
+        await self._states.purge(kv.device_state_filter(device.id))
+        for name in self._world.keyed_deployments(device.id):
+            self._world.drop_state(Pair(device.id, name))
+        await self._sweep_info(device.id)
+        await self._heartbeats.purge(kv.device_heartbeat_key(device.id))
+        log.info("device decommissioned", device=device.id, left=len(verdict.left))
+
+    async def _sweep_marker(self, pair: Pair) -> None:
+        marker = self._world.desired.get(pair)
+        if marker is None or pair in self._world.states:
+            return
+        key = kv.desired_state_key(*pair)
+        await self._desired.purge(key, last=marker.revision)
+        self._world.put_desired(pair, await self._desired.get(key))
+
+    async def _sweep_info(self, device_id: DeviceId) -> None:
+        """Sweep what was told so far: if the agent tells it again meanwhile, that counts."""
+        known = self._world.infos.get(device_id)
+        key = kv.device_info_key(device_id)
+        found = await self._infos.get(key)
+        if found is not None:
+            await self._infos.purge(key, last=found.revision)
+        if self._world.infos.get(device_id) is known:
+            self._world.put_info(device_id, None)
