@@ -8,6 +8,7 @@ from typing import Any
 from lab.cluster.client import FLEET, KubeClient
 
 NAMESPACE = "fleet-demo"
+SERVICE = "app"
 _COLLECTION = f"{FLEET}/namespaces/{NAMESPACE}/deployments"
 
 Manifest = dict[str, Any]
@@ -21,7 +22,10 @@ def manifest(name: str, image: str, labels: dict[str, str]) -> Manifest:
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "targetSelector": {"matchLabels": labels},
-            "score": {"type": "PodmanV0", "data": {"services": [{"name": "app", "image": image}]}},
+            "score": {
+                "type": "PodmanV0",
+                "data": {"services": [{"name": SERVICE, "image": image}]},
+            },
         },
     }
 

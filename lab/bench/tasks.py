@@ -21,6 +21,7 @@ from rich.console import Console
 from lab.bench.results import Figure, Results
 
 _ROOT = Path(__file__).parents[2]
+_NAME = "name of a lab that is up (LAB_NAME; default: default)"
 _FORMAT = "table or json (LAB_FORMAT)"
 
 _console = Console(soft_wrap=True, highlight=False)
@@ -55,9 +56,46 @@ def control(
     _run("control", command, measure, format)
 
 
+@task(help={"name": _NAME, "devices": "how many", "rounds": "how often", "format": _FORMAT})
+def converge(
+    _: Context,
+    name: str = "",
+    devices: int = 20,
+    rounds: int = 5,
+    format: str = "",  # noqa: A002 - the option's name
+) -> None:
+    """Time real containers from apply to status, beside podman alone. Needs a lab and root."""
+    from lab.bench import converge as bench  # noqa: PLC0415 - the same
+
+    def measure() -> list[Figure]:
+        return asyncio.run(bench.measure(_lab(name), devices, rounds, _say))
+
+    _run("converge", f"bench.converge --devices {devices} --rounds {rounds}", measure, format)
+
+
+@task(help={"name": _NAME, "repeats": "how often", "format": _FORMAT})
+def latency(
+    _: Context,
+    name: str = "",
+    repeats: int = 20,
+    format: str = "",  # noqa: A002 - the option's name
+) -> None:
+    """Time one container from apply to running and to status. Needs a lab and root."""
+    from lab.bench import latency as bench  # noqa: PLC0415 - the same
+
+    def measure() -> list[Figure]:
+        return asyncio.run(bench.measure(_lab(name), repeats, _say))
+
+    _run("latency", f"bench.latency --repeats {repeats}", measure, format)
+
+
 def collection() -> Collection:
     """Return the tasks, to be added as ``bench``."""
-    return Collection("bench", control)
+    return Collection("bench", control, converge, latency)
+
+
+def _lab(given: str) -> str:
+    return given or os.environ.get("LAB_NAME") or "default"
 
 
 def _run(name: str, command: str, measure: Callable[[], Sequence[Figure]], shown: str) -> None:
