@@ -144,14 +144,14 @@ class NamespacesScore(Score[LabHost]):
         if entry is None or not entry.facts.get("whole"):
             return ("they were never made whole",)
         inside = namespaces(topology, self.device)
-        missing = [kind for kind in _files(inside) if not mounts.is_namespace(kind)]
+        missing = [kind for kind in inside.files if not mounts.is_namespace(kind)]
         return tuple(f"{path} is no namespace" for path in missing)
 
     def bring_about(self, topology: LabHost) -> None:
         if entry := topology.ledger.find(Kind.NAMESPACE, self.device):
             undo_namespaces(entry)
         inside = namespaces(topology, self.device)
-        files = _files(inside)
+        files = inside.files
         topology.ledger.intend(
             Kind.NAMESPACE, self.device, files=[str(path) for path in files], whole=False
         )
@@ -283,10 +283,6 @@ def undo_namespaces(entry: Entry) -> None:
             processes.end(who, f"pid {who.pid} in {path.name}", patience=2)
         mounts.unmount(path)
         path.unlink(missing_ok=True)
-
-
-def _files(inside: Inside) -> tuple[Path, ...]:
-    return (inside.net, inside.mnt) if inside.mnt else (inside.net,)
 
 
 def _place(topology: LabHost) -> Path:

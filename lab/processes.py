@@ -39,6 +39,11 @@ class Inside:
     net: Path
     mnt: Path | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return the files."""
+        return (self.net, self.mnt) if self.mnt else (self.net,)
+
     def enter(self) -> tuple[str, ...]:
         """Return the prefix that enters them. It execs, so the pid stays; never `ip netns exec`."""
         mount = (f"--mount={self.mnt}",) if self.mnt else ()

@@ -72,7 +72,8 @@ def device_of(name: str, device: str) -> tuple[LabHost, HostDevice]:
     """Return the lab's host and *device*, or say which there are."""
     known = labs.find(name)
     if known is None:
-        raise NothingThere(f"there is no lab {name}", element=name, hint="invoke lab.up")
+        hint = f"invoke lab.up --name {name}; there are: {', '.join(labs.names()) or 'none'}"
+        raise NothingThere(f"lab {name} is down", element=name, hint=hint)
     lab = assembly.assemble(known.host, topology.load(known.topology))
     for candidate in lab.devices:
         if candidate.id == device:

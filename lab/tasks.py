@@ -20,7 +20,19 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from fleet import errors
-from lab import assembly, demo, doctor, labs, logs, network, showing, stages, topology, undoing
+from lab import (
+    assembly,
+    demo,
+    doctor,
+    entering,
+    labs,
+    logs,
+    network,
+    showing,
+    stages,
+    topology,
+    undoing,
+)
 from lab import status as statuses
 from lab.errors import LabError, TopologyInvalid
 from lab.host import LabHost
@@ -99,6 +111,14 @@ def unplug(_: Context, device: str, name: str = "") -> None:
         _set_plugged(_name(name), device, plugged=False)
 
 
+@task(name="exec", help={"name": _NAME})
+def execute(_: Context, device: str, name: str = "") -> None:
+    """Run what follows ``--`` in a device, as itself; without it, a shell. Needs root."""
+    with _told_errors():
+        labs.require_root(f"lab.exec {device}")
+        entering.enter(*statuses.device_of(_name(name), device), _after_dashes(sys.argv))
+
+
 @task(name="doctor", help={"format": "table or json (LAB_FORMAT)"})
 def examine(_: Context, format: str = "") -> None:  # noqa: A002 - the option's name
     """Try what the lab needs of this host, and tell how to mend what fails."""
@@ -114,7 +134,7 @@ def examine(_: Context, format: str = "") -> None:  # noqa: A002 - the option's 
 
 def collection() -> Collection:
     """Return the tasks, to be added as ``lab``."""
-    return Collection("lab", up, down, status, show_logs, plug, unplug, examine)
+    return Collection("lab", up, down, status, show_logs, plug, unplug, execute, examine)
 
 
 def _up(name: str, wanted: str, *, dry_run: bool) -> None:
@@ -191,6 +211,11 @@ def _set_plugged(name: str, device: str, *, plugged: bool) -> None:
     host, found = statuses.device_of(name, device)
     network.set_plugged(host, found.index, plugged=plugged)
     showing.console.print(f"{device} is {'plugged in' if plugged else 'unplugged'}")
+
+
+def _after_dashes(argv: Sequence[str]) -> Sequence[str]:
+    """Return what follows ``--``, word by word: invoke itself joins the words."""
+    return argv[argv.index("--") + 1 :] if "--" in argv else ()
 
 
 def _is_set(variable: str) -> bool:

@@ -178,7 +178,7 @@ def undo_containers(entry: Entry) -> None:
     if not root.exists():
         return
     ids = _container_ids(root)
-    if ids and all(map(mounts.is_namespace, (inside.net, inside.mnt or inside.net))):
+    if ids and all(map(mounts.is_namespace, inside.files)):
         removal = ("podman", "rm", "--all", "--force", "--time", "0")
         commands.ask(*inside.enter(), *removal, env=_environment(root), within=120)
     for container in ids:
