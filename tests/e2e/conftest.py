@@ -10,20 +10,21 @@ The tests share the lab, so they run one after another: `pytest tests/e2e -n0`.
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import evidence
-from tests.e2e.cluster import Cluster
-from tests.e2e.devices import Device
-from tests.e2e.fleets import Fleet
 from tests.e2e.hosts import Snapshot, snapshot
-from tests.e2e.images import Images
-from tests.e2e.labs import Lab, Printed, Status
-from tests.e2e.manifests import NAMESPACE, OTHER_NAMESPACE
+from tests.using_lab import sessions
+from tests.using_lab.cluster import Cluster
+from tests.using_lab.devices import Device
+from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
+from tests.using_lab.fleets import Fleet
+from tests.using_lab.labs import Lab, Printed, Status
+from tests.using_lab.manifests import NAMESPACE, OTHER_NAMESPACE
+from tests.using_lab.sessions import devices, images, status  # noqa: F401 - fixtures
 
 TIMEOUT = 240
 HERE = Path(__file__).parent
@@ -40,21 +41,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if HERE not in item.path.parents] + ours
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Attach what the lab's parts last said to the report of a failure."""
-    report = yield
-    lab = getattr(item, "funcargs", {}).get("lab")
-    if report.failed and isinstance(lab, Lab):
-        try:
-            report.sections.extend(evidence.gather(lab))
-        except Exception as exc:  # noqa: BLE001 - evidence must not hide the failure
-            report.sections.append(("no evidence", repr(exc)))
-    return report
-
-
 @dataclass(frozen=True, slots=True)
 class BroughtUp:
     """How the session's lab came up."""
@@ -66,15 +52,10 @@ class BroughtUp:
 
 @pytest.fixture(scope="session")
 def brought_up() -> Iterator[tuple[Lab, BroughtUp]]:
-    """Bring the session's lab up, and take it down again unless it was up or is to be kept."""
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        pytest.fail("the end-to-end tests share one lab: run them with -n0")
-    lab = Lab(os.environ.get("LAB_NAME", "e2e"))
-    was_up = lab.stage != "down"
+    """The session's lab, and how it came up."""
     before = snapshot()
-    yield lab, BroughtUp(lab.up(), was_up, before)
-    if not was_up and os.environ.get("LAB_KEEP") != "1":
-        lab.down()
+    with sessions.lab(Lab(os.environ.get("LAB_NAME", "e2e"))) as (lab, printed, was_up):
+        yield lab, BroughtUp(printed, was_up, before)
 
 
 @pytest.fixture(scope="session")
@@ -90,38 +71,15 @@ def first_up(brought_up: tuple[Lab, BroughtUp]) -> BroughtUp:
 
 
 @pytest.fixture(scope="session")
-def status(lab: Lab) -> Status:
-    """What `lab.status` said when all was up; repairs change the pids."""
-    return lab.status()
-
-
-@pytest.fixture(scope="session")
-def cluster(status: Status) -> Cluster:
+def cluster(status: Status) -> Cluster:  # noqa: F811 - a fixture
     """The lab's cluster, with the namespaces of the tests in it."""
-    cluster = Cluster(Path(status["kubernetes"]["kubeconfig"]))
-    cluster.apply(
-        *(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-            for name in (NAMESPACE, OTHER_NAMESPACE)
-        )
-    )
+    cluster = Cluster.of(status)
+    cluster.ensure_namespaces(NAMESPACE, OTHER_NAMESPACE)
     return cluster
 
 
-@pytest.fixture(scope="session")
-def devices(status: Status) -> tuple[Device, ...]:
-    """The devices of the lab."""
-    return tuple(Device.of(each) for each in status["devices"])
-
-
-@pytest.fixture(scope="session")
-def images(status: Status) -> Images:
-    """What there is to run."""
-    return Images(status["registry"]["address"])
-
-
 @pytest.fixture
-def fleet(cluster: Cluster, devices: tuple[Device, ...]) -> Iterator[Fleet]:
+def fleet(cluster: Cluster, devices: tuple[Device, ...]) -> Iterator[Fleet]:  # noqa: F811 - a fixture
     """The fleet, left after the test as it was found."""
     fleet = Fleet(cluster, devices)
     yield fleet

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from tests.e2e.cluster import Cluster, Refused
 from tests.e2e.conftest import BroughtUp
-from tests.e2e.devices import Device, fetch, is_reached_from_the_host
-from tests.e2e.fleets import Fleet
-from tests.e2e.images import Images
-from tests.e2e.labs import ROOT, Lab, Status, processes
-from tests.e2e.manifests import deployment, service
+from tests.using_lab.cluster import Cluster, Refused
+from tests.using_lab.devices import Device, fetch, is_reached_from_the_host
+from tests.using_lab.fleets import Fleet
+from tests.using_lab.images import Images
+from tests.using_lab.labs import ROOT, Lab, Status, processes
+from tests.using_lab.manifests import deployment, service
 
 PORT = 18380
 KINDS = "crd,clusterroles,clusterrolebindings,sa,ns"

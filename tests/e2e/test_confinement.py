@@ -12,7 +12,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from tests.e2e.labs import Status
+from tests.using_lab.labs import Status
 
 WITHIN = 5
 

@@ -2,13 +2,13 @@
 
 import yaml
 
-from tests.e2e.buckets import keys
-from tests.e2e.cluster import Cluster
-from tests.e2e.devices import Device
-from tests.e2e.fleets import Fleet
-from tests.e2e.images import Images
-from tests.e2e.labs import Status
-from tests.e2e.manifests import NAMESPACE, deployment, service
+from tests.using_lab.buckets import keys
+from tests.using_lab.cluster import Cluster
+from tests.using_lab.devices import Device
+from tests.using_lab.fleets import Fleet
+from tests.using_lab.images import Images
+from tests.using_lab.labs import Status
+from tests.using_lab.manifests import NAMESPACE, deployment, service
 
 PORT = 18080
 Devices = tuple[Device, ...]

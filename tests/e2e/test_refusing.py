@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.e2e.cluster import Cluster, Refused
-from tests.e2e.manifests import NAMESPACE, Manifest, deployment, service
+from tests.using_lab.cluster import Cluster, Refused
+from tests.using_lab.manifests import NAMESPACE, Manifest, deployment, service
 
 IMAGE = "registry.invalid/page:v1"
 GOOD = service("page", IMAGE)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.cluster import Cluster
-from tests.e2e.devices import Container, Device
-from tests.e2e.fleets import Fleet
-from tests.e2e.images import Images
-from tests.e2e.labs import Lab, Process, process, processes
-from tests.e2e.manifests import deployment, service
-from tests.e2e.waiting import eventually
+from tests.using_lab.cluster import Cluster
+from tests.using_lab.devices import Container, Device
+from tests.using_lab.fleets import Fleet
+from tests.using_lab.images import Images
+from tests.using_lab.labs import Lab, Process, process, processes
+from tests.using_lab.manifests import deployment, service
+from tests.using_lab.waiting import eventually
 
 PORT = 18480
 PARTS = (

@@ -1,10 +1,10 @@
 """Several owners on one device: equal names, taken ports, foreign containers."""
 
-from tests.e2e.cluster import Cluster
-from tests.e2e.devices import Container, Device
-from tests.e2e.fleets import Fleet
-from tests.e2e.images import Images
-from tests.e2e.manifests import NAMESPACE, OTHER_NAMESPACE, deployment, service
+from tests.using_lab.cluster import Cluster
+from tests.using_lab.devices import Container, Device
+from tests.using_lab.fleets import Fleet
+from tests.using_lab.images import Images
+from tests.using_lab.manifests import NAMESPACE, OTHER_NAMESPACE, deployment, service
 
 PORT = 18180
 Devices = tuple[Device, ...]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import BroughtUp
-from tests.e2e.devices import Device
-from tests.e2e.fleets import Fleet
 from tests.e2e.hosts import files_of, processes_of, snapshot
-from tests.e2e.images import Images
-from tests.e2e.labs import ROOT, Lab
-from tests.e2e.manifests import deployment, service
+from tests.using_lab.cluster import Cluster
+from tests.using_lab.devices import Device
+from tests.using_lab.fleets import Fleet
+from tests.using_lab.images import Images
+from tests.using_lab.labs import ROOT, Lab
+from tests.using_lab.manifests import deployment, service
 
 PORT = 18580
 MOMENTS = ("control-plane", "registry", "cable dev-02", "agent-dev-02")

@@ -3,13 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 
-from tests.e2e.cluster import Cluster
-from tests.e2e.devices import Device
-from tests.e2e.fleets import Fleet
-from tests.e2e.images import Images
-from tests.e2e.labs import Lab
-from tests.e2e.manifests import deployment, service
-from tests.e2e.waiting import eventually
+from tests.using_lab.cluster import Cluster
+from tests.using_lab.devices import Device
+from tests.using_lab.fleets import Fleet
+from tests.using_lab.images import Images
+from tests.using_lab.labs import Lab
+from tests.using_lab.manifests import deployment, service
+from tests.using_lab.waiting import eventually
 
 PORT = 18280
 STALE_WITHIN = 90  # 30 s of silence, and what the operator takes to look

@@ -37,13 +37,15 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """The lab called *name*."""
+    """The lab called *name*, of the usual topology unless told."""
 
     name: str
+    topology: str = ""
 
     def up(self) -> Printed:
         """Bring the lab up, or repair it."""
-        return self._must("lab.up", within=UP_WITHIN)
+        topology = ("--topology", self.topology) if self.topology else ()
+        return self._must("lab.up", *topology, within=UP_WITHIN)
 
     def down(self) -> Printed:
         """Take the lab down."""

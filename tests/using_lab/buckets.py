@@ -7,7 +7,7 @@ from pathlib import Path
 import nats
 from nats.js.errors import NoKeysError
 
-from tests.e2e.labs import Status
+from tests.using_lab.labs import Status
 
 
 def keys(status: Status, bucket: str) -> set[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.manifests import NAMESPACE, Manifest
-from tests.e2e.waiting import eventually
+from tests.using_lab.manifests import NAMESPACE, Manifest
+from tests.using_lab.waiting import eventually
 
 WITHIN = 60
 NOTHING = {"matched": 0, "pending": 0, "running": 0, "failed": 0, "unknown": 0}
@@ -25,6 +25,17 @@ class Cluster:
 
     kubeconfig: Path
     program: str = "kubectl"  # on the PATH that ./dev pins
+
+    @classmethod
+    def of(cls, status: dict[str, Any]) -> "Cluster":
+        """Read the cluster of `lab.status`."""
+        return cls(Path(status["kubernetes"]["kubeconfig"]))
+
+    def ensure_namespaces(self, *names: str) -> None:
+        """Have namespaces."""
+        self.apply(
+            *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in names)
+        )
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """Run kubectl, and return what it printed; raise `Refused` when it failed."""

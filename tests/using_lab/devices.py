@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.waiting import eventually
+from tests.using_lab.waiting import eventually
 
 WITHIN = 60
 DEPLOYMENT = "fleet.nationtech.io/deployment"

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from tests.e2e.cluster import Cluster
-from tests.e2e.devices import Device
-from tests.e2e.manifests import NAMESPACE, OTHER_NAMESPACE, Manifest
-from tests.e2e.waiting import eventually
+from tests.using_lab.cluster import Cluster
+from tests.using_lab.devices import Device
+from tests.using_lab.manifests import NAMESPACE, OTHER_NAMESPACE, Manifest
+from tests.using_lab.waiting import eventually
 
 LABEL = "e2e"
 TIDY_WITHIN = 60

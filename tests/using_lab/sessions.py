@@ -1,0 +1,46 @@
+"""
+One lab for all tests of a session, and the fixtures that hang on it. They need a fixture ``lab``.
+
+One that is up is reused and stays up; with ``LAB_KEEP=1`` one that was brought up stays up too.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.using_lab.devices import Device
+from tests.using_lab.images import Images
+from tests.using_lab.labs import Lab, Printed, Status
+
+
+@contextmanager
+def lab(wanted: Lab) -> Iterator[tuple[Lab, Printed, bool]]:
+    """Bring *wanted* up; yield it with what was printed, and whether it was up before."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        pytest.fail("the tests share one lab: run them with -n0")
+    was_up = wanted.stage != "down"
+    try:
+        yield wanted, wanted.up(), was_up
+    finally:
+        if not was_up and os.environ.get("LAB_KEEP") != "1":
+            wanted.down()
+
+
+@pytest.fixture(scope="session")
+def status(lab: Lab) -> Status:
+    """What `lab.status` said when all was up; repairs change the pids."""
+    return lab.status()
+
+
+@pytest.fixture(scope="session")
+def devices(status: Status) -> tuple[Device, ...]:
+    """The devices of the lab."""
+    return tuple(Device.of(each) for each in status["devices"])
+
+
+@pytest.fixture(scope="session")
+def images(status: Status) -> Images:
+    """What there is to run."""
+    return Images(status["registry"]["address"])
