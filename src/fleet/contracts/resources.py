@@ -2,7 +2,7 @@
 The custom resources `Deployment` and `Device`, and the YAML that defines them.
 
 The types below and `scores.PodmanV0` are the one source; what types can't say
-stands in the tables of CEL rules, columns and lists. ``deploy/crds`` holds what
+stands in `rules` and in the tables of columns and lists. ``deploy/crds`` holds what
 `manifests` renders, and a test compares them.
 
 No default stands anywhere inside a score. A status has no limits of length: its
@@ -17,8 +17,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from fleet.contracts import scores
-from fleet.contracts.names import LABEL_MAX_LENGTH, LABEL_PATTERN
+from fleet.contracts import rules, scores
 from fleet.contracts.openapi import Schema, schema
 
 GROUP = "fleet.nationtech.io"
@@ -160,75 +159,6 @@ class DeviceStatus(Part, frozen=True):
     conditions: tuple[Condition, ...] = ()
 
 
-Rule = tuple[str, str]
-
-_SERVICES = ("spec", "score", "data", "services")
-_REQUIREMENT = ("spec", "targetSelector", "matchExpressions", "[]")
-
-_NAME_RULES: tuple[Rule, ...] = (
-    (
-        f"size(self.metadata.name) <= {LABEL_MAX_LENGTH}",
-        f"metadata.name: at most {LABEL_MAX_LENGTH} characters, it becomes part of keys",
-    ),
-    (
-        f"self.metadata.name.matches('{LABEL_PATTERN}')",
-        "metadata.name: only a-z, 0-9 and '-', beginning and ending with a letter or a digit",
-    ),
-)
-_PROTOCOL_OF = "(has({0}.protocol) ? {0}.protocol : 'tcp')"
-_SAME_PORT = f"p.host == q.host && {_PROTOCOL_OF.format('p')} == {_PROTOCOL_OF.format('q')}"
-_DEPLOYMENT_RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {
-    (): _NAME_RULES,
-    _REQUIREMENT: (
-        (
-            (
-                "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0"
-                " : !has(self.values) || size(self.values) == 0"
-            ),
-            "In and NotIn need values; Exists and DoesNotExist take none",
-        ),
-    ),
-    _SERVICES: (
-        (
-            "self.all(s, self.exists_one(t, s.name == t.name))",
-            "two services have the same name",
-        ),
-        (
-            # The list of one makes each service's ports once, as numbers. Compared one by one
-            # they would cost more than the API server spends on 32 services of 16 ports.
-            (
-                "[self.map(s, !has(s.ports) ? [] : s.ports.map(p, p.host * 2"
-                " + (has(p.protocol) && p.protocol == 'udp' ? 1 : 0)))].all(taken,"
-                " taken.all(a, size(a) == 0 || taken.exists_one(b, a.exists(x, x in b))))"
-            ),
-            "two services want the same host port",
-        ),
-    ),
-    (*_SERVICES, "[]"): (
-        (
-            (
-                "!has(self.ports) || size(self.ports) == 0 || !has(self.networkMode)"
-                " || self.networkMode == 'bridge'"
-            ),
-            (
-                "ports are published in networkMode bridge only:"
-                " with host they are open anyway, with none there is no network"
-            ),
-        ),
-        (
-            f"!has(self.ports) || self.ports.all(p, self.ports.exists_one(q, {_SAME_PORT}))",
-            "a service publishes the same host port twice",
-        ),
-    ),
-    (*_SERVICES, "[]", "env"): (
-        (
-            "self.all(k, k.matches('^[A-Za-z_][A-Za-z0-9_.-]*$') && size(k) <= 256)",
-            "env: a name begins with a letter or '_', and may go on with digits, '.' and '-'",
-        ),
-    ),
-}
-_DEVICE_RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {(): _NAME_RULES}
-
 # Merged by name when several parties apply parts of them.
 _LISTS = {("status", "conditions"): "type"}
 
@@ -264,14 +194,14 @@ def manifests() -> dict[str, str]:
 
 def _deployments() -> dict[str, Any]:
     root = _root("What a part of the fleet shall run.", DeploymentStatus, spec=DeploymentSpec)
-    _add_rules(root, _DEPLOYMENT_RULES)
+    _add_rules(root, rules.DEPLOYMENT)
     names = _names(DEPLOYMENT_KIND, DEPLOYMENT_PLURAL, DEPLOYMENT_SHORT_NAME)
     return _crd(names, "Namespaced", root, _DEPLOYMENT_COLUMNS)
 
 
 def _devices() -> dict[str, Any]:
     root = _root("A device of the fleet; it describes itself.", DeviceStatus)
-    _add_rules(root, _DEVICE_RULES)
+    _add_rules(root, rules.DEVICE)
     names = _names(DEVICE_KIND, DEVICE_PLURAL, DEVICE_SHORT_NAME)
     return _crd(names, "Cluster", root, _DEVICE_COLUMNS)
 
@@ -297,8 +227,8 @@ def _root(description: str, status: type[Part], spec: type[Part] | None = None) 
     return root
 
 
-def _add_rules(root: Schema, rules: dict[tuple[str, ...], tuple[Rule, ...]]) -> None:
-    for path, each in rules.items():
+def _add_rules(root: Schema, added: rules.Rules) -> None:
+    for path, each in added.items():
         _at(root, path)["x-kubernetes-validations"] = [
             {"rule": rule, "message": message} for rule, message in each
         ]

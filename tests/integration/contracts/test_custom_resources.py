@@ -74,12 +74,67 @@ def deployment(
     }
 
 
+def volume(path: str, **more: Any) -> dict[str, Any]:
+    return {"mountPath": path, **more}
+
+
+EVERYTHING = {
+    "volumes": [volume("/data", name="data"), volume("/etc/site", hostPath="/", readOnly=True)],
+    "resources": {"memory": "128Mi", "cpus": "500m", "pids": 64},
+    "healthcheck": {
+        "command": ["/bin/true"],
+        "interval": 10,
+        "timeout": 5,
+        "retries": 3,
+        "startPeriod": 0,
+    },
+    "user": "1000:www-data",
+    "readOnlyRootfs": True,
+    "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]},
+    "stopTimeout": 0,
+    "labels": {"team": "", "example.org/part": "web"},
+}
+
+
 def port(host: int, **more: Any) -> dict[str, Any]:
     return {"host": host, "container": 80, **more}
 
 
 def service(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "image": "x", **more}
+
+
+BAD_SERVICES: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"volumes": [volume("/d")]}, "a volume needs either name or hostPath"),
+    (
+        {"volumes": [volume("/d", name="a", hostPath="/a")]},
+        "a volume needs either name or hostPath",
+    ),
+    ({"volumes": [volume("d", name="a")]}, "must be an absolute path below /, such as /data"),
+    ({"volumes": [volume("/", name="a")]}, "must be an absolute path below /, such as /data"),
+    (
+        {"volumes": [volume("/d", hostPath="/a/../b")]},
+        "must be an absolute path, such as /srv/data",
+    ),
+    (
+        {"volumes": [volume("/d", name="a"), volume("/d", name="b")]},
+        "a service mounts two volumes at the same mountPath",
+    ),
+    ({"resources": {"memory": "128"}}, "must be a whole number with a unit of Ki, Mi, Gi, k, M"),
+    ({"resources": {"memory": "128m"}}, "must be a whole number with a unit of Ki, Mi, Gi, k, M"),
+    ({"resources": {"cpus": "0.5"}}, "or of thousandths with m, such as 500m"),
+    ({"resources": {"pids": 0}}, "greater than or equal to 1"),
+    ({"healthcheck": {"command": []}}, "should have at least 1 items"),
+    ({"healthcheck": {"interval": 10}}, "healthcheck.command: Required value"),
+    ({"healthcheck": {"command": ["a"], "interval": "10s"}}, "must be of type integer"),
+    ({"user": "a b"}, "must be a user id or name, such as 1000"),
+    ({"capabilities": {"add": ["CAP_NET_ADMIN"]}}, "capabilities are written without CAP_"),
+    ({"capabilities": {"drop": ["net_admin"]}}, "must be a capability like NET_ADMIN, or ALL"),
+    ({"capabilities": {"add": ["A"], "drop": ["A"]}}, "a capability is both added and dropped"),
+    ({"stopTimeout": -1}, "greater than or equal to 0"),
+    ({"labels": {"fleet.nationtech.io/digest": "x"}}, "keys of nationtech.io are Fleet's own"),
+    ({"labels": {"a b": "x"}}, "each key must be a label key"),
+)
 
 
 @pytest.mark.parametrize(
@@ -91,13 +146,30 @@ def service(name: str, **more: Any) -> dict[str, Any]:
         deployment(selector={"matchExpressions": [{"key": "site", "operator": "Exists"}]}),
         deployment(service("a", ports=[port(80)]), service("b", ports=[port(81)])),
         deployment(service("a", ports=[port(53), port(53, protocol="udp")])),
+        deployment(
+            service("a", ports=[port(80, hostIp="10.0.0.1")]),
+            service("b", ports=[port(80, hostIp="10.0.0.2")]),
+        ),
         deployment(service("a", networkMode="host", ports=[])),
+        deployment(service("a", **EVERYTHING)),
         deployment(service("a", env={"A_b.c-1": "", "_": "x"})),
         deployment(
             *(service(f"s{n}", ports=[port(1 + n * 16 + p) for p in range(16)]) for n in range(32))
         ),
     ],
-    ids=["plain", "63", "empty", "exists", "ports", "protocols", "host", "env", "most"],
+    ids=[
+        "plain",
+        "63",
+        "empty",
+        "exists",
+        "ports",
+        "protocols",
+        "addresses",
+        "host",
+        "everything",
+        "env",
+        "most",
+    ],
 )
 def test_a_good_deployment_is_taken(kubectl: Kubectl, manifest: dict[str, Any]):
     kubectl.apply(manifest)
@@ -121,6 +193,23 @@ def test_a_good_deployment_is_taken(kubectl: Kubectl, manifest: dict[str, Any]):
             "two services want the same host port",
         ),
         (
+            deployment(
+                service("a", ports=[port(80)]), service("b", ports=[port(80, hostIp="10.0.0.1")])
+            ),
+            "two services want the same host port",
+        ),
+        (
+            deployment(
+                service("a", ports=[port(81), port(80, hostIp="10.0.0.1")]),
+                service("b", ports=[port(80, hostIp="10.0.0.1")]),
+            ),
+            "two services want the same host port of the same address",
+        ),
+        (
+            deployment(service("a", ports=[port(80, hostIp="10.0.0.1"), port(80)])),
+            "a service publishes the same host port twice",
+        ),
+        (
             deployment(service("a", ports=[port(80), port(80)])),
             "a service publishes the same host port twice",
         ),
@@ -129,6 +218,7 @@ def test_a_good_deployment_is_taken(kubectl: Kubectl, manifest: dict[str, Any]):
             "ports are published in networkMode bridge only",
         ),
         (deployment(service("a", env={"1A": ""})), "env: a name begins with a letter"),
+        *((deployment(service("a", **bad)), why) for bad, why in BAD_SERVICES),
         (deployment(service("A")), "services[0].name"),
         (deployment({"name": "a"}), "services[0].image: Required value"),
         (deployment(service("a", gpu=1)), 'unknown field "spec.score.data.services[0].gpu"'),

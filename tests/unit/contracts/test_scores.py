@@ -150,6 +150,98 @@ def test_a_bad_value_is_invalid(service):
         scores.decode("PodmanV0", {"services": [service]})
 
 
+VOLUME = {"name": "data", "mountPath": "/data"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"volumes": [{"mountPath": "/d"}]}, "needs either name or hostPath"),
+        ({"volumes": [{**VOLUME, "hostPath": "/d"}]}, "needs either name or hostPath"),
+        ({"volumes": [{**VOLUME, "mountPath": "data"}]}, "mountPath: 'data' is not an absolute"),
+        ({"volumes": [{**VOLUME, "mountPath": "/a/../b"}]}, "mountPath: '/a/../b' is not"),
+        ({"volumes": [{**VOLUME, "mountPath": "/"}]}, "mountPath: '/' is not"),
+        ({"volumes": [{**VOLUME, "mountPath": "/a/"}]}, "mountPath: '/a/' is not"),
+        ({"volumes": [{"mountPath": "/d", "hostPath": "/.."}]}, "hostPath: '/..' is not"),
+        ({"volumes": [VOLUME, {**VOLUME, "name": "b"}]}, "mountPath: '/data' stands twice"),
+        ({"resources": {"memory": "128"}}, "with a unit of Ki, Mi, Gi"),
+        ({"resources": {"cpus": "0.5"}}, "such as 500m"),
+        ({"resources": {"pids": 0}}, "`int` >= 1"),
+        ({"healthcheck": {}}, "missing required field `command`"),
+        ({"healthcheck": {"command": []}}, "length >= 1"),
+        ({"healthcheck": {"command": ["a"], "interval": "10s"}}, "Expected `int`"),
+        ({"user": "a b"}, "user: 'a b' is not a user id or name"),
+        ({"capabilities": {"add": ["CAP_CHOWN"]}}, "written without CAP_"),
+        ({"capabilities": {"drop": ["chown"]}}, "not a capability like NET_ADMIN"),
+        ({"capabilities": {"add": ["A"], "drop": ["A"]}}, "both added and dropped"),
+        ({"stopTimeout": -1}, "`int` >= 0"),
+        ({"labels": {"fleet.nationtech.io/digest": ""}}, "keys of nationtech.io are Fleet's own"),
+        ({"labels": {"nationtech.io/x": ""}}, "keys of nationtech.io are Fleet's own"),
+        ({"labels": {"a b": ""}}, "labels: 'a b' is not a label key"),
+        ({"networkMode": "host", "ports": [{"host": 1, "container": 1}]}, "bridge only"),
+        ({"ports": [{"host": 1, "container": n} for n in (1, 2)]}, "1/tcp is published twice"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_value_that_breaks_a_rule_is_invalid_and_told_where_and_why(fields, why):
+    service = {"name": "a", "image": "x", **fields}
+    with pytest.raises(errors.InvalidDesiredState) as refusal:
+        scores.decode("PodmanV0", {"services": [service]})
+    assert why in str(refusal.value)
+    assert "$.services[0]" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "collide"),
+    [
+        ({}, {}, True),
+        ({}, {"hostIp": "10.0.0.1"}, True),
+        ({"hostIp": "10.0.0.1"}, {"hostIp": "0.0.0.0"}, True),
+        ({"hostIp": "10.0.0.1"}, {"hostIp": "10.0.0.1"}, True),
+        ({"hostIp": "10.0.0.1"}, {"hostIp": "10.0.0.2"}, False),
+        ({}, {"protocol": "udp"}, False),
+        ({"protocol": "tcp"}, {}, True),
+        ({}, {"host": 81}, False),
+    ],
+    ids=str,
+)
+def test_two_services_share_a_host_port_on_two_addresses_or_protocols_only(one, other, collide):
+    services = [
+        {"name": name, "image": "x", "ports": [{"host": 80, "container": 1, **port}]}
+        for name, port in (("a", one), ("b", other))
+    ]
+    if not collide:
+        assert scores.decode("PodmanV0", {"services": services})
+        return
+    with pytest.raises(errors.InvalidDesiredState, match="'a' and 'b' want the same host port"):
+        scores.decode("PodmanV0", {"services": services})
+
+
+def test_every_field_decodes_and_the_defaults_are_added_here_alone():
+    written = {
+        "name": "a",
+        "image": "x",
+        "volumes": [{"name": "data", "mountPath": "/data"}],
+        "resources": {"memory": "128Mi"},
+        "healthcheck": {"command": ["/bin/true"]},
+        "labels": {"example.org/team": "web"},
+    }
+    (service,) = scores.decode("PodmanV0", {"services": [written]}).services
+    assert service.volumes == (scores.Volume(name="data", mount_path="/data"),)
+    assert service.resources == scores.Resources(memory="128Mi")
+    assert service.healthcheck == scores.Healthcheck(
+        command=("/bin/true",), interval=10, timeout=5, retries=3, start_period=0
+    )
+    assert (service.user, service.read_only_rootfs, service.stop_timeout) == ("", False, None)
+
+
+def test_labels_alone_change_the_digest_of_their_service_only():
+    before = scores.service_digests(TWO)
+    first, *rest = TWO["services"]
+    after = scores.service_digests({"services": [{**first, "labels": {"a": "b"}}, *rest]})
+    assert {name for name in before if before[name] != after[name]} == {first["name"]}
+
+
 @pytest.mark.parametrize("count", [0, scores.MAX_SERVICES + 1], ids=["none", "too many"])
 def test_the_number_of_services_has_limits(count):
     services = [{"name": f"s{n}", "image": "x"} for n in range(count)]

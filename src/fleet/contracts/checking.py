@@ -1,0 +1,89 @@
+"""
+Rules about the strings of a score: one pattern and one sentence each.
+
+The API server checks the pattern as CEL, the agent in Python; both show the
+sentence. Patterns therefore keep to what RE2 and `re` read alike, without
+backslashes, and contain no single quote.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fleet.contracts import quantities
+
+RESERVED_LABELS = "(^|[.])nationtech[.]io/"
+RESERVED_LABELS_SAYS = "labels: keys of nationtech.io are Fleet's own"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a string must look like. *says* finishes the sentence "<field>: ..."."""
+
+    pattern: str
+    says: str
+
+    def check(self, field: str, value: str) -> None:
+        """
+        Check *value*.
+
+        :raises ValueError: it has another form.
+        """
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(f"{field}: {value!r} is not {self.says}")
+
+
+_PATH = "(/[^/]*[^/.][^/]*)+"
+MOUNT_PATH = Form(f"^{_PATH}$", "an absolute path below /, such as /data, without '.' and '..'")
+HOST_PATH = Form(f"^(/|{_PATH})$", "an absolute path, such as /srv/data, without '.' and '..'")
+USER = Form(
+    "^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
+    "a user id or name, such as 1000, 1000:1000 or www-data",
+)
+CAPABILITY = Form("^[A-Z][A-Z0-9_]*$", "a capability like NET_ADMIN, or ALL")
+LABEL_KEY = Form(
+    "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+    "a label key like team or example.org/team",
+)
+MEMORY = Form(quantities.MEMORY_PATTERN, quantities.MEMORY_SAYS)
+CPUS = Form(quantities.CPUS_PATTERN, quantities.CPUS_SAYS)
+
+
+def capabilities(add: Iterable[str], drop: Iterable[str]) -> None:
+    """
+    Check what is added and dropped.
+
+    :raises ValueError: a name of another form, or one that is in both.
+    """
+    for name in (*add, *drop):
+        CAPABILITY.check("capabilities", name)
+        if name.startswith("CAP_"):
+            raise ValueError(f"capabilities: {name!r} is written without CAP_")
+    both = sorted(set(add) & set(drop))
+    if both:
+        raise ValueError(f"capabilities: {both[0]!r} is both added and dropped")
+
+
+def labels(given: Mapping[str, str]) -> None:
+    """
+    Check the keys of a container's labels.
+
+    :raises ValueError: a key of another form, or one of Fleet's own.
+    """
+    for key in given:
+        LABEL_KEY.check("labels", key)
+        if re.search(RESERVED_LABELS, key):
+            raise ValueError(f"{RESERVED_LABELS_SAYS}: {key!r}")
+
+
+def unique(field: str, values: Iterable[str]) -> None:
+    """
+    Check that no value stands twice.
+
+    :raises ValueError: naming the first that does.
+    """
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{field}: {value!r} stands twice")
+        seen.add(value)
