@@ -71,7 +71,12 @@ class Aggregate:
     failed: int = 0
     unknown: int = 0
     last_error: tuple[DeviceId, Failure] | None = None
-    failing: tuple[DeviceId, ...] = ()
+    failures: tuple[tuple[DeviceId, Failure], ...] = ()
+
+    @property
+    def failing(self) -> tuple[DeviceId, ...]:
+        """The first devices that failed."""
+        return tuple(device for device, _ in self.failures)
 
 
 def judge(report: Report | None, *, silent: bool, revision: str) -> Judgement:
@@ -135,7 +140,10 @@ class Tally:
             last_error=max(
                 self._failures.items(), key=lambda item: (item[1].at, item[0]), default=None
             ),
-            failing=tuple(heapq.nsmallest(FAILING_SHOWN, self._failures)),
+            failures=tuple(
+                (device, self._failures[device])
+                for device in heapq.nsmallest(FAILING_SHOWN, self._failures)
+            ),
         )
 
 

@@ -7,11 +7,11 @@ token is read again every minute, and when it is refused, since a mounted token
 is replaced while the process runs.
 """
 
+import hashlib
 import json
 import os
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -23,8 +23,9 @@ from fleet import errors
 from fleet.contracts import resources
 from fleet.contracts.names import DeviceId
 from fleet.operator.conditions import timestamp
+from fleet.operator.correlating import Post
 from fleet.operator.objects import FIELD_MANAGER, Deployment
-from fleet.operator.ports import Access, Body, Severity
+from fleet.operator.ports import Access, Body
 
 ROOT: Final = f"/apis/{resources.API_VERSION}"
 DEPLOYMENTS: Final = f"{ROOT}/{resources.DEPLOYMENT_PLURAL}"
@@ -34,6 +35,7 @@ TOKEN_SECONDS: Final = 60.0
 PAGE: Final = 500
 TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 MAX_EVENT: Final = 1024
+CLUSTER_SCOPED: Final = "default"  # the namespace of Events about objects that have none
 APPLY: Final = "application/apply-patch+yaml"
 
 # What may succeed by itself: an expired token is replaced, a busy server calms down.
@@ -107,15 +109,12 @@ class KubernetesCluster:
         body = {**_reference(deployment), "status": status}
         return await self._apply(f"{path}/{deployment.name}/status", body)
 
-    async def post_event(
-        self, deployment: Deployment, severity: Severity, reason: str, message: str
-    ) -> None:
-        """Post an Event about a deployment."""
-        await self._request(
-            "POST",
-            f"/api/v1/namespaces/{deployment.namespace}/events",
-            body=_event(deployment, severity, reason, message, datetime.now(UTC)),
-        )
+    async def post_event(self, post: Post) -> None:
+        """Post an Event, or the next one of its series, as the one object that the series is."""
+        body = _event(post)
+        metadata = body["metadata"]
+        path = f"/api/v1/namespaces/{metadata['namespace']}/events/{metadata['name']}"
+        await self._apply(path, body)
 
     async def _list(self, path: str) -> list[Body]:
         items: list[Body] = []
@@ -203,29 +202,32 @@ def _reference(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _event(
-    deployment: Deployment, severity: Severity, reason: str, message: str, now: datetime
-) -> Body:
-    reference = _reference(deployment)
+def _event(post: Post) -> dict[str, Any]:
+    event, series = post.event, post.series
+    about = event.about
+    digest = hashlib.sha256("/".join(post.key).encode()).hexdigest()[:16]
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "generateName": f"{deployment.name}.",
-            "namespace": deployment.namespace,
+            "name": f"{about.name}.{digest}",
+            "namespace": about.namespace or CLUSTER_SCOPED,
         },
         "involvedObject": {
-            "apiVersion": reference["apiVersion"],
-            "kind": reference["kind"],
-            **reference["metadata"],
+            "apiVersion": about.api_version,
+            "kind": about.kind,
+            "name": about.name,
+            "uid": about.uid,
+            **({"namespace": about.namespace} if about.namespace else {}),
         },
-        "type": str(severity),
-        "reason": reason,
-        "message": message[:MAX_EVENT],
+        "type": str(event.severity),
+        "reason": event.reason,
+        "message": event.message[:MAX_EVENT],
         "source": {"component": FIELD_MANAGER},
-        "firstTimestamp": timestamp(now),
-        "lastTimestamp": timestamp(now),
-        "count": 1,
+        "reportingComponent": FIELD_MANAGER,
+        "firstTimestamp": timestamp(series.first),
+        "lastTimestamp": timestamp(series.last),
+        "count": series.count,
     }
 
 

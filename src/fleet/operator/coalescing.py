@@ -12,18 +12,17 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from fleet import errors
-from fleet.operator import objects, release, status
+from fleet.operator import events, release, status
 from fleet.operator.aggregation import Standing
 from fleet.operator.clock import Clock
 from fleet.operator.leaving import Leave
-from fleet.operator.objects import Deployment, Refusal
-from fleet.operator.ports import Cluster, Counter, Severity
+from fleet.operator.objects import Deployment
+from fleet.operator.ports import Cluster, Counter
+from fleet.operator.posting import Poster
 from fleet.operator.status import Situation
 from fleet.operator.world import World
 
 log = structlog.get_logger()
-SHOWN = 10
 
 Outlook: TypeAlias = tuple[int, frozenset[Standing]]
 
@@ -31,9 +30,12 @@ Outlook: TypeAlias = tuple[int, frozenset[Standing]]
 class StatusWriter:
     """Writes what `status` builds, and answers who waits for a release."""
 
-    def __init__(self, world: World, cluster: Cluster, clock: Clock, counter: Counter) -> None:
+    def __init__(
+        self, world: World, cluster: Cluster, poster: Poster, clock: Clock, counter: Counter
+    ) -> None:
         self._world = world
         self._cluster = cluster
+        self._poster = poster
         self._clock = clock
         self._counter = counter
         # The last status written: the watch tells of it only later.
@@ -68,10 +70,8 @@ class StatusWriter:
             return
         self.leave.grant(deployment.uid)
         log.info("deployment released", deployment=deployment.name, left=len(verdict.left))
-        if verdict.left:
-            names = ", ".join(verdict.left[:SHOWN])
-            message = f"{len(verdict.left)} not heard, to clean up when they return: {names}"
-            await self._post(deployment, "DevicesLeft", message)
+        for event in events.of_released(deployment, verdict):
+            self._poster.post(event)
 
     async def _write(self, deployment: Deployment) -> None:
         refused = status.refusal(deployment, self._world.holder(deployment.name))
@@ -86,20 +86,8 @@ class StatusWriter:
         body = await self._cluster.apply_deployment_status(deployment, wanted)
         self._written[deployment.uid] = body.get("status") or wanted
         self._counter.wrote("deployment status")
-        await self._tell_refusal(deployment, refused, before)
+        for event in events.of_deployment(deployment, situation.aggregate, before, wanted):
+            self._poster.post(event)
 
     def _outlook(self, deployment: Deployment) -> Outlook:
         return deployment.generation, self._world.outlook(deployment.uid)
-
-    async def _tell_refusal(
-        self, deployment: Deployment, refused: Refusal | None, before: Mapping[str, Any]
-    ) -> None:
-        if refused is not None and refused.reason != objects.refusal_told(before):
-            await self._post(deployment, refused.reason, refused.message)
-
-    async def _post(self, deployment: Deployment, reason: str, message: str) -> None:
-        """Post an Event; nothing depends on one, so a failure is only noted."""
-        try:
-            await self._cluster.post_event(deployment, Severity.WARNING, reason, message)
-        except errors.FleetError as exc:
-            log.warning("event not posted", reason=reason, error=str(exc))

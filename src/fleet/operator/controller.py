@@ -29,6 +29,7 @@ from fleet.operator.indexing import Pair
 from fleet.operator.liveness import Liveness
 from fleet.operator.observer import Observer
 from fleet.operator.ports import Cluster, Counter
+from fleet.operator.posting import Poster
 from fleet.operator.presence import SILENCE, Presence
 from fleet.operator.publisher import Publisher
 from fleet.operator.registrar import Registrar
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 K = TypeVar("K", bound=Hashable)
 M = TypeVar("M", bound=messages.Message)
 
-DELETION_LOOK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,9 @@ class Controller:
             self.world, self._presence, bus, clock=self._clock, changed=self.dispatch
         )
         self.observer = Observer(self.world, self.barrier, cluster, self.liveness, self.dispatch)
-        self.statuses = StatusWriter(self.world, cluster, WallClock(), counter)
-        self.decommissioner = Decommissioner(self.world, bus, WallClock())
+        self.poster = Poster(cluster, WallClock(), counter)
+        self.statuses = StatusWriter(self.world, cluster, self.poster, WallClock(), counter)
+        self.decommissioner = Decommissioner(self.world, bus, self.poster, WallClock())
         self._make_queues(cluster, paces)
 
     async def run(self) -> None:
@@ -122,6 +124,7 @@ class Controller:
             self.world,
             self._presence,
             cluster,
+            poster=self.poster,
             clock=WallClock(),
             counter=counter,
             observe=self.observer.observe_device,
@@ -173,7 +176,7 @@ class Controller:
             ),
             "liveness": self.liveness.run(),
             "act": self._act(),
-            "deletions": self._look_at_deletions(),
+            "time": self._look_now_and_then(),
         }
 
     async def _follow(self, bucket: Bucket[M], take: Callable[[Event[M]], Awaitable[None]]) -> None:
@@ -192,10 +195,12 @@ class Controller:
         async with asyncio.TaskGroup() as tasks:
             for queue in (self._desired, self._statuses, self._devices, self._leaving):
                 tasks.create_task(queue.run(), name=queue.name)
+            tasks.create_task(self.poster.queue.run(), name=self.poster.queue.name)
 
-    async def _look_at_deletions(self) -> None:
-        """Have deletions looked at as time passes, since their patience ends without an event."""
+    async def _look_now_and_then(self) -> None:
+        """Look at what time alone moves: patience with deletions, and the room for Events."""
         while True:
-            await asyncio.sleep(DELETION_LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+            self.poster.catch_up()
             self._statuses.add(self.statuses.leave.awaited())
             self._leaving.add(self.decommissioner.leaving())

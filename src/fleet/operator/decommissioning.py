@@ -13,11 +13,12 @@ import structlog
 from fleet.bus.port import Bus
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
-from fleet.operator import release
+from fleet.operator import events, release
 from fleet.operator.clock import Clock
 from fleet.operator.indexing import Pair
 from fleet.operator.leaving import Leave
 from fleet.operator.objects import Device
+from fleet.operator.posting import Poster
 from fleet.operator.release import Verdict
 from fleet.operator.world import World
 
@@ -27,8 +28,9 @@ log = structlog.get_logger()
 class Decommissioner:
     """Sweeps the keys of each device whose object is being deleted."""
 
-    def __init__(self, world: World, bus: Bus, clock: Clock) -> None:
+    def __init__(self, world: World, bus: Bus, poster: Poster, clock: Clock) -> None:
         self._world = world
+        self._poster = poster
         self._clock = clock
         self._desired = bus.bucket(messages.DESIRED_STATE)
         self._infos = bus.bucket(messages.DEVICE_INFO)
@@ -49,6 +51,7 @@ class Decommissioner:
         verdict = release.judge_device(self._world, device, self._clock.now())
         if verdict.released:
             await self._sweep(device, verdict)
+            self._poster.post(events.of_decommissioned(device, verdict))
             self.leave.grant(device.uid)
 
     async def _sweep(self, device: Device, verdict: Verdict) -> None:

@@ -32,6 +32,12 @@ class Metrics:
         self._writes = Counter(
             "fleet_status_writes", "Writes to the API server", ["what"], registry=self.registry
         )
+        self._events = Counter(
+            "fleet_events",
+            "Kubernetes Events: posted, left out of a crowd, lost",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._orphans = Gauge(
             "fleet_orphans", "Desired states whose owner isn't known", registry=self.registry
         )
@@ -63,6 +69,10 @@ class Metrics:
     def wrote(self, what: str) -> None:
         """Count a write to the API server."""
         self._writes.labels(what).inc()
+
+    def event(self, outcome: str) -> None:
+        """Count an Event that was posted, left out for now, or lost."""
+        self._events.labels(outcome).inc()
 
     def orphans(self, count: int) -> None:
         """Say how many orphans there are."""

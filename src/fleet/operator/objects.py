@@ -120,14 +120,6 @@ def parse_device(body: Mapping[str, Any]) -> Device:
     )
 
 
-def refusal_told(status: Mapping[str, Any]) -> str:
-    """Read why a status says that the deployment isn't accepted; empty when it doesn't."""
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "Accepted" and condition.get("status") == "False":
-            return str(condition.get("reason"))
-    return ""
-
-
 def _owner(meta: Mapping[str, Any]) -> Owner:
     return Owner(
         namespace=meta["namespace"],

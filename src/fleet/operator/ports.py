@@ -2,20 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
 from fleet.contracts.names import DeviceId
+from fleet.operator.correlating import Post
 from fleet.operator.objects import Deployment
 
 Body = Mapping[str, Any]
-
-
-class Severity(StrEnum):
-    """The type of a Kubernetes Event."""
-
-    NORMAL = "Normal"
-    WARNING = "Warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +46,8 @@ class Cluster(Protocol):
     async def apply_deployment_status(self, deployment: Deployment, status: Body) -> Body:
         """Write a whole status; refused when the resource was made again meanwhile."""
 
-    async def post_event(
-        self, deployment: Deployment, severity: Severity, reason: str, message: str
-    ) -> None:
-        """Post an Event about a deployment, where `kubectl describe` shows it."""
+    async def post_event(self, post: Post) -> None:
+        """Post an Event where `kubectl describe` shows it: one object for each series."""
 
 
 class Counter(Protocol):
@@ -67,4 +58,5 @@ class Counter(Protocol):
     def undecodable(self, bucket: str) -> None: ...
     def published(self, action: str) -> None: ...
     def wrote(self, what: str) -> None: ...
+    def event(self, outcome: str) -> None: ...
     def orphans(self, count: int) -> None: ...

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import structlog
 
 from fleet.contracts.names import DeviceId
-from fleet.operator import objects, registration
+from fleet.operator import events, objects, registration
 from fleet.operator.clock import Clock
 from fleet.operator.objects import Device
 from fleet.operator.ports import Body, Cluster, Counter
+from fleet.operator.posting import Poster
 from fleet.operator.presence import Presence
 from fleet.operator.world import World
 
@@ -24,6 +25,7 @@ class Registrar:
         presence: Presence,
         cluster: Cluster,
         *,
+        poster: Poster,
         clock: Clock,
         counter: Counter,
         observe: Callable[[Device], None],
@@ -31,6 +33,7 @@ class Registrar:
         self._world = world
         self._presence = presence
         self._cluster = cluster
+        self._poster = poster
         self._clock = clock
         self._counter = counter
         self._observe = observe
@@ -45,8 +48,10 @@ class Registrar:
         labels = registration.labels_to_apply(self._world.infos.get(device_id), device)
         if labels is None:
             return
-        self._note(await self._cluster.apply_device(device_id, labels))
+        written = self._note(await self._cluster.apply_device(device_id, labels))
         self._counter.wrote("device")
+        if device is None:
+            self._poster.post(events.of_registered(written))
         log.info(
             "device registered" if device is None else "device labelled",
             device=device_id,
@@ -68,7 +73,11 @@ class Registrar:
             return
         self._note(await self._cluster.apply_device_status(device_id, status))
         self._counter.wrote("device status")
+        for event in events.of_device(device, device.status, status):
+            self._poster.post(event)
 
-    def _note(self, body: Body) -> None:
+    def _note(self, body: Body) -> Device:
         """Take note of what was written, before the watch tells of it."""
-        self._observe(objects.parse_device(body))
+        written = objects.parse_device(body)
+        self._observe(written)
+        return written

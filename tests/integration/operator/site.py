@@ -106,6 +106,14 @@ class Site:
         events = await self.kube.items(f"/api/v1/namespaces/{namespace}/events")
         return any(e["reason"] == reason and saying in e["message"] for e in events)
 
+    async def event_about(self, uid: str, reason: str, namespace: str = "default") -> Body | None:
+        """Read the Event of that reason about an object, as ``kubectl describe`` finds it."""
+        selector = f"involvedObject.uid={uid},reason={reason}"
+        path = f"/api/v1/namespaces/{namespace}/events?fieldSelector={selector}"
+        found = await self.kube.items(path)
+        assert len(found) <= 1, "one series, one object"
+        return found[0] if found else None
+
     async def page(self, path: str) -> tuple[int, str]:
         """Read one of the operator's pages."""
         async with (

@@ -49,6 +49,7 @@ async def test_a_device_that_is_heard_stops_everything_before_it_goes(site: Site
     await until_gone(site.kube, path(device))
     assert await is_purged(device, name)
     assert await told(device) == []
+    await eventually(lambda: site.has_event("Decommissioned", saying="withdrawn"), "it is told")
 
 
 async def test_a_device_is_registered_anew_only_when_its_agent_says_so(site: Site):
@@ -77,6 +78,7 @@ async def test_a_device_that_is_offline_is_told_when_it_comes_back(site: Site):
     await until_gone(site.kube, path(device))
     assert await told(device) == []
     assert await is_marked(device, name)
+    await eventually(lambda: site.has_event("Decommissioned", saying=name), "it is told")
 
     await site.kube.delete(site.path("web"))
     await until_gone(site.kube, site.path("web"))

@@ -8,8 +8,9 @@ from typing import Any
 from fleet import errors
 from fleet.contracts.names import DeviceId
 from fleet.contracts.resources import FINALIZER
+from fleet.operator.correlating import Key, Post
 from fleet.operator.objects import FIELD_MANAGER, Deployment
-from fleet.operator.ports import Body, Severity
+from fleet.operator.ports import Body
 from tests.unit.operator.making import START
 
 
@@ -23,7 +24,7 @@ class FakeCluster:
     def __init__(self) -> None:
         self.deployments: dict[str, dict[str, Any]] = {}
         self.devices: dict[str, dict[str, Any]] = {}
-        self.events: list[str] = []
+        self.events: dict[Key, Post] = {}
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
         self.unlistable: errors.FleetError | None = None
@@ -84,12 +85,11 @@ class FakeCluster:
         self.deployments[deployment.uid] = {**body, "status": dict(status)}
         return self.deployments[deployment.uid]
 
-    async def post_event(
-        self, deployment: Deployment, severity: Severity, reason: str, message: str
-    ) -> None:
-        """Keep an event."""
+    async def post_event(self, post: Post) -> None:
+        """Keep an event, in the place of an earlier one of its series."""
         self._check()
-        self.events.append(f"{severity} {deployment.name} {reason}: {message}")
+        self.writes["event"] += 1
+        self.events[post.key] = post
 
     def status(self, uid: str = "u1") -> dict[str, Any]:
         """Read a deployment's status."""
@@ -138,6 +138,10 @@ class FakeCounter:
     def wrote(self, what: str) -> None:
         """Count."""
         self.counts[what] += 1
+
+    def event(self, outcome: str) -> None:
+        """Count."""
+        self.counts[f"event {outcome}"] += 1
 
     def orphans(self, count: int) -> None:
         """Keep."""

@@ -84,9 +84,3 @@ def test_a_device_knows_whose_labels_are_whose():
 def test_a_bare_device_is_one():
     found = objects.parse_device({"metadata": {"name": "d1", "uid": "x"}})
     assert (found.labels, found.status, found.version) == ({}, {}, 0)
-
-
-def test_the_refusal_that_was_told_is_read_back():
-    told = {"conditions": [{"type": "Accepted", "status": "False", "reason": "NameConflict"}]}
-    assert objects.refusal_told(told) == "NameConflict"
-    assert objects.refusal_told({}) == ""

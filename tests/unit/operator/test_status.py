@@ -103,7 +103,9 @@ def test_a_transition_has_its_own_time_and_leaves_the_others_alone():
 
 
 def test_the_last_error_and_who_fails_are_shown():
-    built = build(Aggregate(matched=1, failed=1, last_error=FAILURE, failing=(DeviceId("d7"),)))
+    built = build(
+        Aggregate(matched=1, failed=1, last_error=FAILURE, failures=((DeviceId("d7"), FAILURE[1]),))
+    )
     assert built["aggregate"]["failing"] == ["d7"]
     assert built["aggregate"]["lastError"] == {
         "deviceId": "d7",
