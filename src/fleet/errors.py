@@ -11,6 +11,7 @@ The exception hierarchy, in one place:
     + ImagePullFailed            the registry did not answer, or broke off
     + PortInUse                  another process holds a port that a service wants
     + ContainerFailed            a container would not be created or started
+    + Unhealthy                  the health check of a service fails
     + NameTaken                  a container that isn't ours holds the name
     + NotReady                   a part that was started did not become ready in time
   - PermanentError               fails until somebody changes what was asked for
@@ -88,6 +89,10 @@ class PortInUse(RetryableError):
 
 class ContainerFailed(RetryableError):
     """The runtime would not create, start or remove a container."""
+
+
+class Unhealthy(RetryableError):
+    """The health check of a service failed as often as it may."""
 
 
 class NameTaken(RetryableError):

@@ -2,11 +2,13 @@
 Remember what failed per service of one deployment, and hold it back for a while.
 
 A container that died counts as failed, unless it had run for `SETTLED_SECONDS`:
-then it is started again at once. What is remembered of a service goes when its
-digest changes, so newer intent never waits for the failures of an older one.
+then it is started again at once. One with a health check has to have passed it
+besides; as long as it hasn't, it is *unproven*. What is remembered of a service
+goes when its digest changes, so newer intent never waits for the failures of an
+older one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fleet import errors
@@ -46,16 +48,17 @@ class Attempts:
         for service in self.records.keys() - digests.keys():
             del self.records[service]
 
-    def look(self, found: Iterable[Container], now: float) -> None:
+    def look(self, found: Iterable[Container], now: float, unproven: Collection[str] = ()) -> None:
         """Take note of containers that died since the last look, and of those that settled."""
         for container in found:
             record = self.records.get(container.service)
             if record is None or record.digest != container.digest:
                 continue
+            is_proven = container.service not in unproven
             if container.status is Status.EXITED:
-                self._note_death(record, container, now)
+                self._note_death(record, container, now, is_proven=is_proven)
             elif container.status is Status.RUNNING:
-                self._note_running(record, now)
+                self._note_running(record, now, is_proven=is_proven)
 
     def failed(self, service: str, error: errors.FleetError, now: float) -> None:
         """Note that an action for *service* failed."""
@@ -73,6 +76,11 @@ class Attempts:
             record.restarts += again
             # Podman's times are in seconds: the next death may look just like the last one.
             record.death = None
+
+    def restarted(self, service: str, error: errors.FleetError, now: float) -> None:
+        """Note that the container of *service* was restarted for *error*, which stands."""
+        self.started(service, now, again=True)
+        self.failed(service, error, now)
 
     def held(self, now: float) -> frozenset[str]:
         """List the services that have to wait."""
@@ -93,21 +101,25 @@ class Attempts:
         ]
         return min((t for t in times if t > now), default=None)
 
-    def _note_death(self, record: Record, container: Container, now: float) -> None:
+    def _note_death(
+        self, record: Record, container: Container, now: float, *, is_proven: bool
+    ) -> None:
         death = (container.id, container.started, container.finished)
         if death == record.death:
             return
         record.death = death
-        if container.ran_for >= SETTLED_SECONDS:
+        if container.ran_for >= SETTLED_SECONDS and is_proven:
             record.streak, record.not_before = 0, now
         elif planning.restarts(container.restart_policy, container.exit_code):
             self._hold(record, now)
 
-    def _note_running(self, record: Record, now: float) -> None:
-        record.error = None
+    def _note_running(self, record: Record, now: float, *, is_proven: bool) -> None:
         if record.started_at is None:
             record.started_at = now
-        elif self._is_settled(record, now):
+        if not is_proven:
+            return
+        record.error = None
+        if self._is_settled(record, now):
             record.streak = 0
 
     def _hold(self, record: Record, now: float) -> None:

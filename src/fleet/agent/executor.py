@@ -14,7 +14,7 @@ from typing import assert_never
 import structlog
 
 from fleet import errors
-from fleet.agent.planning import Action, Create, Remove, Start
+from fleet.agent.planning import Action, Create, Remove, Restart, Start
 from fleet.agent.runtimes.port import Runtime
 
 log = structlog.get_logger(__name__)
@@ -65,6 +65,8 @@ async def _perform(action: Action, runtime: Runtime) -> None:
             await runtime.remove(container)
         case Create(workload=workload):
             await runtime.create(workload)
+        case Restart(container=container):
+            await runtime.restart(container)
         case Start(container=container):
             await runtime.start(container)
         case _:

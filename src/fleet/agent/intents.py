@@ -77,6 +77,11 @@ def in_force(intent: Intent | None) -> Apply | Keep:
             return Keep()
 
 
+def pursued(intent: Intent) -> Apply | Keep | Withdraw:
+    """Tell what is done on the device because of *intent*."""
+    return intent.kept if isinstance(intent, Refuse) else intent
+
+
 def _apply(deployment: DeploymentName, desired: messages.ReconcileScore) -> Apply:
     score = scores.decode(desired.type, desired.data)
     digests = scores.service_digests(desired.data)

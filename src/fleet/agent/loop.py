@@ -8,17 +8,16 @@ loop waits for, and between any two kinds of actions.
 
 import asyncio
 import random as stdlib_random
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import assert_never
 
 import structlog
 
 from fleet import errors
-from fleet.agent import backoff, executor, intents, planning, reporting
-from fleet.agent.attempts import Attempts
-from fleet.agent.runtimes.port import Container, Runtime, Workload
-from fleet.agent.staging import Staging, cancel
+from fleet.agent import backoff, executor, intents, reporting
+from fleet.agent.bookkeeping import Books
+from fleet.agent.runtimes.port import Container, Runtime
+from fleet.agent.staging import cancel
 from fleet.agent.telling import StateKey, Voice
 from fleet.contracts.names import DeploymentName
 
@@ -58,8 +57,7 @@ class Loop:
         self._random = random
         self._woken = asyncio.Event()
         self._newer = asyncio.Event()
-        self._staging = Staging(runtime, self.poke, random)
-        self._attempts = Attempts(random)
+        self._books = Books(runtime, self.poke, random)
         self._log = log.bind(deployment=deployment)
         self._unavailable = 0
 
@@ -86,7 +84,7 @@ class Loop:
         try:
             await self._reconcile_until_gone()
         finally:
-            await self._staging.close()
+            await self._books.close()
             await cancel([writer])
 
     async def _reconcile_until_gone(self) -> None:
@@ -108,90 +106,30 @@ class Loop:
     async def _pass(self, intent: intents.Intent) -> bool:
         """Look and act once. True when the intent was to withdraw and nothing is left."""
         with structlog.contextvars.bound_contextvars(deployment=str(self.deployment)):
-            found = await self._runtime.observe(self.deployment)
-            self._expect(intent, found)
-            self._attempts.look(found, self._now())
-            actions = self._plan(intent, found)
-            self._tell(intent, found)
+            found = await self._look(intent)
+            actions = self._books.plan(intent, found, self._now())
             if actions and await self._may_act(intent, found):
                 outcomes = await executor.execute(
                     actions, self._runtime, is_overtaken=self._newer.is_set
                 )
-                self._note(outcomes)
-                found = await self._runtime.observe(self.deployment)
-                self._attempts.look(found, self._now())
-                self._tell(intent, found)
+                self._books.note(outcomes, self._now())
+                found = await self._look(intent)
             return self._is_withdrawn(intent, found)
 
-    def _expect(self, intent: intents.Intent, found: Iterable[Container]) -> None:
-        """Keep records, and images, of just what is there or is to be."""
-        digests = {c.service: c.digest for c in found}
-        to_stage: tuple[Workload, ...] = ()
-        match _in_force(intent):
-            case intents.Apply(workloads=workloads):
-                digests |= {w.service.name: w.digest for w in workloads}
-                to_stage = planning.to_stage(workloads, found)
-            case _:
-                pass
-        self._attempts.expect(digests)
-        self._staging.want(to_stage)
-
-    def _plan(
-        self, intent: intents.Intent, found: tuple[Container, ...]
-    ) -> tuple[planning.Action, ...]:
-        held = self._attempts.held(self._now())
-        match _in_force(intent):
-            case intents.Apply(workloads=wanted):
-                unstaged = self._staging.unstaged()
-                return planning.plan(wanted, found, unstaged=unstaged, held=held)
-            case intents.Keep():
-                return planning.keep(found, held=held)
-            case intents.Withdraw():
-                return planning.withdraw(found, held=held)
-            case other:
-                assert_never(other)
-
-    def _tell(self, intent: intents.Intent, found: tuple[Container, ...]) -> None:
-        if not isinstance(intent, intents.Withdraw):
-            self._key.tell(reporting.report(intent, self._view(found)))
-
-    def _view(self, found: tuple[Container, ...]) -> reporting.View:
-        now = self._now()
-        return reporting.View(
-            found=found,
-            unstaged=self._staging.unstaged(),
-            failures=self._staging.failures(),
-            history={
-                name: reporting.History(
-                    record.streak,
-                    record.restarts,
-                    self._attempts.is_settled(name, now),
-                    record.error,
-                )
-                for name, record in self._attempts.records.items()
-            },
-        )
+    async def _look(self, intent: intents.Intent) -> tuple[Container, ...]:
+        """See what is there, and tell."""
+        found = await self._runtime.observe(self.deployment)
+        self._books.look(intent, found, self._now())
+        view = self._books.view(found, self._now())
+        if not isinstance(intent, intents.Withdraw) and reporting.is_certain(view):
+            self._key.tell(reporting.report(intent, view))
+        return found
 
     async def _may_act(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
         """Before the first container is made, the hub has heard of the deployment."""
         if found or isinstance(intent, intents.Withdraw):
             return True
         return await self._unless_newer(self._key.heard())
-
-    def _note(self, outcomes: Iterable[executor.Outcome]) -> None:
-        now = self._now()
-        for outcome in outcomes:
-            match outcome:
-                case executor.Outcome(error=errors.RuntimeUnavailable()):
-                    pass  # The service isn't to blame, and the next look tells what became of it.
-                case executor.Outcome(action=action, error=errors.FleetError() as error):
-                    self._attempts.failed(action.service, error, now)
-                    if isinstance(error, errors.ImageNotFound):
-                        self._staging.lost(action.service)
-                case executor.Outcome(action=planning.Start() as start):
-                    self._attempts.started(start.service, now, again=start.again)
-                case _:
-                    pass
 
     def _is_withdrawn(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
         if not isinstance(intent, intents.Withdraw) or found:
@@ -213,7 +151,7 @@ class Loop:
             return backoff.EAGER.delay(self._unavailable, self._random)
         resync = self._rhythm.next_look(self._random)
         now = self._now()
-        due = self._attempts.next_look(now)
+        due = self._books.next_look(now)
         return resync if due is None else min(resync, due - now)
 
     async def _wait(self, seconds: float) -> None:
@@ -236,7 +174,3 @@ class Loop:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def _in_force(intent: intents.Intent) -> intents.Apply | intents.Keep | intents.Withdraw:
-    return intent.kept if isinstance(intent, intents.Refuse) else intent

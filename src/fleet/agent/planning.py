@@ -8,6 +8,7 @@ Decide what is to be done for one deployment. Pure.
 | yes    | broken, paused   | staged   | Remove, Create, Start   |
 | yes    | same, not begun  |          | Start                   |
 | yes    | same, ended      |          | Start, where it restarts|
+| yes    | same, unhealthy  |          | Restart, where it does  |
 | yes    | same, runs       |          | none                    |
 | yes    | any              | unstaged | as if found were wanted |
 | no     | anything         |          | Remove                  |
@@ -19,9 +20,9 @@ alive meanwhile. Services whose container doesn't exist are independent of that.
 *Held* services failed a moment ago; nothing is done about them until their
 backoff has passed.
 
-All removals come before all creations, and those before all starts: names and
-ports are free before somebody asks for them. The result is sorted, and so
-doesn't depend on the order of the arguments.
+All removals come before all creations, those before all restarts, and those
+before all starts: names and ports are free before somebody asks for them. The
+result is sorted, and so doesn't depend on the order of the arguments.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -57,7 +58,15 @@ class Start:
     again: bool = False
 
 
-Action: TypeAlias = Remove | Create | Start
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Stop a container that runs, and start it again."""
+
+    service: str
+    container: str
+
+
+Action: TypeAlias = Remove | Create | Restart | Start
 
 
 def to_stage(wanted: Iterable[Workload], found: Iterable[Container]) -> tuple[Workload, ...]:
@@ -73,6 +82,7 @@ def plan(
     *,
     unstaged: Collection[str] = (),
     held: Collection[str] = (),
+    unhealthy: Collection[str] = (),
 ) -> tuple[Action, ...]:
     """List the actions that bring *found* to *wanted*, in order."""
     wanted = tuple(wanted)
@@ -86,7 +96,12 @@ def plan(
         fresh = outdated
         gone = {n for n in existing if n in fresh or n not in _names(wanted)}
     stay = {n: c for n, c in existing.items() if n not in gone}
-    return (*_removals(existing, gone), *_creations(fresh), *_starts(fresh, stay))
+    return (
+        *_removals(existing, gone),
+        *_creations(fresh),
+        *_restarts(stay, unhealthy),
+        *_starts(fresh, stay),
+    )
 
 
 def keep(found: Iterable[Container], *, held: Collection[str] = ()) -> tuple[Action, ...]:
@@ -128,6 +143,17 @@ def _removals(existing: Mapping[str, Container], gone: set[str]) -> tuple[Remove
 
 def _creations(fresh: Mapping[str, Workload]) -> tuple[Create, ...]:
     return tuple(Create(name, fresh[name]) for name in sorted(fresh))
+
+
+def _restarts(stay: Mapping[str, Container], unhealthy: Collection[str]) -> tuple[Restart, ...]:
+    """A service that is never to run twice isn't restarted either: it may be half-way."""
+    return tuple(
+        Restart(name, c.name)
+        for name, c in sorted(stay.items())
+        if name in unhealthy
+        and c.status is Status.RUNNING
+        and c.restart_policy is not RestartPolicy.NEVER
+    )
 
 
 def _starts(fresh: Mapping[str, Workload], stay: Mapping[str, Container]) -> tuple[Start, ...]:

@@ -4,7 +4,9 @@ Decide what to say of a deployment: phase, services, error. Pure.
 *Running* means that every long-running service runs the wanted revision, and
 that every one-shot which ended did so with 0. A service that fell over shortly
 after its start makes it `Pending`; one that does so again and again `Failed`
-with `CrashLoop`, until it has kept running for a while.
+with `CrashLoop`, until it has kept running for a while. One whose health check
+has not passed yet makes it `Pending`; one whose check fails `Failed` with
+`Unhealthy`, also after its restart, until the check passes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 
 from fleet import errors
 from fleet.agent import intents, planning
+from fleet.agent.health import Course, Health
 from fleet.agent.runtimes.port import Container, Status
 from fleet.contracts.messages import Phase, ServiceState, StateError
 
@@ -42,6 +45,7 @@ class View:
     unstaged: Collection[str] = ()
     failures: Mapping[str, errors.FleetError] = field(default_factory=dict)
     history: Mapping[str, History] = field(default_factory=dict)
+    health: Mapping[str, Course] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,16 @@ def report(intent: intents.Apply | intents.Keep | intents.Refuse, view: View) ->
             kept = report(intent.kept, view)
             error = StateError(reason=intent.reason, message=intent.message)
             return Report(intent.revision, Phase.FAILED, kept.services, error)
+
+
+def is_certain(view: View) -> bool:
+    """
+    Tell whether all is known that a report is made from.
+
+    It isn't where a restarted agent has yet to check a service that was unhealthy:
+    saying `Pending` meanwhile would have everybody look twice.
+    """
+    return not any(course.health is Health.UNKNOWN for course in view.health.values())
 
 
 def unavailable(
@@ -123,20 +137,29 @@ def _judge(name: str, digest: str, container: Container | None, view: View) -> _
         return _Finding(name, Phase.FAILED, _state_error(error, name))
     if container is None or container.digest != digest:
         return _Finding(name, Phase.PENDING)
-    return _judge_container(container, view.history.get(name, History()))
+    return _judge_container(container, view.history.get(name, History()), view.health.get(name))
 
 
-def _judge_container(container: Container, history: History) -> _Finding:
+def _judge_container(container: Container, history: History, course: Course | None) -> _Finding:
     name = container.service
     match container.status:
         case Status.RUNNING | Status.STOPPING if history.is_settled:
-            return _Finding(name, Phase.RUNNING)
+            return _judge_health(name, course)
         case Status.EXITED if not planning.restarts(container.restart_policy, container.exit_code):
             return _judge_one_shot(container)
         case Status.RUNNING | Status.STOPPING | Status.EXITED:
             return _judge_crashes(container, history)
         case _:
             return _Finding(name, Phase.PENDING)
+
+
+def _judge_health(name: str, course: Course | None) -> _Finding:
+    if course is None or course.health is Health.HEALTHY:
+        return _Finding(name, Phase.RUNNING)
+    if course.health is Health.UNHEALTHY:
+        error = StateError(reason=errors.Unhealthy.reason, message=course.message, service=name)
+        return _Finding(name, Phase.FAILED, error)
+    return _Finding(name, Phase.PENDING)
 
 
 def _judge_one_shot(container: Container) -> _Finding:
@@ -174,9 +197,15 @@ def _service(name: str, container: Container | None, view: View) -> ServiceState
     if container is None:
         is_pulling = name in view.unstaged and name not in view.failures
         return ServiceState(name=name, state=_PULLING if is_pulling else _MISSING)
-    return ServiceState(
-        name=name, state=str(container.status), image=container.image, restarts=restarts
-    )
+    state = _state(container, view.health.get(name))
+    return ServiceState(name=name, state=state, image=container.image, restarts=restarts)
+
+
+def _state(container: Container, course: Course | None) -> str:
+    """Give the runtime's word; of what runs and isn't well, that of its health."""
+    if course is None or container.status is not Status.RUNNING:
+        return str(container.status)
+    return str(container.status if course.health is Health.HEALTHY else course.health)
 
 
 def _state_error(error: errors.FleetError, service: str) -> StateError:

@@ -145,6 +145,35 @@ async def test_a_pull_that_is_cancelled_lets_go_of_its_connection(
     await eventually(has_let_go, "the thread has ended", within=5)
 
 
+async def test_a_check_that_hangs_and_cannot_be_ended_is_not_begun_twice(
+    host: PodmanHost, runtime: PodmanRuntime
+):
+    # The process isn't known by the command of the check any more.
+    check = scores.HealthCheck(command=("/bin/sh", "-c", "exec sleep 987"), timeout=1)
+    service = scores.Service(
+        name="a", image=IMAGE, command=("/bin/sleep",), args=("1000",), healthcheck=check
+    )
+    made = Workload(WEB, service, "d1")
+    await runtime.create(made)
+    await runtime.start(made.name)
+    for _ in range(3):
+        result = await runtime.probe(made.name, 0.3)
+        assert not result.passed
+        assert "did not end" in result.output
+    assert host.podman("top", made.name, "args").count("sleep 987") == 1
+    await runtime.restart(made.name)
+    (found,) = await runtime.observe()
+    assert (found.status, found.health) == (Status.RUNNING, "starting")
+
+
+async def test_a_check_of_what_does_not_run_says_nothing(runtime: PodmanRuntime):
+    await runtime.create(workload())
+    with pytest.raises(errors.ContainerFailed):
+        await runtime.probe(workload().name, 1)
+    with pytest.raises(errors.ContainerFailed):
+        await runtime.restart("fleet.web.none")
+
+
 @contextlib.asynccontextmanager
 async def following(runtime: PodmanRuntime) -> AsyncIterator["asyncio.Queue[object]"]:
     """Collect what the runtime says of changes, and how the stream ends."""

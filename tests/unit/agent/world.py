@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field, replace
 
 from fleet import errors
-from fleet.agent.planning import Action, Create, Remove, Start
+from fleet.agent.health import Result
+from fleet.agent.planning import Action, Create, Remove, Restart, Start
 from fleet.agent.runtimes.port import Container, Status, Workload
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
@@ -61,6 +62,8 @@ class World:
                 self.remove(name)
             case Create(workload=wanted):
                 self.create(wanted)
+            case Restart(container=name):
+                self.restart(name)
             case Start(container=name):
                 self.start(name)
 
@@ -100,6 +103,13 @@ class World:
             found, status=Status.RUNNING, started=self.now, finished=0, exit_code=0
         )
 
+    def restart(self, name: str) -> None:
+        found = self.containers.get(name)
+        if found is None or found.status is not Status.RUNNING:
+            raise Refused(f"{name} does not run")
+        self.now += 1
+        self.containers[name] = replace(found, started=self.now, health="starting")
+
     def end(self, name: str, exit_code: int, *, after: int = 0) -> None:
         """Let a container end, *after* so many seconds."""
         found = self.containers[name]
@@ -119,7 +129,8 @@ class FakeRuntime:
 
     *pulls* maps an image to the event that its transfer waits for; *failures* maps
     an image or a container's name to what goes wrong with it. *dies* maps a
-    container's name to the exit code with which it ends right after its start.
+    container's name to the exit code with which it ends right after its start;
+    *health* maps it to how its check goes, where that doesn't pass.
     """
 
     name = "fake"
@@ -129,6 +140,8 @@ class FakeRuntime:
         self.pulls: dict[str, asyncio.Event] = {}
         self.failures: dict[str, errors.FleetError] = {}
         self.dies: dict[str, int] = {}
+        self.health: dict[str, Result] = {}
+        self.probes: list[tuple[str, float]] = []
         self.is_down = False
         self.calls: list[str] = []
         self.broken_off: list[str] = []
@@ -171,6 +184,23 @@ class FakeRuntime:
         if container in self.dies:
             self.world.end(container, self.dies[container])
             self.say(container)
+
+    async def restart(self, container: str) -> None:
+        self._note("restart", container)
+        self._fail(f"restart {container}")
+        self.world.restart(container)
+
+    async def probe(self, container: str, within: float) -> Result:
+        self._check()
+        self.probes.append((container, within))
+        result = self.health.get(container, Result(passed=True))
+        self._fail(f"probe {container}")
+        found = self.world.containers[container]
+        if found.status is not Status.RUNNING:
+            raise errors.ContainerFailed("it does not run")
+        health = "healthy" if result.passed else "unhealthy"
+        self.world.containers[container] = replace(found, health=health)
+        return result
 
     async def remove(self, container: str) -> None:
         self._note("remove", container)

@@ -31,7 +31,9 @@ import structlog
 from podman import errors as podman_errors
 
 from fleet import errors
+from fleet.agent.health import Result
 from fleet.agent.runtimes import complaints, threads, translation
+from fleet.agent.runtimes.podman_checks import Checks
 from fleet.agent.runtimes.podman_socket import SocketClient
 from fleet.agent.runtimes.port import Container, Workload
 from fleet.contracts import containers, scores
@@ -76,6 +78,7 @@ class PodmanRuntime:
         self._pulls = asyncio.Semaphore(options.pulls)
         self._digests: dict[str, str] = {}
         self._failed_starts: dict[str, str] = {}
+        self._checks = Checks(self._request, lambda: SocketClient(options.socket), self._call)
 
     async def version(self) -> str:
         return await self._call(self._version)
@@ -96,6 +99,12 @@ class PodmanRuntime:
 
     async def start(self, container: str) -> None:
         await self._call(lambda: self._start(container))
+
+    async def restart(self, container: str) -> None:
+        await self._call(lambda: self._restart(container))
+
+    async def probe(self, container: str, within: float) -> Result:
+        return await self._checks.run(container, within)
 
     async def remove(self, container: str) -> None:
         await self._call(lambda: self._remove(container))
@@ -207,14 +216,36 @@ class PodmanRuntime:
             self._failed_starts[container] = str(error)
         raise error
 
-    def _remove(self, container: str) -> None:
+    def _restart(self, container: str) -> None:
+        details = self._ours(container)
+        if details is None:
+            raise errors.ContainerFailed(f"{container} is gone", element=container)
+        # podman waits for the container's own time to end.
+        grace = int(details["Config"].get("StopTimeout", self._options.stop_timeout))
+        response = self._request(
+            "POST", f"/containers/{details['Id']}/restart", timeout=grace + self._options.timeout
+        )
+        if response.status_code >= _CLIENT_ERROR:
+            raise complaints.of_start(_complaint(response), element=container)
+
+    def _ours(self, container: str) -> Any:
+        """
+        Look a container of ours up; None where there is none.
+
+        What is then done is done by its id: another may take the name meanwhile.
+        """
         found = self._request("GET", f"/containers/{container}/json")
         if found.status_code == _NOT_FOUND:
-            return
+            return None
         details = _content(found)
         if details["Config"]["Labels"].get(containers.LABEL_DEVICE) != self._device_id:
             raise errors.NameTaken(f"{container} is not a container of Fleet", element=container)
-        # By id from here on: another container may take the name meanwhile.
+        return details
+
+    def _remove(self, container: str) -> None:
+        details = self._ours(container)
+        if details is None:
+            return
         self._stop(str(details["Id"]))
         params = {"force": "true", "timeout": "0"}
         gone = self._request("DELETE", f"/containers/{details['Id']}", params=params)

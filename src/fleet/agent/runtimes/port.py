@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from fleet.agent.health import Result
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
 
@@ -34,7 +35,8 @@ class Container:
     A container of ours, as found.
 
     *image* is a digest. *started* and *finished* are seconds since 1970, 0
-    where that hasn't happened.
+    where that hasn't happened. *health* is what the runtime remembers of the
+    last checks of this run; "" where there is none.
     """
 
     deployment: DeploymentName
@@ -47,6 +49,7 @@ class Container:
     image: str = ""
     started: int = 0
     finished: int = 0
+    health: str = ""
 
     @property
     def name(self) -> str:
@@ -111,6 +114,23 @@ class Runtime(Protocol):
 
         :raises errors.PortInUse: something else holds a port.
         :raises errors.ContainerFailed: anything else, such as a command that doesn't exist.
+        """
+
+    async def restart(self, container: str) -> None:
+        """
+        Stop, with its time to end, and start a container that runs, by its name.
+
+        :raises errors.ContainerFailed: it isn't ours, or could not be restarted.
+        """
+
+    async def probe(self, container: str, within: float) -> Result:
+        """
+        Run the health check of a container once; taking longer than *within* seconds fails it.
+
+        One that doesn't end by then is ended where the agent may do that, and
+        no other is begun meanwhile.
+
+        :raises errors.ContainerFailed: it could not be run, which says nothing of the service.
         """
 
     async def remove(self, container: str) -> None:

@@ -46,6 +46,7 @@ def container(raw: Mapping[str, Any], image: str) -> Container | None:
             image=image,
             started=max(0, int(raw.get("StartedAt") or 0)),
             finished=max(0, int(raw.get("ExitedAt") or 0)),
+            health=str(raw.get("Status") or ""),
         )
     except (KeyError, ValueError):
         return None
@@ -72,6 +73,13 @@ def specification(
         body["command"] = list(service.args)
     if service.ports:
         body["portmappings"] = [_port(port) for port in service.ports]
+    if service.healthcheck:
+        body["healthconfig"] = {
+            "Test": ["CMD", *service.healthcheck.command],
+            "Interval": 0,
+            "Timeout": service.healthcheck.timeout * 10**9,
+            "Retries": service.healthcheck.retries,
+        }
     if ulimits:
         body["r_limits"] = [
             {"type": name, "soft": value, "hard": value} for name, value in ulimits.items()
