@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from fleet.agent.loop import Rhythm
 from fleet.agent.runtimes.podman import Options, PodmanRuntime
 from fleet.bus.memory import MemoryServer
 from fleet.contracts.names import DeviceId
@@ -15,7 +16,7 @@ from tests.podman_host import ULIMITS, PodmanHost, podman_host
 
 DEVICE = DeviceId("dev-01")
 
-Start = Callable[[], AbstractAsyncContextManager[PodmanRuntime]]
+Start = Callable[..., AbstractAsyncContextManager[PodmanRuntime]]
 
 
 @pytest.fixture(scope="session")
@@ -66,10 +67,11 @@ def start_agent(host: PodmanHost, server: MemoryServer) -> Start:
     """Start an agent with the rights of its device; it ends with the block."""
 
     @contextlib.asynccontextmanager
-    async def start() -> AsyncIterator[PodmanRuntime]:
+    async def start(resync: float = 5.0) -> AsyncIterator[PodmanRuntime]:
         bus = server.connect(device_permissions(DEVICE))
+        rhythm = Rhythm(resync=resync)
         with make_runtime(host) as runtime:
-            async with bus, running_agent(DEVICE, runtime, bus):
+            async with bus, running_agent(DEVICE, runtime, bus, rhythm=rhythm):
                 yield runtime
 
     return start

@@ -121,8 +121,7 @@ async def test_an_agent_that_restarts_leaves_a_healthy_container_alone_and_tells
             return len(log) >= seen + 3
 
         seen = len(inspect(host, "web", "a")["State"]["Health"]["Log"])
-        if seen > 2:
-            seen = 2  # podman keeps five
+        seen = min(seen, 2)  # podman keeps five
         await eventually(checked_again, "the new agent checks")
         assert runtime
     assert phases == {Phase.RUNNING}

@@ -50,7 +50,7 @@ _CONNECT_SECONDS = 5.0
 _PULL_SILENCE_SECONDS = 1800.0
 _VERSION_HEADER = "Libpod-API-Version"
 _JSON = {"Content-Type": "application/json"}
-_TELLING = frozenset({"died", "remove", "pause", "unpause", "stop"})
+_TELLING = frozenset({"died", "remove", "pause", "unpause", "stop", "rename"})
 
 
 @dataclass(frozen=True, slots=True)
