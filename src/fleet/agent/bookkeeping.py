@@ -16,7 +16,7 @@ from fleet.agent.health import Health
 from fleet.agent.probing import Probing
 from fleet.agent.runtimes.port import Container, Runtime, Workload
 from fleet.agent.staging import Staging
-from fleet.contracts.scores import HealthCheck
+from fleet.contracts.scores import Healthcheck
 
 
 class Books:
@@ -120,7 +120,7 @@ def _workloads(intent: intents.Intent) -> tuple[Workload, ...]:
     return pursued.workloads if isinstance(pursued, intents.Apply) else ()
 
 
-def _checks(workloads: Iterable[Workload], found: Iterable[Container]) -> Mapping[str, HealthCheck]:
+def _checks(workloads: Iterable[Workload], found: Iterable[Container]) -> Mapping[str, Healthcheck]:
     """Map the services that run as wanted, and have a check, to that."""
     current = {(c.service, c.digest) for c in found}
     return {

@@ -57,21 +57,24 @@ class Describer:
 
     async def check(self) -> None:
         """Ask the runtime whether it works, again and again, until cancelled."""
+        failures = 0
         while True:
-            await self.check_once()
-            await asyncio.sleep(_CHECK_SECONDS)
+            failures = 0 if await self.check_once() else failures + 1
+            soon = backoff.EAGER.delay(failures, self._random)
+            await asyncio.sleep(soon if failures else _CHECK_SECONDS)
 
-    async def check_once(self) -> None:
+    async def check_once(self) -> bool:
         """Ask the runtime whether it works."""
         try:
             version = await self._runtime.version()
         except errors.RuntimeUnavailable as exc:
             self.problems.set(exc.reason, str(exc))
-            return
+            return False
         self.problems.clear(errors.RuntimeUnavailable.reason)
         if version != self._version:
             self._version = version
             self._changed.set()
+        return True
 
     async def run(self) -> None:
         """Write whatever changes, until cancelled. The first thing written tells of the runtime."""

@@ -16,7 +16,7 @@ is made at once, and must not fail a service that needs a moment.
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from fleet.contracts.scores import HealthCheck
+from fleet.contracts.scores import Healthcheck
 
 # While a container starts it is checked this often, so that it is not waited for any longer
 # than it takes; a constant of taste.
@@ -67,7 +67,7 @@ def begin(remembered: str) -> Course:
             return Course()
 
 
-def after(course: Course, check: HealthCheck, result: Result, age: float) -> Course:
+def after(course: Course, check: Healthcheck, result: Result, age: float) -> Course:
     """Go on from *course* with *result*, *age* seconds after the container was first seen."""
     if result.passed:
         return Course(Health.HEALTHY)
@@ -79,7 +79,7 @@ def after(course: Course, check: HealthCheck, result: Result, age: float) -> Cou
     return Course(health, failures, result.output)
 
 
-def pause(course: Course, check: HealthCheck, age: float) -> float:
+def pause(course: Course, check: Healthcheck, age: float) -> float:
     """Give the seconds until the next check."""
     if course.health is Health.STARTING:
         left = _time_to_start(check) - age
@@ -88,5 +88,5 @@ def pause(course: Course, check: HealthCheck, age: float) -> float:
     return check.interval
 
 
-def _time_to_start(check: HealthCheck) -> float:
+def _time_to_start(check: Healthcheck) -> float:
     return max(check.start_period, check.interval)

@@ -141,7 +141,8 @@ class Loop:
     def _note_unavailable(self, intent: intents.Intent, error: errors.FleetError) -> None:
         self._unavailable += 1
         if self._unavailable == 1:
-            self._log.warning("runtime unavailable", error=str(error))
+            # Said aloud once for the device, by `describing`.
+            self._log.debug("runtime unavailable", error=str(error))
         if not isinstance(intent, intents.Withdraw):
             self._key.tell(reporting.unavailable(intent, error, self._key.report))
 

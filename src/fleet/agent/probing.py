@@ -18,7 +18,7 @@ from fleet.agent import health
 from fleet.agent.health import Course, Health
 from fleet.agent.runtimes.port import Container, Runtime, Status
 from fleet.agent.staging import cancel
-from fleet.contracts.scores import HealthCheck
+from fleet.contracts.scores import Healthcheck
 
 log = structlog.get_logger(__name__)
 
@@ -28,12 +28,12 @@ class _Watch:
     """One run of one container."""
 
     container: Container
-    check: HealthCheck
+    check: Healthcheck
     course: Course
     since: float
     task: "asyncio.Task[None] | None" = field(default=None)
 
-    def is_of(self, container: Container, check: HealthCheck | None) -> bool:
+    def is_of(self, container: Container, check: Healthcheck | None) -> bool:
         """Tell whether this is the run of *container* that goes on, with the same check."""
         run = (container.id, container.started)
         return (self.container.id, self.container.started) == run and self.check == check
@@ -47,7 +47,7 @@ class Probing:
         self._poke = poke
         self._watches: dict[str, _Watch] = {}
 
-    def watch(self, checks: Mapping[str, HealthCheck], found: Iterable[Container]) -> None:
+    def watch(self, checks: Mapping[str, Healthcheck], found: Iterable[Container]) -> None:
         """Check what runs of *found* by the *checks* of its services, and nothing else."""
         running = {c.service: c for c in found if c.status is Status.RUNNING}
         for service, watch in list(self._watches.items()):
@@ -73,7 +73,7 @@ class Probing:
         self._watches.clear()
         await cancel(tasks)
 
-    def _begin(self, container: Container, check: HealthCheck) -> None:
+    def _begin(self, container: Container, check: Healthcheck) -> None:
         watch = _Watch(container, check, health.begin(container.health), _now())
         self._watches[container.service] = watch
         watch.task = asyncio.create_task(self._follow(watch), name=f"check {container.name}")

@@ -77,6 +77,9 @@ class Staging:
             try:
                 async with self._slots:
                     await self._runtime.fetch(service.image, service.pull_policy)
+            except errors.RuntimeUnavailable as exc:
+                # The image isn't to blame, and the loop tells of it.
+                await asyncio.sleep(_policy(exc).delay(failures, self._random))
             except errors.FleetError as exc:
                 self._note(pull, exc)
                 await asyncio.sleep(_policy(exc).delay(failures, self._random))

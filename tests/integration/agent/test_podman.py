@@ -149,7 +149,7 @@ async def test_a_check_that_hangs_and_cannot_be_ended_is_not_begun_twice(
     host: PodmanHost, runtime: PodmanRuntime
 ):
     # The process isn't known by the command of the check any more.
-    check = scores.HealthCheck(command=("/bin/sh", "-c", "exec sleep 987"), timeout=1)
+    check = scores.Healthcheck(command=("/bin/sh", "-c", "exec sleep 987"), timeout=1)
     service = scores.Service(
         name="a", image=IMAGE, command=("/bin/sleep",), args=("1000",), healthcheck=check
     )

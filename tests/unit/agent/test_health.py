@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from fleet.agent import health
 from fleet.agent.health import Course, Health, Result
-from fleet.contracts.scores import HealthCheck
+from fleet.contracts.scores import Healthcheck
 
-CHECK = HealthCheck(command=("/check",), interval=10, retries=3, start_period=30)
+CHECK = Healthcheck(command=("/check",), interval=10, retries=3, start_period=30)
 PASS, FAIL = Result(passed=True), Result(passed=False, output="refused\n")
 
 
-def course(results: list[Result], *, check: HealthCheck = CHECK, every: float = 10) -> Course:
+def course(results: list[Result], *, check: Healthcheck = CHECK, every: float = 10) -> Course:
     """Run through *results*, the first at age 0."""
     now = Course()
     for number, result in enumerate(results):
@@ -38,7 +38,7 @@ def test_health_follows_from_the_checks(results: list[Result], expected: Health)
 
 
 def test_without_a_start_period_a_container_has_one_interval_to_start():
-    check = HealthCheck(command=("/check",), interval=10, retries=2, start_period=0)
+    check = Healthcheck(command=("/check",), interval=10, retries=2, start_period=0)
     assert course([FAIL, FAIL], check=check).failures == 1
     assert course([FAIL, FAIL, FAIL], check=check).health is Health.UNHEALTHY
 
@@ -47,7 +47,7 @@ def test_without_a_start_period_a_container_has_one_interval_to_start():
 def test_only_as_many_failures_in_a_row_as_retries_say_make_it_unhealthy(
     results: list[Result], retries: int, start_period: int
 ):
-    check = HealthCheck(command=("/c",), interval=10, retries=retries, start_period=start_period)
+    check = Healthcheck(command=("/c",), interval=10, retries=retries, start_period=start_period)
     ends_with = 0
     for result in reversed(results):
         if result.passed:

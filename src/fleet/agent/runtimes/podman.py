@@ -74,10 +74,11 @@ class PodmanRuntime:
         self._device_id = device_id
         self._options = options
         self._client = SocketClient(options.socket, options.timeout)
-        self._workers = asyncio.Semaphore(options.workers)
+        self._workers = threads.Crew(options.workers, "podman")
         self._pulls = asyncio.Semaphore(options.pulls)
         self._digests: dict[str, str] = {}
         self._failed_starts: dict[str, str] = {}
+        self._followers: set[SocketClient] = set()
         self._checks = Checks(self._request, lambda: SocketClient(options.socket), self._call)
 
     async def version(self) -> str:
@@ -112,6 +113,7 @@ class PodmanRuntime:
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         queue: asyncio.Queue[DeploymentName | errors.FleetError | None] = asyncio.Queue()
         client = SocketClient(self._options.socket)
+        self._followers.add(client)
         loop = asyncio.get_running_loop()
 
         def say(item: DeploymentName | errors.FleetError | None) -> None:
@@ -127,6 +129,7 @@ class PodmanRuntime:
                     raise item
                 yield item
         finally:
+            self._followers.discard(client)
             client.abort()
 
     def close(self) -> None:
@@ -134,8 +137,7 @@ class PodmanRuntime:
         self._client.close()
 
     async def _call(self, function: Callable[[], T]) -> T:
-        async with self._workers:
-            return await threads.call(function, name="podman")
+        return await self._workers.call(function)
 
     async def _pull(self, image: str) -> None:
         client = SocketClient(self._options.socket)
@@ -271,10 +273,12 @@ class PodmanRuntime:
         filters = {"type": ["container"], "label": [f"{containers.LABEL_DEVICE}={self._device_id}"]}
         params = {"stream": "true", "filters": json.dumps(filters)}
         try:
+            timeout = self._options.timeout
             response = self._request(
-                "GET", "/events", params=params, stream=True, timeout=None, client=client
+                "GET", "/events", params=params, stream=True, timeout=timeout, client=client
             )
             # The stream stands: whatever happened before is read by looking.
+            client.be_patient()
             say(None)
             for line in client.lines(response):
                 if line.get("Action", line.get("status")) in _TELLING:
@@ -289,6 +293,9 @@ class PodmanRuntime:
         try:
             return (client or self._client).send_request(method, path, **arguments)
         except (podman_errors.PodmanError, podman_errors.APIError, OSError) as exc:
+            # Who doesn't answer tells no events either, though its stream may stand for ever.
+            for follower in tuple(self._followers):
+                follower.abort()
             raise errors.RuntimeUnavailable(
                 f"podman does not answer at {self._options.socket}", element="podman"
             ) from exc

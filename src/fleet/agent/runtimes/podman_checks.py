@@ -67,8 +67,16 @@ class Checks:
             raise
         if done:
             return check.result()
-        await self._call(lambda: self._end(container))
+        await self._give_up(container, check)
         return Result(passed=False, output=f"it did not end within {within:g} s")
+
+    async def _give_up(self, container: str, check: "asyncio.Task[Result]") -> None:
+        try:
+            await self._call(lambda: self._end(container))
+        except errors.RuntimeUnavailable:
+            # It is podman that hangs. What it was asked, it may never answer.
+            check.cancel()
+            raise
 
     async def _ask(self, container: str) -> Result:
         client = self._connect()

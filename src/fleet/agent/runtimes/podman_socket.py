@@ -51,6 +51,13 @@ class SocketClient(podman_client.APIClient):
             if not self._is_aborted:
                 raise errors.RuntimeUnavailable("podman broke a stream off") from exc
 
+    def be_patient(self) -> None:
+        """Wait from now on for as long as it takes, where a stream has begun."""
+        with self._lock:
+            for opened in self._opened:
+                with contextlib.suppress(OSError):
+                    opened.settimeout(None)
+
     def abort(self) -> None:
         """
         Break off whatever is under way, from any thread.

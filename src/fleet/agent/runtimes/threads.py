@@ -2,7 +2,8 @@
 Blocking calls, from asyncio.
 
 Each call has a daemon thread of its own: a socket that hangs holds up neither
-another call nor the end of the process, as a pool's threads would.
+another call nor the end of the process, as a pool's threads would. A `Crew` is
+so many of them and no more, however long they hang.
 """
 
 import asyncio
@@ -14,16 +15,37 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def call(function: Callable[[], T], *, name: str) -> T:
+async def call(
+    function: Callable[[], T], *, name: str, on_end: Callable[[], object] = lambda: None
+) -> T:
     """
     Run *function* in a thread, and return what it returns.
 
     Cancelled, it leaves the thread to its own devices; nobody waits for it.
+    *on_end* is called, in the loop, when the thread has ended.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
-    threading.Thread(target=_run, args=(function, loop, future), name=name, daemon=True).start()
+
+    def run() -> None:
+        _run(function, loop, future)
+        post(loop, on_end)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
     return await future
+
+
+class Crew:
+    """At most *size* threads at once. The thread of a cancelled call counts until it ends."""
+
+    def __init__(self, size: int, name: str) -> None:
+        self._free = asyncio.Semaphore(size)
+        self._name = name
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run *function* in a thread as soon as one is free, and return what it returns."""
+        await self._free.acquire()
+        return await call(function, name=self._name, on_end=self._free.release)
 
 
 def post(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
