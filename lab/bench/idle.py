@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
+from fleet.agent.health import Result
 from fleet.agent.runtimes.port import Container, Status, Workload
 from fleet.contracts import scores
 from fleet.contracts.names import DeploymentName
@@ -53,6 +54,15 @@ class IdleRuntime:
     async def start(self, container: str) -> None:
         """See `Runtime`."""
         self._found[container] = replace(self._found[container], status=Status.RUNNING, started=1)
+
+    async def restart(self, container: str) -> None:
+        """See `Runtime`."""
+        await self.start(container)
+
+    async def probe(self, container: str, within: float) -> Result:
+        """See `Runtime`."""
+        del container, within
+        return Result(passed=True)
 
     async def remove(self, container: str) -> None:
         """See `Runtime`."""

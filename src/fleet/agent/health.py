@@ -81,11 +81,8 @@ def after(course: Course, check: Healthcheck, result: Result, age: float) -> Cou
 
 def pause(course: Course, check: Healthcheck, age: float) -> float:
     """Give the seconds until the next check."""
-    if course.health is Health.STARTING:
-        left = _time_to_start(check) - age
-        if left > 0:
-            return min(check.interval, _IMPATIENT_SECONDS, left)
-    return check.interval
+    starts = course.health is Health.STARTING and age < _time_to_start(check)
+    return min(check.interval, _IMPATIENT_SECONDS) if starts else check.interval
 
 
 def _time_to_start(check: Healthcheck) -> float:

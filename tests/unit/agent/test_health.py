@@ -78,7 +78,7 @@ def test_a_restarted_agent_goes_on_from_what_podman_remembers(
 
 def test_while_a_container_starts_it_is_checked_often():
     assert health.pause(Course(), CHECK, 0.0) == 2
-    assert health.pause(Course(), CHECK, 29.5) == 0.5
+    assert health.pause(Course(), CHECK, 29.999) == 2
     assert health.pause(Course(), CHECK, 30.0) == 10
     assert health.pause(Course(Health.HEALTHY), CHECK, 0.0) == 10
 
