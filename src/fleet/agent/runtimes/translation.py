@@ -74,12 +74,7 @@ def specification(
     if service.ports:
         body["portmappings"] = [_port(port) for port in service.ports]
     if service.healthcheck:
-        body["healthconfig"] = {
-            "Test": ["CMD", *service.healthcheck.command],
-            "Interval": 0,
-            "Timeout": service.healthcheck.timeout * 10**9,
-            "Retries": service.healthcheck.retries,
-        }
+        body["healthconfig"] = _health(service.healthcheck)
     if ulimits:
         body["r_limits"] = [
             {"type": name, "soft": value, "hard": value} for name, value in ulimits.items()
@@ -94,6 +89,17 @@ def _labels(workload: Workload, device_id: DeviceId) -> dict[str, str]:
         containers.LABEL_SERVICE: workload.service.name,
         containers.LABEL_DIGEST: workload.digest,
         containers.LABEL_RESTART_POLICY: str(workload.service.restart_policy),
+    }
+
+
+def _health(check: scores.Healthcheck) -> dict[str, Any]:
+    """Spell a check. Without an interval podman leaves the timing to us, also where it could."""
+    return {
+        "Test": ["CMD", *check.command],
+        "Interval": 0,
+        "Timeout": check.timeout * 10**9,
+        "Retries": check.retries,
+        "StartPeriod": check.start_period * 10**9,
     }
 
 
