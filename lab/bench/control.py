@@ -100,7 +100,7 @@ async def _roll_out(
     everywhere = asyncio.create_task(_timed(seen.everywhere(list(images.values()), size.devices)))
     begun = time.perf_counter()
     await board.apply(wanted)
-    await board.right(list(images), size.devices)
+    await board.right(list(images), running=size.devices)
     right = time.perf_counter()
     return await everywhere - begun, right - begun
 

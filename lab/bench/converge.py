@@ -43,7 +43,7 @@ async def _apply(fleet: Fleet, prefix: str) -> float:
     begun = time.perf_counter()
     try:
         await fleet.board.apply(wanted)
-        await fleet.board.right(names, len(fleet.podmans))
+        await fleet.board.right(names, running=len(fleet.podmans))
         return time.perf_counter() - begun
     finally:
         await fleet.board.delete(names)

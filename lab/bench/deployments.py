@@ -22,12 +22,14 @@ def manifest(name: str, image: str, labels: dict[str, str]) -> Manifest:
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "targetSelector": {"matchLabels": labels},
-            "score": {
-                "type": "PodmanV0",
-                "data": {"services": [{"name": SERVICE, "image": image}]},
-            },
+            "score": score(image),
         },
     }
+
+
+def score(image: str) -> dict[str, Any]:
+    """Describe the score of such a deployment."""
+    return {"type": "PodmanV0", "data": {"services": [{"name": SERVICE, "image": image}]}}
 
 
 class Board:
@@ -60,9 +62,9 @@ class Board:
         while any(name in self._found for name in names):
             await self._next()
 
-    async def right(self, names: Sequence[str], devices: int) -> None:
-        """Wait until the status of each speaks of its newest spec, and says that *devices* run."""
-        while not all(_is_right(self._found[name], devices) for name in names):
+    async def right(self, names: Sequence[str], *, running: int, failed: int = 0) -> None:
+        """Wait until the status of each speaks of its newest spec, and counts so."""
+        while not all(_is_right(self._found[name], running, failed) for name in names):
             await self._next()
 
     async def _next(self) -> None:
@@ -93,11 +95,12 @@ def _version(body: dict[str, Any]) -> int:
     return int(body["metadata"]["resourceVersion"])
 
 
-def _is_right(body: dict[str, Any], devices: int) -> bool:
+def _is_right(body: dict[str, Any], running: int, failed: int) -> bool:
     status = body.get("status") or {}
     aggregate = status.get("aggregate") or {}
     return (
         status.get("observedGeneration") == body["metadata"]["generation"]
-        and aggregate.get("matched") == devices
-        and aggregate.get("running") == devices
+        and aggregate.get("matched") == running + failed
+        and aggregate.get("running") == running
+        and aggregate.get("failed") == failed
     )

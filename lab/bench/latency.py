@@ -42,7 +42,7 @@ async def _once(fleet: Fleet, name: str) -> tuple[float, float]:
     begun, begun_at = time.perf_counter(), datetime.now(UTC)
     try:
         await fleet.board.apply([deployments.manifest(name, fleet.image, fleet.labels)])
-        await fleet.board.right([name], 1)
+        await fleet.board.right([name], running=1)
         told = time.perf_counter() - begun
         found = await podman.inspect(container_name(DeploymentName(name), SERVICE))
         started = datetime.fromisoformat(found["State"]["StartedAt"])

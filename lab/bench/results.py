@@ -95,7 +95,7 @@ class Results:
         )
         rows.add_column("", no_wrap=True)
         for heading in ("median", "p95", "least", "ratio", "aim"):
-            rows.add_column(heading, justify="right")
+            rows.add_column(heading, justify="right", no_wrap=True)
         for figure in self.figures:
             rows.add_row(*self._row(figure))
         return rows

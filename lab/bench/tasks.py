@@ -89,9 +89,60 @@ def latency(
     _run("latency", f"bench.latency --repeats {repeats}", measure, format)
 
 
+@task(
+    help={
+        "sizes": "devices x deployments, comma-separated",
+        "rounds": "how often",
+        "format": _FORMAT,
+    }
+)
+def start(
+    _: Context,
+    sizes: str = "20x3,200x5,2000x5",
+    rounds: int = 3,
+    format: str = "",  # noqa: A002 - the option's name
+) -> None:
+    """Time the operator's cold start where a fleet is in operation."""
+    from lab.bench import start as bench  # noqa: PLC0415 - the same
+
+    def measure() -> list[Figure]:
+        return asyncio.run(bench.measure([_size(text) for text in sizes.split(",")], rounds, _say))
+
+    _run("start", f"bench.start --sizes {sizes} --rounds {rounds}", measure, format)
+
+
+@task(
+    help={
+        "name": _NAME,
+        "crowd": "devices x deployments of the large operator",
+        "seconds": "how long to watch",
+        "format": _FORMAT,
+    }
+)
+def footprint(
+    _: Context,
+    name: str = "",
+    crowd: str = "2000x5",
+    seconds: int = 60,
+    format: str = "",  # noqa: A002 - the option's name
+) -> None:
+    """Weigh agents and operators that have nothing to do. Needs a lab and root."""
+    from lab.bench import footprint as bench  # noqa: PLC0415 - the same
+
+    def measure() -> list[Figure]:
+        return asyncio.run(bench.measure(_lab(name), _size(crowd), seconds, _say))
+
+    _run("footprint", f"bench.footprint --crowd {crowd} --seconds {seconds}", measure, format)
+
+
 def collection() -> Collection:
     """Return the tasks, to be added as ``bench``."""
-    return Collection("bench", control, converge, latency)
+    return Collection("bench", control, converge, latency, start, footprint)
+
+
+def _size(text: str) -> tuple[int, int]:
+    devices, _, deployments = text.partition("x")
+    return int(devices), int(deployments)
 
 
 def _lab(given: str) -> str:

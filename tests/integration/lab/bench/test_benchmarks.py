@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.bench import control
+from lab.bench import control, start
 from lab.bench.control import Size
 from lab.bench.results import Results
 from lab.cluster import stage as cluster
@@ -20,3 +20,13 @@ async def test_the_control_plane_is_timed_from_apply_to_right_statuses():
     assert 0 < by_step["update: seen"] <= by_step["update: all right"]
     assert all((results.ratio(figure) is None) is (not figure.baseline) for figure in figures)
     assert said
+
+
+async def test_a_cold_start_is_timed_until_statuses_tell_what_happened_meanwhile():
+    figures = await start.measure([(2, 1)], 1, lambda _: None)
+    assert [figure.name for figure in figures] == [
+        "imports alone",
+        "2 x 1 ready",
+        "2 x 1 statuses right",
+    ]
+    assert all(figure.median > 0 for figure in figures)

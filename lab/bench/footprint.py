@@ -1,0 +1,104 @@
+"""
+What agents and operators weigh while nothing happens: memory, and a minute's processor time.
+
+PSS shares what several processes map; "alone" counts it in full, as where one agent is the only
+Python of its device. The baseline is a Python that only sleeps.
+"""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab import status as statuses
+from lab.bench import crowd as crowds
+from lab.bench.results import Figure
+from lab.devices import environment
+from lab.errors import NothingThere
+from lab.operator import PART as OPERATOR
+
+_BASELINE = "Python alone"
+_AGENT_MB = 30.0
+_AGENT_CPU = 0.3
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+async def measure(
+    lab: str, crowd: tuple[int, int], seconds: float, say: Callable[[str], None]
+) -> list[Figure]:
+    """Measure the processes of *lab*, which is up, and an operator of a crowd."""
+    status = statuses.status(lab)
+    agents = [device["pid"] for device in status["devices"] if device["pid"]]
+    if not agents or not status["operator"]["pid"]:
+        raise NothingThere(f"lab {lab} has no agents that run", element=lab, hint="invoke lab.up")
+    with _sleeping(str(environment.agent().with_name("python"))) as pid:
+        baseline = Figure.of(f"{_BASELINE}: memory", [_alone(pid)], unit="MB")
+    say(f"the lab's processes, idle for {seconds:g} s")
+    figures = [baseline, *await _weigh(f"agent, 1 of {len(agents)}", agents, seconds, aims=True)]
+    title = f"operator, {len(agents)} devices"
+    figures += await _weigh(title, [status["operator"]["pid"]], seconds)
+    devices, deployments = crowd
+    async with crowds.gathered(devices, deployments, say) as gathered:
+        say(f"its operator, idle for {seconds:g} s")
+        title = f"operator, {devices} x {deployments}"
+        figures += await _weigh(title, [gathered.site.pid(OPERATOR)], seconds)
+    return figures
+
+
+async def _weigh(
+    title: str, pids: Sequence[int], seconds: float, *, aims: bool = False
+) -> list[Figure]:
+    before = [_cpu_seconds(pid) for pid in pids]
+    await asyncio.sleep(seconds)
+    spent = [_cpu_seconds(pid) - b for pid, b in zip(pids, before, strict=True)]
+    baseline = f"{_BASELINE}: memory"
+    return [
+        Figure.of(
+            f"{title}: PSS",
+            map(_pss, pids),
+            unit="MB",
+            baseline=baseline,
+            aim=_AGENT_MB if aims else None,
+        ),
+        Figure.of(f"{title}: alone", map(_alone, pids), unit="MB", baseline=baseline),
+        Figure.of(
+            f"{title}: processor",
+            (100 * cpu / seconds for cpu in spent),
+            unit="%",
+            aim=_AGENT_CPU if aims else None,
+        ),
+    ]
+
+
+@contextmanager
+def _sleeping(python: str) -> Iterator[int]:
+    """Run a Python that does nothing, until the block ends."""
+    command = [python, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if process.stdout:  # it says when it sleeps
+            process.stdout.readline()
+        yield process.pid
+        process.terminate()
+
+
+def _pss(pid: int) -> float:
+    return _megabytes(pid, "Pss")
+
+
+def _alone(pid: int) -> float:
+    return _megabytes(pid, "Rss")
+
+
+def _megabytes(pid: int, field: str) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) / 1024
+    raise ValueError(f"pid {pid} has no {field}")
+
+
+def _cpu_seconds(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / _TICKS
