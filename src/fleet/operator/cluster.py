@@ -116,6 +116,12 @@ class KubernetesCluster:
         path = f"/api/v1/namespaces/{metadata['namespace']}/events/{metadata['name']}"
         await self._apply(path, body)
 
+    async def word_to_remove_orphans(self) -> str:
+        """Read which set of orphans an administrator allows to remove; empty when none."""
+        body = await self._request("GET", f"/api/v1/namespaces/{resources.NAMESPACE}")
+        annotations = body["metadata"].get("annotations") or {}
+        return str(annotations.get(resources.REMOVE_ORPHANS, ""))
+
     async def _list(self, path: str) -> list[Body]:
         items: list[Body] = []
         page = ""

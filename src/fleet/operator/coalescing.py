@@ -7,12 +7,12 @@ status stands already. Counts wait for that; what turns a condition is news,
 which a person waits for: the beginning of a roll-out, its end, a failure.
 """
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 import structlog
 
-from fleet.operator import events, release, status
+from fleet.operator import events, objects, release, status
 from fleet.operator.aggregation import Standing
 from fleet.operator.clock import Clock
 from fleet.operator.leaving import Leave
@@ -31,15 +31,21 @@ class StatusWriter:
     """Writes what `status` builds, and answers who waits for a release."""
 
     def __init__(
-        self, world: World, cluster: Cluster, poster: Poster, clock: Clock, counter: Counter
+        self,
+        world: World,
+        cluster: Cluster,
+        poster: Poster,
+        *,
+        clock: Clock,
+        counter: Counter,
+        written: Callable[[Deployment], None],
     ) -> None:
         self._world = world
         self._cluster = cluster
         self._poster = poster
         self._clock = clock
         self._counter = counter
-        # The last status written: the watch tells of it only later.
-        self._written: dict[str, Mapping[str, Any]] = {}
+        self._written = written
         self._told: dict[str, Outlook] = {}
         self.leave = Leave()
 
@@ -54,7 +60,6 @@ class StatusWriter:
         """Bring one deployment's status, or its end, about."""
         deployment = self._world.deployments.get(uid)
         if deployment is None:
-            self._written.pop(uid, None)
             self._told.pop(uid, None)
             self.leave.grant(uid)
         elif deployment.deleting_since is not None:
@@ -79,12 +84,12 @@ class StatusWriter:
             deployment, self._world.aggregate(deployment.uid), len(self._world.devices), refused
         )
         self._told[deployment.uid] = self._outlook(deployment)
-        before = self._written.get(deployment.uid, deployment.status)
+        before = deployment.status
         wanted = status.build(situation, before, self._clock.now())
         if wanted == before:
             return
         body = await self._cluster.apply_deployment_status(deployment, wanted)
-        self._written[deployment.uid] = body.get("status") or wanted
+        self._written(objects.parse_deployment(body))
         self._counter.wrote("deployment status")
         for event in events.of_deployment(deployment, situation.aggregate, before, wanted):
             self._poster.post(event)

@@ -10,9 +10,9 @@ The queues work only once the barrier is open.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -26,13 +26,16 @@ from fleet.operator.coalescing import StatusWriter
 from fleet.operator.decommissioning import Decommissioner
 from fleet.operator.feeds import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
 from fleet.operator.indexing import Pair
+from fleet.operator.intervals import Intervals
 from fleet.operator.liveness import Liveness
 from fleet.operator.observer import Observer
+from fleet.operator.orphans import Suspects
 from fleet.operator.ports import Cluster, Counter
 from fleet.operator.posting import Poster
-from fleet.operator.presence import SILENCE, Presence
+from fleet.operator.presence import Presence
 from fleet.operator.publisher import Publisher
 from fleet.operator.registrar import Registrar
+from fleet.operator.removal import Removal
 from fleet.operator.workqueue import Pace, Workqueue
 from fleet.operator.world import Touched, World
 
@@ -69,21 +72,31 @@ class Controller:
         cluster: Cluster,
         counter: Counter,
         *,
-        silence: timedelta = SILENCE,
+        intervals: Intervals | None = None,
         paces: Paces = PACES,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.world = World()
         self.barrier = Barrier()
         self._bus = bus
         self._counter = counter
-        self._presence = Presence(silence)
+        self._intervals = intervals or Intervals()
+        self._presence = Presence(self._intervals.silence)
         self._clock = ServerClock()
+        self._now = now
         self.liveness = Liveness(
             self.world, self._presence, bus, clock=self._clock, changed=self.dispatch
         )
         self.observer = Observer(self.world, self.barrier, cluster, self.liveness, self.dispatch)
         self.poster = Poster(cluster, WallClock(), counter)
-        self.statuses = StatusWriter(self.world, cluster, self.poster, WallClock(), counter)
+        self.statuses = StatusWriter(
+            self.world,
+            cluster,
+            self.poster,
+            clock=WallClock(),
+            counter=counter,
+            written=self.observer.status_written,
+        )
         self.decommissioner = Decommissioner(self.world, bus, self.poster, WallClock())
         self._make_queues(cluster, paces)
 
@@ -115,10 +128,28 @@ class Controller:
         if any(device.uid == uid for device in self.world.devices.values()):
             await self.decommissioner.leave.wait(uid)
 
+    async def resynced(self) -> None:
+        """Compare all that stands with all that is wanted, after everything was listed."""
+        if self.barrier.missing:
+            return
+        self._desired.add(self.world.all_pairs())
+        await self._removal.look()
+        self.dispatch()
+        self._counter.resynced()
+
     def _make_queues(self, cluster: Cluster, paces: Paces) -> None:
         counter = self._counter
         publisher = Publisher(
             self.world, self._bus.bucket(messages.DESIRED_STATE), self._clock, counter
+        )
+        self._removal = Removal(
+            self.world,
+            publisher.orphans,
+            cluster,
+            self.poster,
+            counter=counter,
+            suspects=Suspects(self._intervals.orphans.total_seconds()),
+            now=self._now,
         )
         registrar = Registrar(
             self.world,
@@ -161,7 +192,7 @@ class Controller:
         bus, world, barrier, counter = self._bus, self.world, self.barrier, self._counter
         desired = bus.bucket(messages.DESIRED_STATE)
         return {
-            "list": self.observer.keep_listing(),
+            "list": self.observer.keep_listing(self._intervals.resync, self.resynced),
             kv.BUCKET_DESIRED_STATE: self._follow(
                 desired, DesiredFeed(world, desired, barrier, counter).handle
             ),
@@ -184,7 +215,7 @@ class Controller:
             await take(event)
             self.dispatch()
 
-        await follow(bucket, handle)
+        await follow(bucket, handle, resync=self._intervals.resync)
 
     async def _act(self) -> None:
         await self.barrier.opened()

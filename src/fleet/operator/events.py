@@ -112,6 +112,12 @@ def of_decommissioned(device: Device, verdict: Verdict) -> Event:
     return Event(subject(device), Severity.WARNING, "Decommissioned", message)
 
 
+def of_orphans(reason: str, message: str) -> Event:
+    """Tell what becomes of keys that no resource owns: about the namespace that Fleet is in."""
+    about = Subject("Namespace", resources.NAMESPACE, "", resources.NAMESPACE, "v1")
+    return Event(about, Severity.WARNING, reason, message)
+
+
 def failures(sums: Aggregate) -> str:
     """Sum up who failed and why: ``3 of 20 devices failed: ImageNotFound on pi-03, pi-07, …``."""
     by_reason: defaultdict[str, list[str]] = defaultdict(list)

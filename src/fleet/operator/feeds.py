@@ -6,8 +6,10 @@ leaves the *view*; what follows from that is decided elsewhere, past the barrier
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from datetime import timedelta
 from typing import TypeVar
 
 import structlog
@@ -36,16 +38,33 @@ K = TypeVar("K")
 START_OVER_SECONDS = 1.0
 
 
-async def follow(bucket: Bucket[M], handle: Callable[[Event[M]], Awaitable[None]]) -> None:
-    """Hand every event of *bucket* to *handle*, for ever; start over when that fails."""
+async def follow(
+    bucket: Bucket[M], handle: Callable[[Event[M]], Awaitable[None]], *, resync: timedelta
+) -> None:
+    """
+    Hand every event of *bucket* to *handle*, for ever; start over when that fails.
+
+    It is replayed again every *resync*: a stream that was purged by hand tells nobody.
+    """
     while True:
         try:
-            async with aclosing(bucket.watch()) as events:
-                async for event in events:
-                    await handle(event)
+            await _follow_once(bucket, handle, resync)
         except errors.RetryableError as exc:
             log.warning("feed starts over", bucket=bucket.name, error=str(exc))
-        await asyncio.sleep(START_OVER_SECONDS)
+            await asyncio.sleep(START_OVER_SECONDS)
+
+
+async def _follow_once(
+    bucket: Bucket[M], handle: Callable[[Event[M]], Awaitable[None]], resync: timedelta
+) -> None:
+    """Replay, and follow for a while from then on."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(None) as limit, aclosing(bucket.watch()) as events:
+            async for event in events:
+                await handle(event)
+                if isinstance(event, Synced):
+                    now = asyncio.get_running_loop().time()
+                    limit.reschedule(now + resync.total_seconds())
 
 
 class Keys:

@@ -59,7 +59,7 @@ async def run(told: Settings) -> int:
         cluster = KubernetesCluster()
         stack.push_async_callback(cluster.close)
         metrics = Metrics()
-        controller = Controller(bus, cluster, metrics, silence=told.silence)
+        controller = Controller(bus, cluster, metrics, intervals=told.intervals)
         metrics.watch(controller.world)
         answers = Answers(lambda: unready(bus, controller), metrics.render)
         await stack.enter_async_context(serving.serving(told.health, told.metrics, answers))

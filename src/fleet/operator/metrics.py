@@ -38,8 +38,16 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._resyncs = Counter(
+            "fleet_resyncs", "Complete lists of all resources", registry=self.registry
+        )
         self._orphans = Gauge(
-            "fleet_orphans", "Desired states whose owner isn't known", registry=self.registry
+            "fleet_orphans", "Keys that nobody is known to have ended", registry=self.registry
+        )
+        self._orphans_held = Gauge(
+            "fleet_orphans_held",
+            "Orphans that wait for an administrator's word",
+            registry=self.registry,
         )
 
     def watch(self, world: World) -> None:
@@ -74,9 +82,17 @@ class Metrics:
         """Count an Event that was posted, left out for now, or lost."""
         self._events.labels(outcome).inc()
 
+    def resynced(self) -> None:
+        """Count a complete list."""
+        self._resyncs.inc()
+
     def orphans(self, count: int) -> None:
         """Say how many orphans there are."""
         self._orphans.set(count)
+
+    def orphans_held(self, count: int) -> None:
+        """Say how many orphans wait for a word."""
+        self._orphans_held.set(count)
 
 
 class WorldCollector(Collector):

@@ -2,12 +2,13 @@
 From the API server into the world: single objects as they change, and full lists.
 
 A watch never tells what was deleted while it was disconnected, so everything is
-listed at the start and again every `RESYNC_SECONDS`. What a list doesn't hold
+listed at the start and again now and then. What a list doesn't hold
 is gone, unless an event spoke of it while the list was on its way.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Final, TypeVar
 
 import structlog
@@ -24,7 +25,6 @@ from fleet.operator.world import World
 log = structlog.get_logger()
 T = TypeVar("T")
 
-RESYNC_SECONDS: Final = 300.0
 RETRY_SECONDS: Final = 2.0
 
 
@@ -54,7 +54,7 @@ class Observer:
         if kind == "DELETED":
             self._world.drop_deployment(body["metadata"]["uid"])
         elif deployment := self._read(objects.parse_deployment, body):
-            self._observe_deployment(deployment)
+            self.observe_deployment(deployment)
         self._changed()
 
     def device_event(self, kind: str | None, body: Body) -> None:
@@ -67,6 +67,18 @@ class Observer:
                 self.observe_device(device)
         self._changed()
 
+    def observe_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:
+        """Take note of a deployment, unless the world knows a later version of it."""
+        known = self._world.deployments.get(deployment.uid)
+        if known is None or known.version <= deployment.version:
+            self._world.put_deployment(deployment, own_status=own_status)
+
+    def status_written(self, deployment: Deployment) -> None:
+        """Take note of a status just written, before the watch tells of it."""
+        if deployment.uid in self._world.deployments:  # or it is gone, and stays so
+            self._seen.add(deployment.uid)
+            self.observe_deployment(deployment, own_status=True)
+
     def observe_device(self, device: Device) -> None:
         """Take note of a device, unless the world knows a later version of it."""
         known = self._world.devices.get(device.id)
@@ -74,8 +86,12 @@ class Observer:
             return
         self._put_device(device)
 
-    async def keep_listing(self) -> None:
-        """List everything, now and then again, for ever; a failed list keeps the view."""
+    async def keep_listing(self, every: timedelta, resynced: Callable[[], Awaitable[None]]) -> None:
+        """
+        List everything now and then again, for ever; a failed list keeps the view.
+
+        *resynced* is called after each complete list.
+        """
         said = False
         while True:
             try:
@@ -87,7 +103,8 @@ class Observer:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 said = False
-                await asyncio.sleep(RESYNC_SECONDS)
+                await resynced()
+                await asyncio.sleep(every.total_seconds())
 
     async def list_all(self) -> None:
         """
@@ -126,11 +143,6 @@ class Observer:
                 self._drop_device(device)
         self._world.touched.devices.update(listed)
         self._barrier.listed(Part.DEVICES)
-
-    def _observe_deployment(self, deployment: Deployment) -> None:
-        known = self._world.deployments.get(deployment.uid)
-        if known is None or known.version <= deployment.version:
-            self._world.put_deployment(deployment)
 
     def _put_device(self, device: Device) -> None:
         self._world.put_device(device)

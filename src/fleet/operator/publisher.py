@@ -11,8 +11,9 @@ from fleet.contracts.messages import ReconcileScore
 from fleet.operator import publishing
 from fleet.operator.clock import Clock
 from fleet.operator.indexing import Pair
+from fleet.operator.orphans import Orphan
 from fleet.operator.ports import Counter
-from fleet.operator.publishing import Action, Mark, Orphan, Purge, PutValue
+from fleet.operator.publishing import Leave, Mark, Purge, PutValue
 from fleet.operator.world import World
 
 log = structlog.get_logger()
@@ -28,13 +29,20 @@ class Publisher:
         self._bucket = bucket
         self._clock = clock
         self._counter = counter
-        self._orphans: set[Pair] = set()
+        self._orphans: dict[Pair, Orphan] = {}
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        """List the keys that are orphans now."""
+        for pair in tuple(self._orphans):
+            self._note_orphan(pair, publishing.orphan(self._world.facts(pair)))
+        return tuple(self._orphans.values())
 
     async def work(self, pair: Pair) -> None:
         """Bring one key to what is wanted."""
-        action = publishing.decide(self._world.facts(pair))
-        self._note_orphan(pair, action)
-        if action is None or isinstance(action, Orphan):
+        facts = self._world.facts(pair)
+        self._note_orphan(pair, publishing.orphan(facts))
+        action = publishing.decide(facts)
+        if action is None or isinstance(action, Leave):
             return
         try:
             await self._execute(pair, action)
@@ -72,18 +80,20 @@ class Publisher:
         entry = await self._bucket.get(kv.desired_state_key(*pair))
         self._world.put_desired(pair, entry)
 
-    def _note_orphan(self, pair: Pair, action: Action | None) -> None:
+    def _note_orphan(self, pair: Pair, found: Leave | None) -> None:
         known = pair in self._orphans
-        if isinstance(action, Orphan) and not known:
-            self._orphans.add(pair)
+        if found is not None:
+            self._orphans[pair] = Orphan(pair, found.last, found.owner_uid, found.remade)
+            if known:
+                return
             log.warning(
                 "orphan found",
                 device=pair.device,
                 deployment=pair.deployment,
-                owner_uid=action.owner_uid,
+                owner_uid=found.owner_uid,
             )
-        elif known and not isinstance(action, Orphan):
-            self._orphans.discard(pair)
+        elif known:
+            del self._orphans[pair]
         else:
             return
         self._counter.orphans(len(self._orphans))

@@ -3,21 +3,24 @@ What is written to one key of `desired-state`, decided from what is known about 
 
 | The key holds …   | Wanted              | Not wanted                                         |
 |-------------------|---------------------|----------------------------------------------------|
-| nothing           | put                 | marker, if a state stands there that nobody claims |
+| nothing           | put                 | an orphan, if a state stands there without a claim |
 | what is wanted    | nothing to do       |                                                    |
 | something else    | put, but not over a | marker, if its owner is known to have ended it;    |
-|                   | higher generation   | else it is an orphan                               |
+|                   | higher generation   | an orphan, if it has no owner; else it is kept     |
 | a marker          | put                 | purge, once the state is gone, while the device is |
 |                   |                     | registered: of one that isn't, nobody knows what   |
 |                   |                     | it read                                            |
-| undecodable bytes | put                 | marker, if the device is leaving; else an orphan   |
+| undecodable bytes | put                 | an orphan, unless somebody may want it             |
+
+Of a device that is leaving, everything has ended.
 
 Absence is not an instruction: a marker needs *positive* evidence, which is
-what `Facts.ended` and `Facts.unclaimed` stand for. Nothing is decided at all
-before everything was listed once (`fleet.operator.barrier`).
+what `Facts.ended` stands for. An orphan gets one only once it is condemned
+(`fleet.operator.orphans`). Nothing is decided at all before everything was
+listed once (`fleet.operator.barrier`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
 from fleet.bus.port import Deleted, Entry, Put, Undecodable
@@ -30,9 +33,11 @@ class Facts:
     All that is known about one key.
 
     *ended*: the value's owner exists, and is being deleted or no longer matches
-    the device, which is known. *unclaimed*: the device is known, and no
-    deployment of this name wants it. Both hold of a device that is being
-    deleted. *unregistered*: it is, or has no object.
+    the device, which is known; or the device is being deleted. *unclaimed*: nobody may want
+    it: the owner of the value doesn't exist, and no deployment of this name wants the device;
+    without a value, the device is known besides. *unregistered*: the device has no object, or
+    one that is being deleted. *condemned*: the orphan that stands there may go. *remade*: the owner
+    was made again.
     """
 
     wanted: ReconcileScore | None = None
@@ -41,6 +46,8 @@ class Facts:
     ended: bool = False
     unclaimed: bool = False
     unregistered: bool = False
+    condemned: bool = False
+    remade: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +73,15 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
-class Orphan:
-    """Leave the value alone and report it: nobody is known to have ended it."""
+class Leave:
+    """Leave an orphan at revision *last* alone, and report it: nobody is known to have ended it."""
 
+    last: int
     owner_uid: str = ""
+    remade: bool = False
 
 
-Action: TypeAlias = PutValue | Mark | Purge | Orphan
+Action: TypeAlias = PutValue | Mark | Purge | Leave
 
 
 def decide(facts: Facts) -> Action | None:
@@ -80,6 +89,12 @@ def decide(facts: Facts) -> Action | None:
     if facts.wanted is not None:
         return _publish(facts.wanted, facts.entry)
     return _withdraw(facts)
+
+
+def orphan(facts: Facts) -> Leave | None:
+    """Say whether an orphan stands there, condemned or not."""
+    action = decide(replace(facts, condemned=False))
+    return action if isinstance(action, Leave) else None
 
 
 def _publish(wanted: ReconcileScore, entry: Entry[ReconcileScore] | None) -> Action | None:
@@ -103,15 +118,23 @@ def _stands(wanted: ReconcileScore, found: ReconcileScore) -> bool:
 
 def _withdraw(facts: Facts) -> Action | None:
     match facts.entry:
+        case None if not facts.has_state:
+            return None
         case None:
-            return Mark(last=0) if facts.has_state and facts.unclaimed else None
-        case Put(value=value, revision=revision):
-            if facts.ended:
-                return Mark(last=revision)
-            return Orphan(value.owner.uid if value.owner else "")
+            return Mark(last=0) if facts.ended else _orphan(facts, 0)
+        case Put(revision=revision) | Undecodable(revision=revision) if facts.ended:
+            return Mark(last=revision)
+        case Put(revision=revision, value=value):
+            return _orphan(facts, revision, value.owner.uid if value.owner else "")
+        case Undecodable(revision=revision):
+            return _orphan(facts, revision)
         case Deleted(revision=revision):
             return None if facts.has_state or facts.unregistered else Purge(revision)
-        case Undecodable(revision=revision):
-            return Mark(last=revision) if facts.ended else Orphan()
         case _:
             assert_never(facts.entry)
+
+
+def _orphan(facts: Facts, revision: int, owner_uid: str = "") -> Action | None:
+    if not facts.unclaimed:
+        return None
+    return Mark(revision) if facts.condemned else Leave(revision, owner_uid, facts.remade)

@@ -3,13 +3,13 @@
 import argparse
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from fleet import errors
+from fleet.operator.intervals import Intervals
 from fleet.operator.logs import LogFormat
-from fleet.operator.presence import SILENCE
 from fleet.operator.serving import Listen
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -26,7 +26,7 @@ class Settings:
     max_bytes: int = MAX_BYTES
     health: Listen | None = None
     metrics: Listen | None = None
-    silence: timedelta = SILENCE
+    intervals: Intervals = field(default_factory=Intervals)
     log_format: LogFormat = LogFormat.JSON
     log_level: str = "info"
 
@@ -47,7 +47,11 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
         max_bytes=_number("max-bytes", found.max_bytes),
         health=Listen.parse(found.health_listen) if found.health_listen else None,
         metrics=Listen.parse(found.metrics_listen) if found.metrics_listen else None,
-        silence=timedelta(seconds=_number("silence", found.silence)),
+        intervals=Intervals(
+            silence=_seconds("silence", found.silence),
+            resync=_seconds("resync", found.resync),
+            orphans=_seconds("orphan-interval", found.orphan_interval),
+        ),
         log_format=LogFormat(found.log_format),
         log_level=found.log_level,
     )
@@ -57,6 +61,10 @@ def _number(flag: str, text: str) -> int:
     if not text.isdecimal():
         raise errors.InvalidConfig(f"--{flag}: {text!r} is no number", element=flag)
     return int(text)
+
+
+def _seconds(flag: str, text: str) -> timedelta:
+    return timedelta(seconds=_number(flag, text))
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -85,6 +93,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--health-listen", "", "host:port of /healthz and /readyz")
     add("--metrics-listen", "", "host:port of /metrics")
     add("--silence", "30", "the seconds without a heartbeat after which a device is stale")
+    add("--resync", "300", "the seconds after which everything is listed and replayed again")
+    add("--orphan-interval", "600", "the seconds after which an orphan may be removed")
     add("--log-format", "json", "how logs are written", [str(f) for f in LogFormat])
     add("--log-level", "info", "the least level that is logged")
     return parser

@@ -7,10 +7,11 @@ devices. What was touched is noted in `World.touched` for whoever acts on it.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fleet.bus.port import Entry, Put
-from fleet.contracts.messages import DeviceInfo, ReconcileScore
+from fleet.contracts.messages import DeviceInfo, Owner, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator import aggregation, conflicts
 from fleet.operator.aggregation import Aggregate, Report, Standing, Tally
@@ -39,6 +40,7 @@ class World:
         # None: a state stands there that can't be read.
         self.states: dict[Pair, Report | None] = {}
         self.silent: set[DeviceId] = set()
+        self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
         self.touched = Touched()
         self._named: defaultdict[DeploymentName, set[str]] = defaultdict(set)
         self._holders: dict[DeploymentName, str] = {}
@@ -91,21 +93,26 @@ class World:
         """Gather what decides about one key."""
         entry = self.desired.get(pair)
         leaving = self._is_leaving(pair.device)
+        owner = entry.value.owner if isinstance(entry, Put) else None
         return Facts(
             wanted=self._wanted(pair),
             entry=entry,
             has_state=pair in self.states,
-            ended=leaving or (isinstance(entry, Put) and self._has_ended(pair, entry.value)),
-            unclaimed=leaving or self._is_unclaimed(pair),
+            ended=leaving or self._has_ended(pair, owner),
+            unclaimed=self._is_unclaimed(pair, owner, has_entry=entry is not None),
             unregistered=leaving or pair.device not in self.devices,
+            condemned=self.condemned.get(pair) == (entry.revision if entry else 0),
+            remade=self._is_remade(pair, owner),
         )
 
     # What changes it.
 
-    def put_deployment(self, deployment: Deployment) -> None:
-        """Take note of a resource, new or changed."""
+    def put_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:
+        """Take note of a resource, new or changed; *own_status* is one just written."""
         before = self.deployments.get(deployment.uid)
         self.deployments[deployment.uid] = deployment
+        if not own_status and (before is None or before.status != deployment.status):
+            self.touched.deployments.add(deployment.uid)
         if before == deployment:
             return
         self._named[deployment.name].add(deployment.uid)
@@ -206,6 +213,11 @@ class World:
             self._judge(uid, device)
         for name in self._keys.others(device):
             self._touch_deleting(name)
+
+    def condemn(self, orphans: Mapping[Pair, int]) -> None:
+        """Take note of which orphans may go, and of no others."""
+        self.condemned = dict(orphans)
+        self.touched.pairs.update(orphans)
 
     # How a change spreads.
 
@@ -320,24 +332,33 @@ class World:
             return None
         return self.deployments[uid].score
 
-    def _has_ended(self, pair: Pair, value: ReconcileScore) -> bool:
-        owner = self.deployments.get(value.owner.uid) if value.owner else None
-        if owner is None:
+    def _has_ended(self, pair: Pair, owner: Owner | None) -> bool:
+        deployment = self.deployments.get(owner.uid) if owner else None
+        if deployment is None:
             return False
-        if owner.deleting_since is not None:
+        if deployment.deleting_since is not None:
             return True
         device = self.devices.get(pair.device)
-        return device is not None and not owner.may_want(device.labels)
+        return device is not None and not deployment.may_want(device.labels)
 
     def _is_leaving(self, device: DeviceId) -> bool:
         found = self.devices.get(device)
         return found is not None and found.deleting_since is not None
 
-    def _is_unclaimed(self, pair: Pair) -> bool:
-        device = self.devices.get(pair.device)
-        if device is None:
+    def _is_unclaimed(self, pair: Pair, owner: Owner | None, *, has_entry: bool) -> bool:
+        if owner is not None and owner.uid in self.deployments:
             return False
+        device = self.devices.get(pair.device)
+        if device is None:  # of a device that isn't known, what it wants isn't either
+            return has_entry and not self._named.get(pair.deployment)
         return not any(rival.may_want(device.labels) for rival in self.rivals(pair.deployment))
+
+    def _is_remade(self, pair: Pair, owner: Owner | None) -> bool:
+        if owner is None:
+            return False
+        place = (owner.namespace, owner.name)
+        rivals = self.rivals(pair.deployment)
+        return any(rival.place == place and rival.deleting_since is None for rival in rivals)
 
 
 def _place(entry: Entry[ReconcileScore] | None) -> tuple[str, str] | None:

@@ -148,11 +148,3 @@ async def test_a_name_has_one_holder_and_the_next_takes_over(site: Site):
         await site.until_ready("web", "1/1", site.site)
         agent.cancel()
     assert await owner_uid(device, name) == second["metadata"]["uid"]
-
-
-async def test_a_state_that_nobody_asked_for_is_answered_by_a_marker(site: Site):
-    device = await site.registered()
-    await device.report("forgotten", Phase.RUNNING, "whatever")
-    await eventually(lambda: is_marked(device, "forgotten"), "the device is told to stop")
-    await device.forget("forgotten")
-    await eventually(lambda: is_purged(device, "forgotten"), "the marker is purged")

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the c
         ("GET", "/api/v1/pods"),
         ("GET", "/api/v1/nodes"),
         ("GET", "/api/v1/namespaces"),
+        ("GET", "/api/v1/namespaces/default"),
+        ("PATCH", "/api/v1/namespaces/fleet-system"),
         ("GET", "/api/v1/namespaces/fleet-system/configmaps"),
         ("GET", "/api/v1/events"),
         ("GET", "/apis/apps/v1/deployments"),
@@ -31,7 +33,7 @@ pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the c
 async def test_what_is_not_the_operators_is_refused(site: Site, method: str, path: str):
     async with kube_client(site.operator.kubeconfig) as kube:
         with pytest.raises(Refused) as refused:
-            await kube.request(method, path, {} if method == "POST" else None)
+            await kube.request(method, path, None if method == "GET" else {})
     assert refused.value.status == 403
 
 
@@ -39,6 +41,7 @@ async def test_what_the_operator_needs_is_granted(site: Site):
     async with kube_client(site.operator.kubeconfig) as kube:
         assert await kube.items(f"{FLEET}/deployments") is not None
         assert await kube.items(f"{FLEET}/devices") is not None
+        assert await kube.find("/api/v1/namespaces/fleet-system") is not None
 
 
 async def test_a_replaced_token_is_taken_up(site: Site):

@@ -20,6 +20,8 @@ PI, HELLO = DeviceId("pi-01"), DeploymentName("hello-web")
         (resources.VERSION, "v1alpha1"),
         (resources.API_VERSION, "fleet.nationtech.io/v1alpha1"),
         (resources.FINALIZER, "fleet.nationtech.io/finalizer"),
+        (resources.NAMESPACE, "fleet-system"),
+        (resources.REMOVE_ORPHANS, "fleet.nationtech.io/remove-orphans"),
         (resources.DEPLOYMENT_KIND, "Deployment"),
         (resources.DEPLOYMENT_PLURAL, "deployments"),
         (resources.DEPLOYMENT_SHORT_NAME, "fleetdep"),

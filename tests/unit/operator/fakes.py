@@ -25,6 +25,7 @@ class FakeCluster:
         self.deployments: dict[str, dict[str, Any]] = {}
         self.devices: dict[str, dict[str, Any]] = {}
         self.events: dict[Key, Post] = {}
+        self.word = ""
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
         self.unlistable: errors.FleetError | None = None
@@ -82,7 +83,8 @@ class FakeCluster:
             raise errors.ClusterRefused("404 not found")
         self.writes["deployment status"] += 1
         body = self.deployments[deployment.uid]
-        self.deployments[deployment.uid] = {**body, "status": dict(status)}
+        metadata = {**body["metadata"], "resourceVersion": self._next()}
+        self.deployments[deployment.uid] = {**body, "metadata": metadata, "status": dict(status)}
         return self.deployments[deployment.uid]
 
     async def post_event(self, post: Post) -> None:
@@ -90,6 +92,11 @@ class FakeCluster:
         self._check()
         self.writes["event"] += 1
         self.events[post.key] = post
+
+    async def word_to_remove_orphans(self) -> str:
+        """Read the annotation."""
+        self._check()
+        return self.word
 
     def status(self, uid: str = "u1") -> dict[str, Any]:
         """Read a deployment's status."""
@@ -117,6 +124,7 @@ class FakeCounter:
     def __init__(self) -> None:
         self.counts: Counts[str] = Counts()
         self.orphaned = 0
+        self.held = 0
 
     def worked(self, queue: str, seconds: float) -> None:
         """Count."""
@@ -143,9 +151,17 @@ class FakeCounter:
         """Count."""
         self.counts[f"event {outcome}"] += 1
 
+    def resynced(self) -> None:
+        """Count."""
+        self.counts["resync"] += 1
+
     def orphans(self, count: int) -> None:
         """Keep."""
         self.orphaned = count
+
+    def orphans_held(self, count: int) -> None:
+        """Keep."""
+        self.held = count
 
 
 class FakeClock:

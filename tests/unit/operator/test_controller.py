@@ -1,80 +1,30 @@
 """The controller over a bus and a cluster in memory: what it does, and what it must not do yet."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import AsyncIterator
 
 import pytest
 
 from fleet import errors
-from fleet.bus.memory import MemoryServer
-from fleet.bus.port import Deleted
 from fleet.contracts import kv, messages
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
 from fleet.operator.barrier import Part
-from fleet.operator.controller import Controller, Paces
-from fleet.operator.workqueue import Pace
+from fleet.operator.controller import Controller
 from tests.simulated_device import SimulatedDevice
-from tests.unit.operator.fakes import FakeCluster, FakeCounter
 from tests.unit.operator.making import deployment_body
+from tests.unit.operator.scene import MemoryScene
 from tests.waiting import eventually
-
-QUICK = Pace(workers=4, spacing=0.01, first_retry=0.01, longest_retry=0.05)
-PACES = Paces(desired=QUICK, statuses=QUICK, devices=QUICK)
-
-
-class Scene:
-    """A controller and all that it acts on."""
-
-    def __init__(self) -> None:
-        self.server = MemoryServer()
-        self.bus = self.server.connect()
-        self.cluster = FakeCluster()
-        self.counter = FakeCounter()
-        self.device = SimulatedDevice(self.bus, "d1")
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Controller]:
-        """Run a controller of its own while the block runs; entering again is a restart."""
-        async with self.server.connect() as bus:
-            controller = Controller(
-                bus, self.cluster, self.counter, silence=timedelta(minutes=5), paces=PACES
-            )
-            task = asyncio.create_task(controller.run())
-            try:
-                yield controller
-            finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-
-    async def until(self, look: Callable[[], object], what: str) -> None:
-        """Wait until *look* finds something true."""
-
-        async def looking() -> bool:
-            return bool(look())
-
-        await eventually(looking, what)
-
-    async def until_wanted(self, name: str = "web") -> messages.ReconcileScore:
-        """Wait until something is wanted of the device."""
-        return await eventually(lambda: self.device.wanted(name), f"{name} is wanted")
-
-    async def is_marked(self, name: str = "web") -> bool:
-        """Tell whether the device is told to stop."""
-        key = kv.desired_state_key(self.device.id, DeploymentName(name))
-        return isinstance(await self.device.desired.get(key), Deleted)
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    made = Scene()
+async def scene() -> AsyncIterator[MemoryScene]:
+    made = MemoryScene()
     yield made
     await made.bus.close()
 
 
-async def test_a_deployment_becomes_desired_state_and_a_report_its_status(scene: Scene):
+async def test_a_deployment_becomes_desired_state_and_a_report_its_status(scene: MemoryScene):
     scene.cluster.add(deployment_body())
     async with scene.running():
         await scene.device.register({"site": "a"})
@@ -84,7 +34,7 @@ async def test_a_deployment_becomes_desired_state_and_a_report_its_status(scene:
     assert scene.cluster.devices["d1"]["metadata"]["labels"] == {"site": "a"}
 
 
-async def test_nothing_is_written_before_everything_was_listed(scene: Scene):
+async def test_nothing_is_written_before_everything_was_listed(scene: MemoryScene):
     await scene.device.register({"site": "a"})
     await scene.device.report("forgotten", Phase.RUNNING, "x")
     scene.cluster.unlistable = errors.ClusterUnavailable("not now")
@@ -107,11 +57,11 @@ async def test_nothing_is_written_before_everything_was_listed(scene: Scene):
         scene.cluster.unlistable = None
         await controller.observer.list_all()
         await scene.until_wanted()
-        await eventually(lambda: scene.is_marked("forgotten"), "the forgotten one is stopped")
+        await scene.until(lambda: scene.counter.orphaned == 1, "the forgotten one is an orphan")
         await scene.until(lambda: len(scene.cluster.writes) == 2, "both statuses are written")
 
 
-async def test_a_restart_writes_nothing_again(scene: Scene):
+async def test_a_restart_writes_nothing_again(scene: MemoryScene):
     scene.cluster.add(deployment_body())
     async with scene.running():
         await scene.device.register({"site": "a"})
@@ -131,7 +81,7 @@ async def test_a_restart_writes_nothing_again(scene: Scene):
     assert scene.counter.counts["putvalue"] == 0
 
 
-async def test_a_bucket_that_is_wiped_is_filled_again(scene: Scene):
+async def test_a_bucket_that_is_wiped_is_filled_again(scene: MemoryScene):
     scene.cluster.add(deployment_body())
     async with scene.running():
         await scene.device.register({"site": "a"})
@@ -141,7 +91,7 @@ async def test_a_bucket_that_is_wiped_is_filled_again(scene: Scene):
         assert await scene.until_wanted() == before
 
 
-async def test_a_failed_relist_keeps_the_view(scene: Scene):
+async def test_a_failed_relist_keeps_the_view(scene: MemoryScene):
     scene.cluster.add(deployment_body())
     async with scene.running() as controller:
         await scene.device.register({"site": "a"})
@@ -153,7 +103,7 @@ async def test_a_failed_relist_keeps_the_view(scene: Scene):
         assert not await scene.is_marked()
 
 
-async def test_a_device_object_that_vanished_stops_nothing(scene: Scene):
+async def test_a_device_object_that_vanished_stops_nothing(scene: MemoryScene):
     scene.cluster.add(deployment_body())
     async with scene.running() as controller:
         await scene.device.register({"site": "a"})
@@ -167,7 +117,7 @@ async def test_a_device_object_that_vanished_stops_nothing(scene: Scene):
         assert await scene.device.wanted("web") == wanted
 
 
-async def test_a_deployment_that_vanished_is_an_orphan_and_stops_nothing(scene: Scene):
+async def test_a_deployment_that_vanished_is_an_orphan_and_stops_nothing(scene: MemoryScene):
     scene.cluster.add(deployment_body())
     async with scene.running() as controller:
         await scene.device.register({"site": "a"})
@@ -178,7 +128,7 @@ async def test_a_deployment_that_vanished_is_an_orphan_and_stops_nothing(scene: 
         assert await scene.device.wanted("web") == wanted
 
 
-async def leave(scene: Scene, controller: Controller) -> "asyncio.Task[None]":
+async def leave(scene: MemoryScene, controller: Controller) -> "asyncio.Task[None]":
     """Delete the `Device`, as kopf tells of it."""
     body = dict(scene.cluster.devices["d1"])
     body["metadata"] = {**body["metadata"], "deletionTimestamp": "2999-01-01T00:00:00Z"}
@@ -187,7 +137,7 @@ async def leave(scene: Scene, controller: Controller) -> "asyncio.Task[None]":
     return asyncio.create_task(controller.decommissioned(body["metadata"]["uid"]))
 
 
-async def test_a_device_is_not_made_again_until_its_agent_says_what_it_is(scene: Scene):
+async def test_a_device_is_not_made_again_until_its_agent_says_what_it_is(scene: MemoryScene):
     async with scene.running() as controller:
         await scene.device.register({"site": "a"})
         await scene.until(lambda: scene.cluster.devices.get("d1"), "it is registered")
@@ -205,7 +155,7 @@ async def test_a_device_is_not_made_again_until_its_agent_says_what_it_is(scene:
         await scene.until(lambda: scene.cluster.devices.get("d1"), "it registers anew")
 
 
-async def test_what_an_agent_says_of_itself_while_its_keys_are_swept_counts(scene: Scene):
+async def test_what_an_agent_says_of_itself_while_its_keys_are_swept_counts(scene: MemoryScene):
     async with scene.running() as controller:
         await scene.device.register({"site": "a"})
         await scene.until(lambda: scene.cluster.devices.get("d1"), "it is registered")
@@ -218,7 +168,7 @@ async def test_what_an_agent_says_of_itself_while_its_keys_are_swept_counts(scen
         await scene.until(lambda: scene.cluster.devices.get("d1"), "it registers anew")
 
 
-async def test_another_writer_of_the_same_key_is_noticed(scene: Scene):
+async def test_another_writer_of_the_same_key_is_noticed(scene: MemoryScene):
     scene.cluster.add(deployment_body())
     async with scene.running():
         await scene.device.register({"site": "a"})
@@ -235,7 +185,7 @@ async def test_another_writer_of_the_same_key_is_noticed(scene: Scene):
         await eventually(put_right, "the value is put right")
 
 
-async def test_many_reports_make_few_statuses(scene: Scene):
+async def test_many_reports_make_few_statuses(scene: MemoryScene):
     scene.cluster.add(deployment_body())
     async with scene.running():
         await scene.device.register({"site": "a"})
@@ -248,14 +198,14 @@ async def test_many_reports_make_few_statuses(scene: Scene):
         assert scene.cluster.writes["deployment status"] - before < 50
 
 
-async def test_the_end_of_a_deployment_waits_for_its_device(scene: Scene):
+async def test_the_end_of_a_deployment_waits_for_its_device(scene: MemoryScene):
     scene.cluster.add(deployment_body())
     async with scene.running() as controller:
         await scene.device.register({"site": "a"})
         wanted = await scene.until_wanted()
         await scene.device.report("web", Phase.RUNNING, wanted.revision)
         await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
-        deleted = deployment_body(deleted=0, version=2)
+        deleted = deployment_body(deleted=0, version=9999)
         deleted["metadata"]["deletionTimestamp"] = "2999-01-01T00:00:00Z"
         controller.observer.deployment_event("MODIFIED", deleted)
         released = asyncio.create_task(controller.released("u1"))

@@ -19,6 +19,7 @@ def test_what_is_counted_shows():
     metrics.failed("desired", "BusUnavailable")
     metrics.worked("desired", 0.1)
     metrics.orphans(2)
+    metrics.orphans_held(1)
     page = metrics.render().decode()
     assert metric(page, "fleet_deployments") == 1
     assert metric(page, "fleet_devices", silent="false") == 2
@@ -29,3 +30,4 @@ def test_what_is_counted_shows():
     assert metric(page, "fleet_work_failures_total", reason="BusUnavailable") == 1
     assert metric(page, "fleet_work_seconds_count", queue="desired") == 1
     assert metric(page, "fleet_orphans") == 2
+    assert metric(page, "fleet_orphans_held") == 1

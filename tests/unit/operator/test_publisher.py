@@ -93,3 +93,29 @@ async def test_an_orphan_is_counted_until_somebody_owns_it(scene: Scene):
     scene.world.put_deployment(deployment())
     await scene.publisher.work(pair())
     assert scene.counter.orphaned == 0
+
+
+async def test_a_condemned_value_that_changed_meanwhile_stays(scene: Scene):
+    revision = await scene.bucket.put(KEY, making.score(uid="gone"))
+    scene.world.put_desired(pair(), making.put(making.score(uid="gone"), revision))
+    scene.world.condemn({pair(): revision})
+    later = making.score(uid="somebody")
+    await scene.bucket.put(KEY, later)
+    with pytest.raises(errors.RevisionConflict):
+        await scene.publisher.work(pair())
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert entry.value == later
+    assert [each.revision for each in scene.publisher.orphans()] == [entry.revision]
+
+
+async def test_a_condemned_value_that_is_wanted_again_is_adopted(scene: Scene):
+    revision = await scene.bucket.put(KEY, making.score(uid="gone"))
+    scene.world.put_desired(pair(), making.put(making.score(uid="gone"), revision))
+    scene.world.condemn({pair(): revision})
+    scene.world.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert entry.value == making.score()

@@ -1,13 +1,15 @@
 """Publishing: every row of the table, and the laws that keep absence from being an instruction."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.bus.port import Deleted, Entry, Put, Undecodable
+from fleet.bus.port import Deleted, Entry, Put
 from fleet.contracts.messages import ReconcileScore
 from fleet.operator import publishing
-from fleet.operator.publishing import Action, Facts, Mark, Orphan, Purge, PutValue
+from fleet.operator.publishing import Action, Facts, Leave, Mark, Purge, PutValue
 from tests.unit.operator.making import garbage, marker, put, score
 
 WANTED = score("web:2", generation=2)
@@ -34,6 +36,8 @@ facts = st.builds(
     has_state=st.booleans(),
     ended=st.booleans(),
     unclaimed=st.booleans(),
+    condemned=st.booleans(),
+    remade=st.booleans(),
 )
 
 
@@ -63,14 +67,32 @@ def test_what_is_wanted_is_put_where_it_does_not_stand(
     [
         pytest.param(Facts(), None, id="nothing"),
         pytest.param(Facts(has_state=True), None, id="a state, who knows whose"),
-        pytest.param(Facts(has_state=True, unclaimed=True), Mark(last=0), id="a forgotten state"),
-        pytest.param(Facts(unclaimed=True), None, id="no state, no claim"),
-        pytest.param(Facts(entry=put(WANTED, 7), ended=True), Mark(last=7), id="ended"),
+        pytest.param(Facts(has_state=True, unclaimed=True), Leave(0), id="a forgotten state"),
         pytest.param(
-            Facts(entry=put(WANTED, 7), unclaimed=True), Orphan("u1"), id="owner not known"
+            Facts(has_state=True, unclaimed=True, condemned=True), Mark(0), id="a condemned state"
         ),
-        pytest.param(Facts(entry=garbage(7)), Orphan(), id="garbage"),
+        pytest.param(Facts(unclaimed=True, condemned=True), None, id="no state, no claim"),
+        pytest.param(Facts(entry=put(WANTED, 7), ended=True), Mark(last=7), id="ended"),
+        pytest.param(Facts(entry=put(WANTED, 7)), None, id="its owner may want it again"),
+        pytest.param(Facts(entry=put(WANTED, 7), condemned=True), None, id="adopted meanwhile"),
+        pytest.param(
+            Facts(entry=put(WANTED, 7), unclaimed=True), Leave(7, "u1"), id="owner not known"
+        ),
+        pytest.param(
+            Facts(entry=put(WANTED, 7), unclaimed=True, remade=True),
+            Leave(7, "u1", remade=True),
+            id="owner made again",
+        ),
+        pytest.param(
+            Facts(entry=put(WANTED, 7), unclaimed=True, condemned=True), Mark(7), id="condemned"
+        ),
+        pytest.param(Facts(entry=garbage(7), unclaimed=True), Leave(7), id="garbage"),
+        pytest.param(
+            Facts(entry=garbage(7), unclaimed=True, condemned=True), Mark(7), id="condemned garbage"
+        ),
+        pytest.param(Facts(entry=garbage(7)), None, id="garbage that somebody may replace"),
         pytest.param(Facts(entry=garbage(7), ended=True), Mark(last=7), id="garbage, leaving"),
+        pytest.param(Facts(has_state=True, ended=True), Mark(last=0), id="a state, leaving"),
         pytest.param(Facts(entry=marker(7), has_state=True), None, id="marker, still running"),
         pytest.param(Facts(entry=marker(7)), Purge(last=7), id="marker, all gone"),
         pytest.param(Facts(entry=marker(7), unregistered=True), None, id="marker, who read it?"),
@@ -84,7 +106,17 @@ def test_what_is_not_wanted_is_withdrawn_only_upon_evidence(facts: Facts, action
 def test_nothing_is_marked_without_positive_evidence(found: Facts):
     if isinstance(publishing.decide(found), Mark):
         assert found.wanted is None
-        assert found.ended if isinstance(found.entry, Put | Undecodable) else found.unclaimed
+        assert found.ended or (found.unclaimed and found.condemned)
+
+
+@given(facts)
+def test_an_orphan_is_one_whether_condemned_or_not(found: Facts):
+    action, orphan = publishing.decide(found), publishing.orphan(found)
+    if isinstance(action, Leave):
+        assert action == orphan
+    if orphan is not None:
+        assert found.unclaimed
+        assert isinstance(action, Mark if found.condemned else Leave)
 
 
 @given(facts)
@@ -114,7 +146,7 @@ def test_a_higher_generation_of_the_same_owner_is_never_replaced(found: Facts):
 def test_acting_once_is_enough(found: Facts):
     action = publishing.decide(found)
     again = publishing.decide(after(found, action))
-    assert again is None or isinstance(again, Orphan | Purge)
+    assert again is None or isinstance(again, Leave | Purge)
 
 
 def after(found: Facts, action: Action | None) -> Facts:
@@ -128,4 +160,4 @@ def after(found: Facts, action: Action | None) -> Facts:
             entry = None
         case _:
             entry = found.entry
-    return Facts(found.wanted, entry, found.has_state, found.ended, found.unclaimed)
+    return replace(found, entry=entry)

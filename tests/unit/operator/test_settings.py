@@ -7,6 +7,7 @@ import pytest
 
 from fleet import errors
 from fleet.operator import settings
+from fleet.operator.intervals import Intervals
 from fleet.operator.logs import LogFormat
 from fleet.operator.serving import Listen
 
@@ -24,7 +25,9 @@ def test_defaults_are_enough():
     found = settings.read([], {})
     assert found.nats_url == "nats://127.0.0.1:4222"
     assert (found.replicas, found.health, found.log_format) == (1, None, LogFormat.JSON)
-    assert found.silence == timedelta(seconds=30)
+    assert found.intervals == Intervals(
+        silence=timedelta(seconds=30), resync=timedelta(minutes=5), orphans=timedelta(minutes=10)
+    )
 
 
 def test_the_environment_is_read():
@@ -43,7 +46,12 @@ def test_a_flag_beats_the_environment():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--health-listen", "8080x"], ["--replicas", "many"], ["--silence", "long"]],
+    [
+        ["--health-listen", "8080x"],
+        ["--replicas", "many"],
+        ["--silence", "long"],
+        ["--resync", "now"],
+    ],
 )
 def test_a_bad_value_is_named(arguments: list[str]):
     with pytest.raises(errors.InvalidConfig, match=arguments[1]):

@@ -175,7 +175,6 @@ class WorldMachine(RuleBasedStateMachine):
             assert found.unregistered is (leaving or name not in self.facts.devices)
             if leaving:
                 assert found.ended
-                assert found.unclaimed
                 continue
             if found.ended:
                 entry = self.facts.desired[pair(name)]
@@ -187,9 +186,19 @@ class WorldMachine(RuleBasedStateMachine):
                     known is not None and not owner.selector.matches(known.labels)
                 )
             if found.unclaimed:
-                labels = self.facts.devices[name].labels
-                for each in self.facts.deployments.values():
-                    assert each.deleting_since or not each.selector.matches(labels)
+                self._check_unclaimed(name)
+
+    def _check_unclaimed(self, name: DeviceId) -> None:
+        entry = self.facts.desired.get(pair(name))
+        if isinstance(entry, Put) and entry.value.owner:
+            assert entry.value.owner.uid not in self.facts.deployments
+        known = self.facts.devices.get(name)
+        if known is None:
+            assert entry is not None
+            assert not self.facts.deployments
+        else:
+            for each in self.facts.deployments.values():
+                assert each.deleting_since or not each.selector.matches(known.labels)
 
     @invariant()
     def every_key_is_found(self) -> None:
@@ -234,14 +243,14 @@ def test_what_stands_in_the_bucket_decides_who_holds_the_name():
     assert world.holder(DeploymentName("web")) == world.deployments["u1"]
 
 
-def test_a_change_of_status_alone_touches_nothing():
+def test_a_change_of_status_alone_has_that_status_compared_and_nothing_else():
     world = World()
     world.put_deployment(deployment())
     world.touched.deployments.clear()
     world.touched.pairs.clear()
     body = making.deployment_body() | {"status": {"ready": "1/1"}}
     world.put_deployment(objects.parse_deployment(body))
-    assert not world.touched.deployments
+    assert world.touched.deployments == {"u1"}
     assert not world.touched.pairs
     assert world.deployments["u1"].status == {"ready": "1/1"}
 
