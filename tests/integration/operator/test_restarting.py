@@ -1,5 +1,7 @@
 """A restart of the operator: it finds all that it wrote, and writes nothing again."""
 
+import asyncio
+
 import pytest
 
 from fleet.contracts.messages import Phase
@@ -22,7 +24,7 @@ async def test_a_restart_writes_nothing_that_is_so_already(site: Site):
     await eventually(
         lambda: site.device_where(device, lambda body: body["status"]["lastHeartbeat"]), "heard"
     )
-    versions = await resource_versions(site)
+    versions = await settled(site)
 
     site.operator.kill()
     await device.beat()
@@ -122,6 +124,21 @@ async def acts_again(site: Site) -> None:
     """Wait until the operator has acted on something that came after its start."""
     await site.deploy("later", labels={"site": "nowhere"})
     await site.until_ready("later", "0/0")
+
+
+async def settled(site: Site) -> dict[str, str]:
+    """Wait until nothing was written for longer than a status waits for its turn."""
+    loop = asyncio.get_running_loop()
+    since, seen = loop.time(), await resource_versions(site)
+
+    async def look() -> dict[str, str] | None:
+        nonlocal since, seen
+        found = await resource_versions(site)
+        if found != seen:
+            since, seen = loop.time(), found
+        return seen if loop.time() - since > 1.5 else None
+
+    return await eventually(look, "nothing is written any more", within=30)
 
 
 async def resource_versions(site: Site) -> dict[str, str]:
