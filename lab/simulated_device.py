@@ -32,8 +32,9 @@ INVENTORY = Inventory(
 class SimulatedDevice:
     """One device's messages."""
 
-    def __init__(self, bus: Bus, device_id: str) -> None:
+    def __init__(self, bus: Bus, device_id: str, instance: str = "sim") -> None:
         self.id = DeviceId(device_id)
+        self.instance = instance
         self.desired = bus.bucket(messages.DESIRED_STATE)
         self.infos = bus.bucket(messages.DEVICE_INFO)
         self.states = bus.bucket(messages.DEVICE_STATE)
@@ -44,7 +45,7 @@ class SimulatedDevice:
         info = DeviceInfo(
             device_id=self.id,
             labels=dict(labels),
-            instance="sim",
+            instance=self.instance,
             inventory=INVENTORY,
             agent_version="0",
             updated_at=datetime.now(UTC),
@@ -54,7 +55,7 @@ class SimulatedDevice:
 
     async def beat(self) -> None:
         """Say once that the device is there."""
-        payload = HeartbeatPayload(device_id=self.id, at=datetime.now(UTC), instance="sim")
+        payload = HeartbeatPayload(device_id=self.id, at=datetime.now(UTC), instance=self.instance)
         await self.heartbeats.put(kv.device_heartbeat_key(self.id), payload)
 
     async def keep_beating(self, every: float) -> None:

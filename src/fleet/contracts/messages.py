@@ -59,6 +59,10 @@ class Inventory(Message, frozen=True):
     runtimes: dict[str, str] = {}
 
 
+# The reason of the problem that an agent tells when another one writes its keys too.
+DUPLICATE_AGENT = "DuplicateAgent"
+
+
 class Problem(Message, frozen=True):
     """Something that keeps a runtime from working: a CamelCase *reason* and a sentence."""
 

@@ -36,6 +36,7 @@ from fleet.operator.presence import Presence
 from fleet.operator.publisher import Publisher
 from fleet.operator.registrar import Registrar
 from fleet.operator.removal import Removal
+from fleet.operator.twins import Twins
 from fleet.operator.workqueue import Pace, Workqueue
 from fleet.operator.world import Touched, World
 
@@ -82,10 +83,16 @@ class Controller:
         self._counter = counter
         self._intervals = intervals or Intervals()
         self._presence = Presence(self._intervals.silence)
+        self._twins = Twins(quiet=2 * self._intervals.silence)
         self._clock = ServerClock()
         self._now = now
         self.liveness = Liveness(
-            self.world, self._presence, bus, clock=self._clock, changed=self.dispatch
+            self.world,
+            self._presence,
+            bus,
+            twins=self._twins,
+            clock=self._clock,
+            changed=self.dispatch,
         )
         self.observer = Observer(self.world, self.barrier, cluster, self.liveness, self.dispatch)
         self.poster = Poster(cluster, WallClock(), counter)
@@ -114,6 +121,7 @@ class Controller:
             self._desired.add(touched.pairs)
             self._statuses.add(touched.deployments)
             self._devices.add(touched.devices)
+            self._descriptions.add(touched.devices)
             self._leaving.add(touched.devices)
 
     async def released(self, uid: str) -> None:
@@ -154,6 +162,7 @@ class Controller:
         registrar = Registrar(
             self.world,
             self._presence,
+            self._twins,
             cluster,
             poster=self.poster,
             clock=WallClock(),
@@ -171,7 +180,10 @@ class Controller:
             self.statuses.is_news,
         )
         self._devices: Workqueue[DeviceId] = Workqueue(
-            "devices", self._dispatching(registrar.work), paces.devices, counter
+            "devices", self._dispatching(registrar.register), paces.devices, counter
+        )
+        self._descriptions: Workqueue[DeviceId] = Workqueue(
+            "descriptions", self._dispatching(registrar.describe), paces.devices, counter
         )
         self._leaving: Workqueue[DeviceId] = Workqueue(
             "leaving", self._dispatching(self.decommissioner.work), paces.devices, counter
@@ -224,9 +236,17 @@ class Controller:
         )
         self._desired.add(self.world.all_pairs())
         async with asyncio.TaskGroup() as tasks:
-            for queue in (self._desired, self._statuses, self._devices, self._leaving):
-                tasks.create_task(queue.run(), name=queue.name)
-            tasks.create_task(self.poster.queue.run(), name=self.poster.queue.name)
+            for name, run in self._queues().items():
+                tasks.create_task(run, name=name)
+
+    def _queues(self) -> dict[str, Coroutine[Any, Any, None]]:
+        by_device = (self._devices, self._descriptions, self._leaving)
+        return {
+            self._desired.name: self._desired.run(),
+            self._statuses.name: self._statuses.run(),
+            **{queue.name: queue.run() for queue in by_device},
+            self.poster.queue.name: self.poster.queue.run(),
+        }
 
     async def _look_now_and_then(self) -> None:
         """Look at what time alone moves: patience with deletions, and the room for Events."""

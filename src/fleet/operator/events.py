@@ -13,12 +13,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 from fleet.contracts import resources
+from fleet.contracts.messages import DUPLICATE_AGENT
 from fleet.operator.aggregation import Aggregate
 from fleet.operator.objects import Deployment, Device
 from fleet.operator.release import Verdict
 
 SHOWN: Final = 10
-DUPLICATE_AGENT: Final = "DuplicateAgent"
 REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}\Z")
 
 Status = Mapping[str, Any]

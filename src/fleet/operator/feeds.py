@@ -192,4 +192,4 @@ class HeartbeatFeed:
             return
         device = self._keys.read(event, kv.parse_device_heartbeat_key)
         if device is not None and isinstance(event, Put):
-            self._liveness.heard(device, event.at)
+            self._liveness.heard(device, event.at, event.value.instance)

@@ -23,6 +23,7 @@ from fleet.contracts.names import DeviceId
 from fleet.operator import registration
 from fleet.operator.clock import ServerClock
 from fleet.operator.presence import Hearing, Presence
+from fleet.operator.twins import Twins
 from fleet.operator.world import World
 
 log = structlog.get_logger()
@@ -40,6 +41,7 @@ class Liveness:
         presence: Presence,
         bus: Bus,
         *,
+        twins: Twins,
         clock: ServerClock,
         changed: Callable[[], None],
     ) -> None:
@@ -47,6 +49,7 @@ class Liveness:
         self._presence = presence
         self._bus = bus
         self._bucket = bus.bucket(messages.DEVICE_HEARTBEAT)
+        self._twins = twins
         self._clock = clock
         self._changed = changed
         self._synced_session = 0
@@ -62,14 +65,24 @@ class Liveness:
         """Take note that all heartbeats of this session were replayed."""
         self._synced_session = self._bus.session
 
-    def heard(self, device: DeviceId, at: datetime) -> None:
-        """Take note of a heartbeat."""
-        before = self._presence.hearing(device)
-        self._presence.hear(device, at, self._clock.now())
-        if self._presence.hearing(device) is not before:
+    def heard(self, device: DeviceId, at: datetime, instance: str) -> None:
+        """Take note of a heartbeat of one *instance* of the device's agent."""
+        now = self._clock.now()
+        if not self._presence.is_fresh(at, now):
+            return  # replayed: nor is it a sign of a twin's life
+        before = self._presence.hearing(device), self._twins.instances(device)
+        self._presence.hear(device, at, now)
+        self._twins.hear(device, instance, at)
+        if (self._presence.hearing(device), self._twins.instances(device)) != before:
             self._world.set_silent(device, silent=False)
             self._world.touched.devices.add(device)
             self._changed()
+
+    def forget(self, device: DeviceId) -> None:
+        """Forget a device whose object is gone, unless it is heard: then it may come back soon."""
+        if self._presence.hearing(device) is not Hearing.HEARD:
+            self._presence.forget(device)
+            self._twins.forget(device)
 
     async def run(self) -> None:
         """Look for silent devices, for ever."""
@@ -99,10 +112,11 @@ class Liveness:
     async def _silence(self, device: DeviceId) -> None:
         entry = await self._bucket.get(kv.device_heartbeat_key(device))
         if isinstance(entry, Put) and self._presence.is_fresh(entry.at, self._clock.now()):
-            self.heard(device, entry.at)
+            self.heard(device, entry.at, entry.value.instance)
             return
         if device not in self._world.devices:
             self._presence.forget(device)
+            self._twins.forget(device)
             return
         self._presence.silence(device)
         self._world.set_silent(device, silent=True)

@@ -152,6 +152,7 @@ class Observer:
         known = self._world.devices.get(device.id)
         if known is not None and known.uid == device.uid:
             self._world.drop_device(device.id)
+            self._liveness.forget(device.id)
 
     def _readable(self, parse: Callable[[Body], T], bodies: Iterable[Body]) -> list[T]:
         found = (self._read(parse, body) for body in bodies)

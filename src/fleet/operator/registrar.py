@@ -1,6 +1,13 @@
-"""Keeps the `Device` objects: writes what `registration` decided, where it isn't so already."""
+"""
+Keeps the `Device` objects: writes what `registration` decided, where it isn't so already.
 
+Labels decide what runs where and are written at once. Statuses take turns, so
+that a fleet that goes dark, or flaps, doesn't keep the API server from the rest.
+"""
+
+import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -8,12 +15,18 @@ from fleet.contracts.names import DeviceId
 from fleet.operator import events, objects, registration
 from fleet.operator.clock import Clock
 from fleet.operator.objects import Device
+from fleet.operator.pacing import TokenBucket
 from fleet.operator.ports import Body, Cluster, Counter
 from fleet.operator.posting import Poster
 from fleet.operator.presence import Presence
+from fleet.operator.twins import Twins
 from fleet.operator.world import World
 
 log = structlog.get_logger()
+
+# The API server takes some 300 in a second; deployments' statuses come first.
+STATUSES_PER_SECOND: Final = 100.0
+STATUSES_AT_ONCE: Final = 200
 
 
 class Registrar:
@@ -23,6 +36,7 @@ class Registrar:
         self,
         world: World,
         presence: Presence,
+        twins: Twins,
         cluster: Cluster,
         *,
         poster: Poster,
@@ -32,18 +46,16 @@ class Registrar:
     ) -> None:
         self._world = world
         self._presence = presence
+        self._twins = twins
+        self._turns = TokenBucket(STATUSES_PER_SECOND, STATUSES_AT_ONCE)
         self._cluster = cluster
         self._poster = poster
         self._clock = clock
         self._counter = counter
         self._observe = observe
 
-    async def work(self, device_id: DeviceId) -> None:
-        """Bring one object about."""
-        await self._apply_labels(device_id)
-        await self._apply_status(device_id)
-
-    async def _apply_labels(self, device_id: DeviceId) -> None:
+    async def register(self, device_id: DeviceId) -> None:
+        """Bring one object, its labels and its finalizer about."""
         device = self._world.devices.get(device_id)
         labels = registration.labels_to_apply(self._world.infos.get(device_id), device)
         if labels is None:
@@ -58,23 +70,32 @@ class Registrar:
             labels=labels,
         )
 
-    async def _apply_status(self, device_id: DeviceId) -> None:
-        device = self._world.devices.get(device_id)
-        if device is None or device.deleting_since is not None:
+    async def describe(self, device_id: DeviceId) -> None:
+        """Bring one object's status about, in its turn: it says what is true by then."""
+        if self._status(device_id) is None:
             return
-        status = registration.status_to_apply(
-            self._world.infos.get(device_id),
-            device,
-            self._presence.hearing(device_id),
-            heard_at=self._presence.last_heard(device_id),
-            now=self._clock.now(),
-        )
+        await asyncio.sleep(self._turns.reserve(asyncio.get_running_loop().time()))
+        status = self._status(device_id)
         if status is None:
             return
+        device = self._world.devices[device_id]
         self._note(await self._cluster.apply_device_status(device_id, status))
         self._counter.wrote("device status")
         for event in events.of_device(device, device.status, status):
             self._poster.post(event)
+
+    def _status(self, device_id: DeviceId) -> Body | None:
+        device = self._world.devices.get(device_id)
+        if device is None or device.deleting_since is not None:
+            return None
+        return registration.status_to_apply(
+            self._world.infos.get(device_id),
+            device,
+            self._presence.hearing(device_id),
+            twins=self._twins.instances(device_id),
+            heard_at=self._presence.last_heard(device_id),
+            now=self._clock.now(),
+        )
 
     def _note(self, body: Body) -> Device:
         """Take note of what was written, before the watch tells of it."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fleet.contracts.messages import DeviceInfo, Inventory, Problem
+from fleet.contracts.messages import DUPLICATE_AGENT, DeviceInfo, Inventory, Problem
 from fleet.operator.conditions import Condition, Truth, render, timestamp
 from fleet.operator.objects import Device
 from fleet.operator.presence import Hearing
@@ -26,6 +26,7 @@ LABEL_DOMAIN = re.compile(
 MAX_DOMAIN = 253
 MAX_PROBLEMS = 16
 MAX_TEXT = 1024
+SHORT = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,19 @@ def status_to_apply(
     device: Device,
     hearing: Hearing,
     *,
+    twins: tuple[str, ...] | None = (),
     heard_at: datetime | None,
     now: datetime,
 ) -> dict[str, Any] | None:
-    """Say which status to apply, or None when it stands already."""
+    """
+    Say which status to apply, or None when it stands already.
+
+    *twins* are the instances of the agent that take turns; None: not known yet.
+    """
+    conditions = [*_conditions(info, device, hearing), *_duplicates(info, device, twins)]
     wanted = {
         **_description(info, device.status),
-        "conditions": render(_conditions(info, device, hearing), device.status, now),
+        "conditions": render(conditions, device.status, now),
     }
     last = device.status.get("lastHeartbeat")
     if wanted == {key: v for key, v in device.status.items() if key != "lastHeartbeat"}:
@@ -152,9 +159,9 @@ def _conditions(info: DeviceInfo | None, device: Device, hearing: Hearing) -> It
 def _ready(info: DeviceInfo | None, device: Device, hearing: Hearing) -> Condition:
     if hearing is Hearing.SILENT:
         return Condition("Ready", Truth.FALSE, "Silent", "no heartbeat")
-    if info is not None and info.problems:
-        first = info.problems[0]
-        return Condition("Ready", Truth.FALSE, first.reason, first.message[:MAX_TEXT])
+    for problem in info.problems if info is not None else ():
+        if problem.reason != DUPLICATE_AGENT:  # which harms no runtime, and is said elsewhere
+            return Condition("Ready", Truth.FALSE, problem.reason, problem.message[:MAX_TEXT])
     if hearing is Hearing.HEARD:
         return Condition("Ready", Truth.TRUE, "Heard")
     return _unchanged("Ready", device)
@@ -166,6 +173,23 @@ def _stale(device: Device, hearing: Hearing) -> Condition:
     if hearing is Hearing.HEARD:
         return Condition("Stale", Truth.FALSE, "Heard")
     return _unchanged("Stale", device)
+
+
+def _duplicates(
+    info: DeviceInfo | None, device: Device, twins: tuple[str, ...] | None
+) -> Iterator[Condition]:
+    if twins:
+        names = " and ".join(instance[:SHORT] for instance in twins)
+        message = f"agents {names} both call themselves {device.id}: stop one, or rename it"
+        yield Condition(DUPLICATE_AGENT, Truth.TRUE, "InstancesAlternate", message)
+        return
+    for problem in info.problems if info is not None else ():
+        if problem.reason == DUPLICATE_AGENT:
+            message = problem.message[:MAX_TEXT]
+            yield Condition(DUPLICATE_AGENT, Truth.TRUE, "ToldByAgent", message)
+            return
+    if twins is None and _truth(device.status, DUPLICATE_AGENT) == Truth.TRUE:
+        yield _unchanged(DUPLICATE_AGENT, device)
 
 
 def _unchanged(type_: str, device: Device) -> Condition:

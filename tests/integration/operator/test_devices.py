@@ -106,6 +106,47 @@ async def test_nobody_turns_stale_while_the_operator_is_deaf(site: Site):
     assert [entry for entry in site.operator.entries() if silenced(entry, device)] == []
 
 
+async def test_two_agents_of_one_name_are_told_until_one_is_stopped(site: Site):
+    device = site.device()
+    twin = SimulatedDevice(site.bus, device.id, instance="twin")
+    async with device.beating():
+        await device.register({"site": site.site})
+        body = await eventually(lambda: until(site, device, "Ready", "True"), "it is ready")
+        assert not condition(body["status"], "DuplicateAgent")
+        async with twin.beating(every=0.4):
+            body = await eventually(
+                lambda: until(site, device, "DuplicateAgent", "True"), "the twin is told"
+            )
+        assert "sim and twin" in condition(body["status"], "DuplicateAgent")["message"]
+        assert condition(body["status"], "Ready")["status"] == "True"
+        await eventually(lambda: site.has_event("DuplicateAgent", saying=device.id), "an event")
+        await eventually(
+            lambda: site.device_where(
+                device, lambda body: not condition(body["status"], "DuplicateAgent")
+            ),
+            "it is alone again",
+            within=30,
+        )
+
+
+async def test_a_restarted_agent_is_no_twin_of_itself(site: Site):
+    device = site.device()
+    after = SimulatedDevice(site.bus, device.id, instance="after")
+    async with device.beating():
+        await device.register({"site": site.site})
+        await eventually(lambda: until(site, device, "Ready", "True"), "it is ready")
+    async with after.beating():
+        await after.register({"site": site.site})
+        await device.beat()  # the last of a session that nobody closed
+        for _ in range(20):
+            await after.beat()
+        await site.registered(2)  # what comes later is served
+        body = await site.device_object(device)
+    assert body is not None
+    assert condition(body["status"], "Ready")["status"] == "True"
+    assert not condition(body["status"], "DuplicateAgent")
+
+
 async def test_labels_that_devices_may_not_set_are_dropped_and_named(site: Site):
     device = site.device()
     await device.register(

@@ -10,7 +10,8 @@ from fleet.operator.barrier import Barrier, Part
 from fleet.operator.clock import ServerClock
 from fleet.operator.liveness import Liveness
 from fleet.operator.observer import Observer
-from fleet.operator.presence import Presence
+from fleet.operator.presence import SILENCE, Presence
+from fleet.operator.twins import Twins
 from fleet.operator.world import World
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
@@ -29,6 +30,7 @@ class Scene:
             self.world,
             self.presence,
             MemoryServer().connect(),
+            twins=Twins(2 * SILENCE),
             clock=ServerClock(),
             changed=self.changed,
         )

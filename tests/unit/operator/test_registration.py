@@ -151,6 +151,34 @@ def test_ready_means_heard_and_usable(
         assert conditions["Ready"]["reason"] == "PodmanMissing"
 
 
+def duplicate(status: dict[str, object] | None) -> str:
+    """Read the message of the condition, if it is there."""
+    assert status is not None
+    found: list[dict[str, str]] = status["conditions"]  # type: ignore[assignment]
+    return next((c["message"] for c in found if c["type"] == "DuplicateAgent"), "")
+
+
+def with_twins(found: Device, twins: tuple[str, ...] | None) -> dict[str, object] | None:
+    return registration.status_to_apply(
+        info(), found, Hearing.HEARD, twins=twins, heard_at=at(99), now=NOW
+    )
+
+
+def test_two_agents_of_one_name_are_named_until_only_one_is_left():
+    told = with_twins(device(), ("aaa", "bbb"))
+    assert "aaa and bbb" in duplicate(told)
+    assert with_twins(with_status(told), ("aaa", "bbb")) is None
+    assert with_twins(with_status(told), None) is None  # a restart knows nothing yet
+    assert duplicate(with_twins(with_status(told), ())) == ""
+
+
+def test_an_agents_own_word_of_a_twin_is_taken_and_harms_no_runtime():
+    problem = Problem(reason="DuplicateAgent", message="another agent calls itself d1 too")
+    status = status_of(device(), info(problems=(problem,)))
+    assert duplicate(status) == problem.message
+    assert "'type': 'Ready', 'status': 'True'" in str(status)
+
+
 def test_endless_texts_are_cut():
     status = status_of(device(), info(problems=(Problem(reason="X", message="y" * 9999),) * 99))
     assert status is not None
