@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.agent import service
+from fleet.agent.images import Keeping
 from fleet.agent.loop import Rhythm
 from fleet.agent.runtimes.port import Runtime
 from fleet.bus.port import Bucket, Bus, Deleted, Put
@@ -113,11 +114,14 @@ async def running_agent(
     bus: Bus,
     *,
     rhythm: Rhythm = Rhythm(resync=5.0),  # noqa: B008 - frozen
+    keeping: Keeping = Keeping(),  # noqa: B008 - frozen
     instance: str = "test",
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """Run the agent until the block ends; then it is gone as after SIGTERM."""
     identity = service.Identity(device_id, {"site": "lab"}, "0", instance)
-    task = asyncio.create_task(service.run(identity, runtime, bus, rhythm=rhythm, spread=0.2))
+    task = asyncio.create_task(
+        service.run(identity, runtime, bus, rhythm=rhythm, keeping=keeping, spread=0.2)
+    )
     try:
         yield task
     finally:

@@ -131,14 +131,21 @@ class PodmanHost:
 
 
 @contextlib.contextmanager
-def podman_host() -> Iterator[PodmanHost]:
-    """Bring a podman up, with `IMAGE` in its store; take all of it down again."""
+def podman_host(*, size: str = "") -> Iterator[PodmanHost]:
+    """
+    Bring a podman up, with `IMAGE` in its store; take all of it down again.
+
+    With *size* (such as ``32m``) it lives on a disk of that size.
+    """
     with (
         tempfile.TemporaryDirectory(
             prefix="fleet-podman-", ignore_cleanup_errors=True
         ) as directory,
         _network_namespace() as namespace,
     ):
+        if size:
+            options = f"--options=size={size}"
+            subprocess.run(["mount", "-t", "tmpfs", options, "tmpfs", directory], check=True)
         host = PodmanHost(root=Path(directory), namespace=namespace)
         _configure(host)
         host.start()

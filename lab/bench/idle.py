@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 from fleet.agent.health import Result
+from fleet.agent.pruning import Image
 from fleet.agent.runtimes.port import Container, Status, Workload
 from fleet.contracts import scores
 from fleet.contracts.names import DeploymentName
@@ -37,6 +38,17 @@ class IdleRuntime:
         """See `Runtime`."""
         del policy
         self._asked(image)
+
+    async def images(self) -> tuple[Image, ...]:
+        """See `Runtime`."""
+        return ()
+
+    async def image_id(self, reference: str) -> str:
+        """See `Runtime`."""
+        return reference
+
+    async def remove_image(self, image: Image) -> None:
+        """See `Runtime`."""
 
     async def create(self, workload: Workload) -> None:
         """See `Runtime`."""

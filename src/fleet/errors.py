@@ -9,6 +9,7 @@ The exception hierarchy, in one place:
     + ClusterUnavailable         the Kubernetes API did not answer, or asked to come back later
     + RuntimeUnavailable         the device's container runtime did not answer
     + ImagePullFailed            the registry did not answer, or broke off
+      . DiskFull                 the device has no space left for it
     + PortInUse                  another process holds a port that a service wants
     + ContainerFailed            a container would not be created or started
     + Unhealthy                  the health check of a service fails
@@ -81,6 +82,10 @@ class RuntimeUnavailable(RetryableError):
 
 class ImagePullFailed(RetryableError):
     """The registry did not answer, or broke off."""
+
+
+class DiskFull(ImagePullFailed):
+    """The device has no space left for an image."""
 
 
 class PortInUse(RetryableError):

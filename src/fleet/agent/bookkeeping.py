@@ -13,6 +13,7 @@ from fleet.agent import backoff, intents, planning, reporting
 from fleet.agent.attempts import Attempts
 from fleet.agent.executor import Outcome
 from fleet.agent.health import Health
+from fleet.agent.images import Fetch
 from fleet.agent.probing import Probing
 from fleet.agent.runtimes.port import Container, Runtime, Workload
 from fleet.agent.staging import Staging
@@ -22,8 +23,14 @@ from fleet.contracts.scores import Healthcheck
 class Books:
     """The books of one deployment. *poke* is called when one of them has news."""
 
-    def __init__(self, runtime: Runtime, poke: Callable[[], None], random: backoff.Random) -> None:
-        self._staging = Staging(runtime, poke, random)
+    def __init__(
+        self,
+        runtime: Runtime,
+        fetch: Fetch,
+        poke: Callable[[], None],
+        random: backoff.Random,
+    ) -> None:
+        self._staging = Staging(fetch, poke, random)
         self._probing = Probing(runtime, poke)
         self._attempts = Attempts(random)
 

@@ -16,6 +16,7 @@ import structlog
 from fleet import errors
 from fleet.agent import backoff, executor, intents, reporting
 from fleet.agent.bookkeeping import Books
+from fleet.agent.images import Fetch
 from fleet.agent.runtimes.port import Container, Runtime
 from fleet.agent.staging import cancel
 from fleet.agent.telling import StateKey, Voice
@@ -48,6 +49,7 @@ class Loop:
         *,
         rhythm: Rhythm = Rhythm(),
         random: backoff.Random = stdlib_random.random,
+        fetch: Fetch | None = None,
     ) -> None:
         self.deployment = deployment
         self.intent = intent
@@ -57,7 +59,7 @@ class Loop:
         self._random = random
         self._woken = asyncio.Event()
         self._newer = asyncio.Event()
-        self._books = Books(runtime, self.poke, random)
+        self._books = Books(runtime, fetch or runtime.fetch, self.poke, random)
         self._log = log.bind(deployment=deployment)
         self._unavailable = 0
 

@@ -96,9 +96,10 @@ async def _serve(settings: Settings) -> None:
     """Run until a signal asks to end. The containers run on."""
     # Here, so that --version and check-config needn't load podman and NATS.
     from fleet.agent import link, service  # noqa: PLC0415
+    from fleet.agent.images import Keeping  # noqa: PLC0415
     from fleet.agent.runtimes.podman import Options, PodmanRuntime  # noqa: PLC0415
     from fleet.bus import nats  # noqa: PLC0415
-    from fleet.contracts import permissions  # noqa: PLC0415
+    from fleet.contracts import permissions, quantities  # noqa: PLC0415
 
     structlog.contextvars.bind_contextvars(device=str(settings.device_id))
     log.info("starting", version=_version())
@@ -123,8 +124,9 @@ async def _serve(settings: Settings) -> None:
     )
     identity = service.Identity(settings.device_id, settings.labels, _version())
     async with bus:
+        keeping = Keeping(quantities.memory_bytes(settings.images.budget))
         spread = min(link.REPEAT_SECONDS, settings.nats.jitter)
-        await _until_signal(service.run(identity, runtime, bus, spread=spread))
+        await _until_signal(service.run(identity, runtime, bus, keeping=keeping, spread=spread))
     log.info("ending; containers run on")
 
 

@@ -58,6 +58,16 @@ class Roster:
         """List what makes each loop tell its state once more; the caller spreads the calls."""
         return tuple(loop.repeat for loop in self._loops.values())
 
+    def images(self) -> frozenset[str]:
+        """List the references of the images that are wanted now, also for what is only kept."""
+        pursued = (intents.pursued(loop.intent) for loop in self._loops.values())
+        return frozenset(
+            workload.service.image
+            for intent in pursued
+            if isinstance(intent, intents.Apply)
+            for workload in intent.workloads
+        )
+
     async def run(self) -> None:
         """Adopt what runs already, then pass changes on, until cancelled."""
         try:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from fleet.agent import backoff, intents, inventory
 from fleet.agent.describing import Describer
 from fleet.agent.heartbeat import Heartbeat
+from fleet.agent.images import Images, Keeping
 from fleet.agent.link import REPEAT_SECONDS, Link
 from fleet.agent.loop import Loop, Rhythm
 from fleet.agent.roster import Roster
@@ -40,6 +41,7 @@ async def run(
     bus: Bus,
     *,
     rhythm: Rhythm = Rhythm(),  # noqa: B008 - frozen
+    keeping: Keeping = Keeping(),  # noqa: B008 - frozen
     spread: float = REPEAT_SECONDS,
     now: Callable[[], datetime] = _utc_now,
     random: backoff.Random = stdlib_random.random,
@@ -50,11 +52,14 @@ async def run(
     voice = Voice(identity.device_id, states, now, may_speak, random)
 
     def make_loop(deployment: DeploymentName, intent: intents.Intent) -> Loop:
-        return Loop(deployment, intent, runtime, voice, rhythm=rhythm, random=random)
+        return Loop(
+            deployment, intent, runtime, voice, rhythm=rhythm, random=random, fetch=images.fetch
+        )
 
     infos = bus.bucket(messages.DEVICE_INFO)
     describer = Describer(_describe(identity), infos, runtime, now=now, random=random)
     roster = Roster(runtime, make_loop, random)
+    images = Images(runtime, keeping, roster.images)
     heartbeat = Heartbeat(
         identity.device_id,
         identity.instance,
@@ -76,6 +81,7 @@ async def run(
         group.create_task(roster.run(), name="roster")
         group.create_task(link.run(), name="link")
         group.create_task(describer.check(), name="check runtime")
+        group.create_task(images.run(), name="images")
         # These have nobody to talk to before; everything else works without.
         await bus.wait_for_session()
         group.create_task(describer.run(), name="describe")

@@ -12,6 +12,8 @@ The agent's configuration file, checked completely before anything else happens.
     [podman]
     socket = "unix:///run/podman/podman.sock"
     ulimits = {nofile = 1024, nproc = 1000}
+    [images]
+    budget = "2Gi"
     [log]
     format = "json"
     level = "info"
@@ -31,6 +33,7 @@ import msgspec
 from msgspec import Meta
 
 from fleet import errors
+from fleet.contracts import quantities
 from fleet.contracts.names import DeviceId
 
 CONFIG_VARIABLE = "FLEET_AGENT_CONFIG"
@@ -91,6 +94,12 @@ class Podman(_Table, frozen=True):
     stop_timeout: Annotated[int, Meta(ge=0, le=600)] = 10
 
 
+class Images(_Table, frozen=True):
+    """How much space images may take that the agent brought and nothing uses any more."""
+
+    budget: Annotated[str, Meta(pattern=quantities.MEMORY_PATTERN)] = "2Gi"
+
+
 class Log(_Table, frozen=True):
     """What is logged, and how."""
 
@@ -105,6 +114,7 @@ class Settings(_Table, frozen=True):
     nats: Nats
     labels: dict[str, str] = {}
     podman: Podman = Podman()
+    images: Images = Images()
     log: Log = Log()
 
 

@@ -14,7 +14,8 @@ import structlog
 
 from fleet import errors
 from fleet.agent import backoff
-from fleet.agent.runtimes.port import Runtime, Workload
+from fleet.agent.images import Fetch
+from fleet.agent.runtimes.port import Workload
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +36,8 @@ class _Pull:
 class Staging:
     """The images of one deployment. *poke* is called when one arrived, or failed."""
 
-    def __init__(self, runtime: Runtime, poke: Callable[[], None], random: backoff.Random) -> None:
-        self._runtime = runtime
+    def __init__(self, fetch: Fetch, poke: Callable[[], None], random: backoff.Random) -> None:
+        self._fetch_image = fetch
         self._poke = poke
         self._random = random
         self._pulls: dict[str, _Pull] = {}
@@ -76,7 +77,7 @@ class Staging:
         for failures in range(1, 2**31):
             try:
                 async with self._slots:
-                    await self._runtime.fetch(service.image, service.pull_policy)
+                    await self._fetch_image(service.image, service.pull_policy)
             except errors.RuntimeUnavailable as exc:
                 # The image isn't to blame, and the loop tells of it.
                 await asyncio.sleep(_policy(exc).delay(failures, self._random))

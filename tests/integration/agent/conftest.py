@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from fleet.agent.images import Keeping
 from fleet.agent.loop import Rhythm
 from fleet.agent.runtimes.podman import Options, PodmanRuntime
 from fleet.bus.memory import MemoryServer
@@ -67,11 +68,14 @@ def start_agent(host: PodmanHost, server: MemoryServer) -> Start:
     """Start an agent with the rights of its device; it ends with the block."""
 
     @contextlib.asynccontextmanager
-    async def start(resync: float = 5.0) -> AsyncIterator[PodmanRuntime]:
+    async def start(
+        resync: float = 5.0,
+        keeping: Keeping = Keeping(),  # noqa: B008 - frozen
+    ) -> AsyncIterator[PodmanRuntime]:
         bus = server.connect(device_permissions(DEVICE))
         rhythm = Rhythm(resync=resync)
         with make_runtime(host) as runtime:
-            async with bus, running_agent(DEVICE, runtime, bus, rhythm=rhythm):
+            async with bus, running_agent(DEVICE, runtime, bus, rhythm=rhythm, keeping=keeping):
                 yield runtime
 
     return start

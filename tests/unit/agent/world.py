@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from fleet import errors
 from fleet.agent.health import Result
 from fleet.agent.planning import Action, Create, Remove, Restart, Start
-from fleet.agent.runtimes.port import Container, Status, Workload
+from fleet.agent.pruning import Image
+from fleet.agent.runtimes.port import Container, Fetched, Status, Workload
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
 
 WEB = DeploymentName("web")
+IMAGE_SIZE = 100
 
 
 def service(name: str, **more) -> scores.Service:
@@ -156,7 +158,7 @@ class FakeRuntime:
         found = self.world.containers.values()
         return tuple(c for c in found if deployment in (None, c.deployment))
 
-    async def fetch(self, image: str, policy: scores.PullPolicy) -> None:
+    async def fetch(self, image: str, policy: scores.PullPolicy) -> Fetched | None:
         self._note("fetch", image)
         if policy is scores.PullPolicy.NEVER and image not in (self.world.images or ()):
             raise errors.ImageNotFound(image)
@@ -167,8 +169,24 @@ class FakeRuntime:
             self.broken_off.append(image)
             raise
         self._fail(image)
-        if self.world.images is not None:
-            self.world.images.add(image)
+        if self.world.images is None or image in self.world.images:
+            return None
+        self.world.images.add(image)
+        return Fetched(self._image(image), is_new=True)
+
+    async def images(self) -> tuple[Image, ...]:
+        self._check()
+        return tuple(self._image(image) for image in sorted(self.world.images or ()))
+
+    async def image_id(self, reference: str) -> str:
+        self._check()
+        return f"id-{reference}" if reference in (self.world.images or ()) else ""
+
+    async def remove_image(self, image: Image) -> None:
+        self._note("prune", image.id)
+        if self._image(*image.names).is_used:
+            raise errors.ContainerFailed(f"a container uses {image.id}")
+        (self.world.images or set()).difference_update(image.names)
 
     async def create(self, workload: Workload) -> None:
         self._note("create", workload.name)
@@ -225,6 +243,11 @@ class FakeRuntime:
         """List the names of what runs."""
         found = self.world.containers.values()
         return {c.name for c in found if c.status is Status.RUNNING}
+
+    def _image(self, reference: str) -> Image:
+        used = {c.image for c in self.world.containers.values()}
+        is_used = f"sha256:{reference}" in used
+        return Image(f"id-{reference}", frozenset([reference]), IMAGE_SIZE, is_used=is_used)
 
     def _check(self) -> None:
         if self.is_down:

@@ -10,6 +10,7 @@ each row was seen on one; what no row knows is the general failure.
 from fleet import errors
 
 _PULL: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
+    (errors.DiskFull, ("no space left on device", "disk quota exceeded")),
     (
         errors.InvalidImage,
         (

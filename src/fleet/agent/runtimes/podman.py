@@ -32,10 +32,11 @@ from podman import errors as podman_errors
 
 from fleet import errors
 from fleet.agent.health import Result
+from fleet.agent.pruning import Image
 from fleet.agent.runtimes import complaints, threads, translation
 from fleet.agent.runtimes.podman_checks import Checks
 from fleet.agent.runtimes.podman_socket import SocketClient
-from fleet.agent.runtimes.port import Container, Workload
+from fleet.agent.runtimes.port import Container, Fetched, Workload
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 
@@ -87,13 +88,26 @@ class PodmanRuntime:
     async def observe(self, deployment: DeploymentName | None = None) -> tuple[Container, ...]:
         return await self._call(lambda: self._observe(deployment))
 
-    async def fetch(self, image: str, policy: scores.PullPolicy) -> None:
+    async def fetch(self, image: str, policy: scores.PullPolicy) -> Fetched | None:
         if policy is not scores.PullPolicy.ALWAYS and await self._call(lambda: self._has(image)):
-            return
+            return None
         if policy is scores.PullPolicy.NEVER:
             raise errors.ImageNotFound(f"{image} is not on the device", element=image)
         async with self._pulls:
+            before = {each.id for each in await self.images()}
             await self._pull(image)
+        image_id = await self.image_id(image)
+        brought = next((each for each in await self.images() if each.id == image_id), None)
+        return Fetched(brought, brought.id not in before) if brought else None
+
+    async def images(self) -> tuple[Image, ...]:
+        return await self._call(self._images)
+
+    async def image_id(self, reference: str) -> str:
+        return await self._call(lambda: self._image_id(reference))
+
+    async def remove_image(self, image: Image) -> None:
+        await self._call(lambda: self._remove_image(image))
 
     async def create(self, workload: Workload) -> None:
         await self._call(lambda: self._create(workload))
@@ -157,6 +171,23 @@ class PodmanRuntime:
     def _has(self, image: str) -> bool:
         response = self._request("GET", f"/images/{quote(image, safe='/:@')}/exists")
         return bool(response.status_code < _CLIENT_ERROR)
+
+    def _images(self) -> tuple[Image, ...]:
+        listing = _content(self._request("GET", "/images/json"))
+        return tuple(translation.image(row) for row in listing)
+
+    def _image_id(self, reference: str) -> str:
+        response = self._request("GET", f"/images/{quote(reference, safe='/:@')}/json")
+        if response.status_code == _NOT_FOUND:
+            return ""
+        return str(_content(response)["Id"])
+
+    def _remove_image(self, image: Image) -> None:
+        """Take its names off one by one: with the last of them it goes, if no container uses it."""
+        for name in sorted(image.names) or [image.id]:
+            response = self._request("DELETE", f"/images/{quote(name, safe='/:@')}")
+            if response.status_code >= _CLIENT_ERROR and response.status_code != _NOT_FOUND:
+                raise errors.ContainerFailed(_complaint(response), element=image.id)
 
     def _observe(self, deployment: DeploymentName | None) -> tuple[Container, ...]:
         labels = [f"{containers.LABEL_DEVICE}={self._device_id}"]

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from fleet.agent.health import Result
+from fleet.agent.pruning import Image
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
 
@@ -76,6 +77,14 @@ class Workload:
         return containers.container_name(self.deployment, self.service.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An image that was transferred; *is_new* if the device didn't have it in any form before."""
+
+    image: Image
+    is_new: bool
+
+
 class Runtime(Protocol):
     """A container runtime. Everything it is asked to bring about may already be so."""
 
@@ -89,14 +98,30 @@ class Runtime(Protocol):
     async def observe(self, deployment: DeploymentName | None = None) -> tuple[Container, ...]:
         """List our containers, of *deployment* or of all, sorted by name."""
 
-    async def fetch(self, image: str, policy: scores.PullPolicy) -> None:
+    async def fetch(self, image: str, policy: scores.PullPolicy) -> Fetched | None:
         """
         Have *image* on the device as *policy* says. Cancelling it breaks the transfer off.
+
+        Returns what was transferred; None where the device had it.
 
         :raises errors.ImageNotFound: the registry, or with `Never` the device, doesn't have it.
         :raises errors.RegistryUnauthorized: the registry refuses the credentials.
         :raises errors.InvalidImage: *image* isn't a reference.
+        :raises errors.DiskFull: there is no space left on the device.
         :raises errors.ImagePullFailed: anything else.
+        """
+
+    async def images(self) -> tuple[Image, ...]:
+        """List all images on the device, whosever they are."""
+
+    async def image_id(self, reference: str) -> str:
+        """Look up the id of the image that *reference* names; "" where there is none."""
+
+    async def remove_image(self, image: Image) -> None:
+        """
+        Remove an image with its names; one that a container uses stays.
+
+        :raises errors.ContainerFailed: it could not be removed.
         """
 
     async def create(self, workload: Workload) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet import errors
+from fleet.agent.pruning import Image
 from fleet.agent.runtimes.port import Container, Status, Workload
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
@@ -51,6 +52,17 @@ def container(raw: Mapping[str, Any], image: str) -> Container | None:
     except (KeyError, ValueError):
         return None
     return found if found.name in raw.get("Names", ()) else None
+
+
+def image(raw: Mapping[str, Any]) -> Image:
+    """Read one row of the listing of images."""
+    return Image(
+        str(raw["Id"]),
+        frozenset(raw.get("Names") or ()),
+        int(raw.get("Size") or 0),
+        is_used=bool(raw.get("Containers")),
+        is_shared=bool(raw.get("ReadOnly")),
+    )
 
 
 def specification(

@@ -21,6 +21,7 @@ from fleet.agent.runtimes import complaints
         ('short-name "x" did not resolve to an alias', errors.InvalidImage),
         ("dial tcp 127.0.0.1:5999: connect: connection refused", errors.ImagePullFailed),
         ("lookup registry.invalid: no such host", errors.ImagePullFailed),
+        ("writing blob: storing blob: write /x: no space left on device", errors.DiskFull),
     ],
 )
 def test_a_pull(text: str, error: type[errors.FleetError]):
