@@ -50,6 +50,7 @@ def suites(keyword: str = "") -> tuple[Suite, ...]:
         _pytest("integration", ("-n", "2", "--dist", "loadfile"), keyword=keyword),
         # The lab is one: its tests take turns.
         _pytest("e2e", ("-n", "0"), keyword=keyword),
+        _pytest("blackbox", ("-n", "0"), keyword=keyword),
         _pytest("load", ("-n", "0"), keyword=keyword),
     )
 

@@ -24,7 +24,7 @@ from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a
 from tests.using_lab.fleets import Fleet
 from tests.using_lab.labs import Lab, Printed, Status
 from tests.using_lab.manifests import NAMESPACE, OTHER_NAMESPACE
-from tests.using_lab.sessions import devices, images, status  # noqa: F401 - fixtures
+from tests.using_lab.sessions import devices, images, status, sums, sums_hold  # noqa: F401 - fixtures
 
 TIMEOUT = 240
 HERE = Path(__file__).parent

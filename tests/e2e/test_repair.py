@@ -27,6 +27,8 @@ PARTS = (
     "podman dev-01",
 )
 
+pytestmark = pytest.mark.usefixtures("sums_hold")
+
 
 @dataclass(frozen=True, slots=True)
 class Resident:

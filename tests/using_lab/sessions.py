@@ -10,9 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Device
 from tests.using_lab.images import Images
 from tests.using_lab.labs import Lab, Printed, Status
+from tests.using_lab.sums import Sums
 
 
 @contextmanager
@@ -44,3 +46,19 @@ def devices(status: Status) -> tuple[Device, ...]:
 def images(status: Status) -> Images:
     """What there is to run."""
     return Images(status["registry"]["address"])
+
+
+@pytest.fixture(scope="session")
+def sums(cluster: Cluster) -> Iterator[Sums]:
+    """What is seen of every aggregate, from now on."""
+    sums = Sums(cluster)
+    sums.start()
+    yield sums
+    sums.stop()
+
+
+@pytest.fixture
+def sums_hold(sums: Sums) -> Iterator[None]:
+    """Whatever the test does, the parts of each aggregate sum to the whole."""
+    yield
+    assert sums.broken == []
