@@ -5,6 +5,7 @@ The exception hierarchy, in one place:
   - RetryableError               may succeed by itself; the loop backs off and looks again
     + BusUnavailable             NATS did not answer, or the bucket isn't there (yet)
       . BusRefused               NATS denies it to this user
+      . BucketFull               a bucket holds as many bytes as it may
     + RevisionConflict           a compare-and-set lost against another write
     + ClusterUnavailable         the Kubernetes API did not answer, or asked to come back later
     + RuntimeUnavailable         the device's container runtime did not answer
@@ -66,6 +67,10 @@ class BusUnavailable(RetryableError):
 
 class BusRefused(BusUnavailable):
     """NATS denies the operation to this user; retried, since permissions are changed elsewhere."""
+
+
+class BucketFull(BusUnavailable):
+    """A bucket takes no more bytes; retried, since its limit is raised elsewhere, or keys go."""
 
 
 class RevisionConflict(RetryableError):

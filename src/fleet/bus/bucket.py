@@ -173,8 +173,8 @@ class NatsBucket(Generic[M]):
         self._check_answered(delivery)
         try:
             reply = jetstream.read_reply(delivery.data)
-        except errors.RevisionConflict as exc:
-            raise errors.RevisionConflict(f"{self.name}/{key}: {exc}", element=key) from exc
+        except (errors.RevisionConflict, errors.BucketFull) as exc:
+            raise type(exc)(f"{self.name}/{key}: {exc}", element=key) from exc
         return int(reply["seq"])
 
     def _entry(self, stored: jetstream.Stored) -> Entry[M]:

@@ -23,6 +23,8 @@ NOT_FOUND = "404"
 STREAM_NOT_FOUND = 10059
 WRONG_LAST_SEQUENCE = (10071, 10164)
 MESSAGE_TOO_LARGE = 10054
+STORE_FAILED = 10077
+NO_ROOM = "maximum bytes exceeded"
 
 EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 TTL = "Nats-TTL"
@@ -183,6 +185,7 @@ def read_reply(data: bytes) -> dict[str, Any]:
 
     :raises errors.RevisionConflict: the key holds another revision.
     :raises errors.ValueTooLarge: the stream takes no message of that size.
+    :raises errors.BucketFull: the stream has no room.
     :raises errors.BusUnavailable: any other refusal.
     """
     try:
@@ -269,6 +272,8 @@ def _refusal(error: Mapping[str, Any]) -> errors.FleetError:
         return errors.RevisionConflict(text)
     if code == MESSAGE_TOO_LARGE:
         return errors.ValueTooLarge(text)
+    if code == STORE_FAILED and NO_ROOM in text:
+        return errors.BucketFull(f"the bucket is full: {text}")
     if code == STREAM_NOT_FOUND:
         return BucketMissing(text)
     return errors.BusUnavailable(f"{text} (code {code})")

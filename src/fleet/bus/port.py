@@ -90,6 +90,7 @@ class Bucket(Protocol[M]):
 
         :raises errors.RevisionConflict: another revision stands there.
         :raises errors.ValueTooLarge: nothing was sent.
+        :raises errors.BucketFull: the bucket has no room; another time it may.
         """
 
     async def delete(

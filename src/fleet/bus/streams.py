@@ -73,6 +73,33 @@ def differences(bucket: str, found: Mapping[str, Any], sizing: Sizing) -> dict[s
     return differing
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of a bucket is used."""
+
+    bytes: int
+    max_bytes: int
+
+    @property
+    def share(self) -> float:
+        """The part that is used, from 0 to 1; 0 where there is no limit."""
+        return self.bytes / self.max_bytes if self.max_bytes > 0 else 0.0
+
+
+async def usage(api: Api) -> dict[str, Usage]:
+    """
+    Read how full each bucket is.
+
+    :raises errors.BusUnavailable: the server doesn't answer, or has no such stream.
+    """
+    return {bucket: await _usage(api, bucket) for bucket in kv.BUCKETS}
+
+
+async def _usage(api: Api, bucket: str) -> Usage:
+    info = await api.ask(jetstream.stream_subject("INFO", bucket))
+    return Usage(info["state"]["bytes"], info["config"].get("max_bytes", -1))
+
+
 async def ensure_streams(api: Api, sizing: Sizing | None = None) -> tuple[str, ...]:
     """
     Make the four streams, or put their settings right; name the buckets that had to be touched.

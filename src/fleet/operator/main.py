@@ -6,12 +6,11 @@ may be killed at any time: all that it knows, it reads again.
 """
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -20,17 +19,16 @@ from fleet.bus import nats, streams
 from fleet.bus.nats import NatsBus
 from fleet.bus.port import Bus
 from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
-from fleet.operator import handlers, logs, serving, settings
+from fleet.operator import handlers, logs, serving, settings, storage
 from fleet.operator.cluster import KubernetesCluster
 from fleet.operator.controller import Controller
 from fleet.operator.metrics import Metrics
 from fleet.operator.serving import Answers
 from fleet.operator.settings import Settings
+from fleet.operator.storage import Alarm
 
 log = structlog.get_logger()
 
-ENSURE_SECONDS: Final = 60.0
-RETRY_SECONDS: Final = 1.0
 # One operator can't stampede its server; it comes back at once.
 PACE: Final = nats.Pace(jitter=timedelta(0), longest_retry=timedelta(seconds=5))
 
@@ -64,7 +62,12 @@ async def run(told: Settings) -> int:
         answers = Answers(lambda: unready(bus, controller), metrics.render)
         await stack.enter_async_context(serving.serving(told.health, told.metrics, answers))
         log.info("operator started", nats=told.nats_url)
-        await _run_parts(told, bus, cluster, controller, stop)
+        parts = {
+            "streams": _keep_streams(told, bus, metrics),
+            "controller": controller.run(),
+            "kopf": _watch(controller, cluster, stop),
+        }
+        await _run_parts(parts, stop)
     log.info("operator stopped")
     return 0
 
@@ -88,42 +91,22 @@ async def _connect(told: Settings) -> NatsBus:
     )
 
 
-async def _run_parts(
-    told: Settings,
-    bus: NatsBus,
-    cluster: KubernetesCluster,
-    controller: Controller,
-    stop: asyncio.Event,
-) -> None:
+async def _run_parts(parts: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
     """Run all parts until *stop*; the end of one is the end of all."""
-    sizing = streams.Sizing(told.replicas, told.max_bytes)
-    parts = [
-        asyncio.create_task(keep_streams(bus, sizing), name="streams"),
-        asyncio.create_task(controller.run(), name="controller"),
-        asyncio.create_task(_watch(controller, cluster, stop), name="kopf"),
-    ]
+    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
     waiting = asyncio.create_task(stop.wait(), name="stop")
-    done, _ = await asyncio.wait([*parts, waiting], return_when=asyncio.FIRST_COMPLETED)
-    for task in (*parts, waiting):
+    done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*tasks, waiting):
         task.cancel()
-    await asyncio.gather(*parts, waiting, return_exceptions=True)
+    await asyncio.gather(*tasks, waiting, return_exceptions=True)
     for task in done - {waiting}:
         log.error("part ended", part=task.get_name(), exc_info=task.exception())
 
 
-async def keep_streams(bus: NatsBus, sizing: streams.Sizing) -> None:
-    """Make the streams, and put them right with each session and now and then, for ever."""
-    while True:
-        session = await bus.wait_for_session()
-        try:
-            await streams.ensure_streams(bus, sizing)
-        except errors.FleetError as exc:
-            log.warning("streams not ensured", reason=exc.reason, error=str(exc))
-            await asyncio.sleep(RETRY_SECONDS)
-            continue
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ENSURE_SECONDS):
-                await bus.wait_for_session(after=session)
+async def _keep_streams(told: Settings, bus: NatsBus, metrics: Metrics) -> None:
+    sizing = streams.Sizing(told.replicas, told.max_bytes)
+    every = min(storage.EVERY, told.intervals.resync)
+    await storage.keep(bus, sizing, Alarm(metrics), every=every)
 
 
 async def _watch(controller: Controller, cluster: KubernetesCluster, stop: asyncio.Event) -> None:

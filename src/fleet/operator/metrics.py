@@ -41,6 +41,12 @@ class Metrics:
         self._resyncs = Counter(
             "fleet_resyncs", "Complete lists of all resources", registry=self.registry
         )
+        self._stored = Gauge(
+            "fleet_bucket_bytes", "What each bucket holds", ["bucket"], registry=self.registry
+        )
+        self._limits = Gauge(
+            "fleet_bucket_max_bytes", "What it may hold", ["bucket"], registry=self.registry
+        )
         self._orphans = Gauge(
             "fleet_orphans", "Keys that nobody is known to have ended", registry=self.registry
         )
@@ -85,6 +91,11 @@ class Metrics:
     def resynced(self) -> None:
         """Count a complete list."""
         self._resyncs.inc()
+
+    def stored(self, bucket: str, used: int, limit: int) -> None:
+        """Say how full a bucket is."""
+        self._stored.labels(bucket).set(used)
+        self._limits.labels(bucket).set(limit)
 
     def orphans(self, count: int) -> None:
         """Say how many orphans there are."""

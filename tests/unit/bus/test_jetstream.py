@@ -125,11 +125,18 @@ def test_a_direct_answer_is_read_from_its_headers():
         (10054, errors.ValueTooLarge),
         (10059, jetstream.BucketMissing),
         (10077, errors.BusUnavailable),
+        (10023, errors.BusUnavailable),
     ],
 )
 def test_a_refusal_is_told_by_its_code(code, error):
     body = {"error": {"code": 400, "err_code": code, "description": "because"}}
     with pytest.raises(error, match="because"):
+        jetstream.read_reply(json.dumps(body).encode())
+
+
+def test_a_full_bucket_is_told_apart():
+    body = {"error": {"err_code": 10077, "description": "maximum bytes exceeded"}}
+    with pytest.raises(errors.BucketFull, match="full"):
         jetstream.read_reply(json.dumps(body).encode())
 
 

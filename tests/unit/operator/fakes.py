@@ -156,6 +156,11 @@ class FakeCounter:
         """Count."""
         self.counts["resync"] += 1
 
+    def stored(self, bucket: str, used: int, limit: int) -> None:
+        """Keep."""
+        assert limit
+        self.counts[f"stored {bucket}"] = used
+
     def orphans(self, count: int) -> None:
         """Keep."""
         self.orphaned = count

@@ -20,6 +20,8 @@ def test_what_is_counted_shows():
     metrics.worked("desired", 0.1)
     metrics.orphans(2)
     metrics.orphans_held(1)
+    metrics.resynced()
+    metrics.stored("device-info", 50, 100)
     page = metrics.render().decode()
     assert metric(page, "fleet_deployments") == 1
     assert metric(page, "fleet_devices", silent="false") == 2
@@ -31,3 +33,6 @@ def test_what_is_counted_shows():
     assert metric(page, "fleet_work_seconds_count", queue="desired") == 1
     assert metric(page, "fleet_orphans") == 2
     assert metric(page, "fleet_orphans_held") == 1
+    assert metric(page, "fleet_resyncs_total") == 1
+    assert metric(page, "fleet_bucket_bytes", bucket="device-info") == 50
+    assert metric(page, "fleet_bucket_max_bytes", bucket="device-info") == 100
