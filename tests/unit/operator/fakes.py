@@ -18,7 +18,8 @@ class FakeCluster:
     """
     `ports.Cluster` in memory, with versions and managed fields as the API server has them.
 
-    While *broken* is set, every call raises it; while *unlistable* is, the lists do.
+    While *broken* is set, every call raises it; while *unlistable* is, the lists do; those named
+    in *hidden* always do.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class FakeCluster:
         self.devices: dict[str, dict[str, Any]] = {}
         self.events: dict[Key, Post] = {}
         self.word = ""
+        self.hidden: set[str] = set()
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
         self.unlistable: errors.FleetError | None = None
@@ -39,13 +41,13 @@ class FakeCluster:
 
     async def list_deployments(self) -> list[Body]:
         """List copies."""
-        self._check(listing=True)
+        self._check(listing="deployments")
         listed: list[Body] = [dict(body) for body in self.deployments.values()]
         return self._after_a_while(listed)
 
     async def list_devices(self) -> list[Body]:
         """List copies."""
-        self._check(listing=True)
+        self._check(listing="devices")
         listed: list[Body] = [dict(body) for body in self.devices.values()]
         return self._after_a_while(listed)
 
@@ -109,8 +111,10 @@ class FakeCluster:
             meanwhile()
         return listed
 
-    def _check(self, *, listing: bool = False) -> None:
+    def _check(self, *, listing: str = "") -> None:
         error = self.broken or (self.unlistable if listing else None)
+        if listing in self.hidden:
+            error = errors.ClusterUnavailable(f"no {listing}")
         if error is not None:
             raise error
 

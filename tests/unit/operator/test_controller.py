@@ -229,3 +229,28 @@ async def test_the_end_of_a_deployment_waits_for_its_device(scene: MemoryScene):
         await scene.device.forget("web")
         async with asyncio.timeout(10):
             await released
+
+
+@pytest.mark.parametrize("status", [{}, {"ready": "99/99", "reason": "Sabotage"}], ids=str)
+async def test_a_status_changed_by_somebody_else_is_put_right_at_the_next_resync(
+    scene: MemoryScene, status: dict[str, str]
+):
+    """Without an event: the watch missed it."""
+    scene.cluster.add(deployment_body())
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        await scene.until(lambda: scene.cluster.status().get("ready") == "0/1", "0/1")
+        await scene.until(lambda: "Heard" in str(scene.cluster.devices["d1"]), "heard")
+        before = scene.cluster.status(), scene.cluster.devices["d1"]["status"]
+        for kept, key in ((scene.cluster.deployments, "u1"), (scene.cluster.devices, "d1")):
+            metadata = {**kept[key]["metadata"], "resourceVersion": "5000"}
+            kept[key] = {**kept[key], "metadata": metadata, "status": dict(status)}
+        await scene.resync(controller)
+        await scene.until(
+            lambda: {**scene.cluster.status(), "conditions": 0} == {**before[0], "conditions": 0},
+            "the deployment's status is right again",
+        )
+        await scene.until(
+            lambda: scene.cluster.devices["d1"]["status"].keys() == before[1].keys(),
+            "the device's status is right again",
+        )
