@@ -74,7 +74,9 @@ def scores(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
     """Return the parts of *device*, in the order to bring them about."""
     root, engine = root_of(topology, device.id), podman.engine_here()
     written = podman.files(root, engine, device.registry, device.base)
-    config = configuring.agent_config(device, socket_of(topology, device.id), engine)
+    config = configuring.agent_config(
+        device, socket_of(topology, device.id), engine, state_dir=root / "state"
+    )
     return (
         NamespacesScore(device.id),
         CableScore(device.id, device.index),
