@@ -122,6 +122,23 @@ async def test_deletion_of_what_runs_nowhere_is_quick(site: Site):
     await until_gone(site.kube, site.path("web"))
 
 
+async def test_whoever_does_not_hold_a_name_withdraws_nothing_when_it_goes(site: Site):
+    await site.namespace(site.site)
+    device = await site.registered()
+    name = site.name("web")
+    await site.deploy("web")
+    wanted = await eventually(lambda: device.wanted(name), "the device is told")
+    await site.deploy("web", image="second:1", namespace=site.site)
+    await eventually(
+        lambda: site.status_where("web", lambda s: s["reason"] == "NameConflict", site.site),
+        "the second is refused",
+    )
+    await site.kube.delete(site.path("web", site.site))
+    await until_gone(site.kube, site.path("web", site.site))
+    assert await device.wanted(name) == wanted
+    await site.until_ready("web", "0/1")
+
+
 async def test_a_name_has_one_holder_and_the_next_takes_over(site: Site):
     await site.namespace(site.site)
     device = await site.registered()

@@ -168,6 +168,41 @@ async def test_labels_that_devices_may_not_set_are_dropped_and_named(site: Site)
     assert "not a key" in message
 
 
+async def test_labels_belong_to_whoever_set_them(site: Site):
+    device = await site.registered(zone="told-by-device")
+    path = f"{FLEET}/devices/{device.id}"
+    await site.kube.patch(path, {"metadata": {"labels": {"rack": "set-by-admin"}}})
+
+    await device.register({"site": site.site, "arch": "x86_64"})
+    body = await eventually(
+        lambda: site.device_where(device, lambda b: "arch" in b["metadata"]["labels"]),
+        "the new label is there",
+    )
+    assert body["metadata"]["labels"] == {
+        "site": site.site,
+        "arch": "x86_64",
+        "rack": "set-by-admin",
+    }
+    assert owned_labels(body, "fleet-operator") == {"site", "arch"}
+
+
+async def test_info_that_is_gone_changes_no_label(site: Site):
+    device = await site.registered(zone="told-by-device")
+    before = await site.device_object(device)
+    await device.infos.delete(kv.device_info_key(device.id))
+    await device.infos.purge(kv.device_info_key(device.id))
+    other = await site.registered(2)  # what comes later is served
+    await other.register({"site": site.site, "later": "yes"})
+    await eventually(
+        lambda: site.device_where(other, lambda b: "later" in b["metadata"]["labels"]),
+        "labels are written",
+    )
+    after = await site.device_object(device)
+    assert before is not None
+    assert after is not None
+    assert after["metadata"]["labels"] == before["metadata"]["labels"]
+
+
 async def test_an_administrators_label_wins_until_it_is_taken_back(site: Site):
     device = await site.registered(zone="told-by-device")
     path = f"{FLEET}/devices/{device.id}"
@@ -217,6 +252,17 @@ async def test_what_does_not_decode_changes_nothing_and_is_counted(site: Site):
     assert before is not None
     assert after is not None
     assert after["metadata"]["labels"] == before["metadata"]["labels"]
+
+
+def owned_labels(body: Body, manager: str) -> set[str]:
+    """List the labels that *manager* owns."""
+    return {
+        key.removeprefix("f:")
+        for entry in body["metadata"]["managedFields"]
+        if entry["manager"] == manager
+        for key in entry["fieldsV1"].get("f:metadata", {}).get("f:labels", {})
+        if key != "."
+    }
 
 
 async def run(site: Site, device: SimulatedDevice) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fleet.contracts.messages import Phase
-from tests.integration.operator.site import Site, is_marked, until_gone
+from tests.integration.operator.site import Site, is_marked, owner_uid, until_gone
 from tests.kube_client import FLEET
 from tests.waiting import eventually
 
@@ -78,6 +78,37 @@ async def test_a_resource_made_again_adopts_its_keys(site: Site):
         return bool(uid == again["metadata"]["uid"])
 
     await eventually(adopted, "the new resource owns the key", within=30)
+
+
+async def test_who_stands_in_the_buckets_holds_the_name_though_the_other_is_older(site: Site):
+    await site.namespace(site.site)
+    device = await site.registered()
+    name = site.name("web")
+    await site.deploy("web")
+    before = await eventually(lambda: device.wanted(name), "the device is told")
+    await site.deploy("web", image="second:1", namespace=site.site)
+    await eventually(
+        lambda: site.status_where("web", lambda s: s["reason"] == "NameConflict", site.site),
+        "the second is refused",
+    )
+
+    site.operator.stop()
+    await site.release_by_hand("web")
+    again = await site.deploy("web")  # younger now than the one that was refused
+    site.operator.start()
+    await site.until_operator_ready()
+
+    async def adopted() -> bool:
+        return await owner_uid(device, name) == str(again["metadata"]["uid"])
+
+    await eventually(adopted, "the incumbent holds its name")
+    await site.until_ready("web", "0/1")
+    found = await device.wanted(name)
+    assert found is not None
+    assert found.revision == before.revision
+    status = await site.status_where("web", lambda s: s["reason"] == "NameConflict", site.site)
+    assert status is not None
+    assert status["aggregate"]["matched"] == 0
 
 
 async def test_an_orphan_is_reported_and_left_alone(site: Site):
