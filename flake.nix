@@ -40,6 +40,7 @@
             pkgs.procps
             pkgs.runc
             pkgs.shadow
+            pkgs.slirp4netns
             pkgs.util-linux
             # Images for the demo: a static busybox, and Debian's name for the registry.
             pkgs.pkgsStatic.busybox

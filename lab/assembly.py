@@ -55,7 +55,8 @@ def assemble(host: LabHost, topology: Topology) -> Assembly:
                 nats_url=hub.url,
                 credentials=hub.device(DeviceId(device.id)),
                 registry=images.address,
-                base=sharing.store_of(host),
+                base=None if device.rootless else sharing.store_of(host),
+                user=host.addresses.user(index) if device.rootless else None,
             )
             for index, device in topology.numbered()
         ),

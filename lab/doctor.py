@@ -25,13 +25,15 @@ _INSTANCES = 64  # of inotify: enough for two labs of a few devices
 _PROGRAMS = {
     "podman": "podman", "runc": "runc", "conmon": "conmon", "ip": "iproute2", "nft": "nftables",
     "iptables": "iptables", "nsenter": "util-linux", "docker-registry": "docker-registry",
-    "busybox": "busybox-static",
+    "busybox": "busybox-static", "newuidmap": "uidmap", "slirp4netns": "slirp4netns",
 }  # fmt: skip
 _FIXES = {
     "network": "load the kernel's modules for it: modprobe -a bridge veth nf_tables",
     "podman": "look at the log of podman-trial, and at `podman info`",
     "container": "look at what podman says above; on hybrid cgroups only runc works",
     "limits": "mount the cgroup controllers memory, cpu and pids, or leave `resources` out",
+    "rootless": "allow user namespaces (sysctl user.max_user_namespaces), load tun, and look at "
+    "the log of podman-rootless; or take `rootless` out of the topology",
 }
 _TOOLCHAIN = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "nats-server")
 

@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from lab import mounts, network, processes
-from lab.devices import environment, podman
+from lab import mounts, processes
+from lab.devices import environment
 from lab.devices import host as host_devices
 from lab.devices.host import HostDevice
 from lab.errors import NothingThere
@@ -26,7 +26,7 @@ def enter(host: LabHost, device: HostDevice, command: Sequence[str]) -> NoReturn
 
     :raises NothingThere: the device isn't up, or has no such program.
     """
-    inside = network.namespaces(host, device.id)
+    inside = host_devices.inside(host, device)
     if not all(map(mounts.is_namespace, inside.files)):
         hint = f"invoke lab.up --name {host.name}"
         raise NothingThere(f"{device.id} is not up", element=device.id, hint=hint)
@@ -48,7 +48,7 @@ def variables(host: LabHost, device: HostDevice, terminal: Mapping[str, str]) ->
     root = host_devices.root_of(host, device.id)
     return {
         **{name: terminal[name] for name in _OF_THE_TERMINAL if name in terminal},
-        **podman.environment(root),
+        **host_devices.environment_of(host, device),
         "FLEET_AGENT_CONFIG": str(root / "agent.toml"),
         "PATH": f"{environment.environment() / 'bin'}:{terminal.get('PATH', os.defpath)}",
         "PS1": f"{device.id}:\\w\\$ ",

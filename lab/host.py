@@ -21,6 +21,7 @@ from lab.ledger import Ledger
 
 LABS = "labs"
 _SUPERNET = IPv4Network("10.213.0.0/16")
+_FIRST_USER = 200_000_000  # above what distributions give to people, below 2^31 with 254 labs
 _IP_FREEBIND = 15  # linux/in.h; the socket module doesn't name it
 _ports_lock = threading.Lock()
 
@@ -59,6 +60,10 @@ class Addresses:
     def device(self, index: int) -> IPv4Address:
         """Return the address of the device number *index*, from 1."""
         return self.subnet.network_address + 10 + index
+
+    def user(self, index: int) -> int:
+        """Return the user of device number *index*, if rootless: the first of 65,536 ids."""
+        return _FIRST_USER + (self.number * 100 + index) * (1 << 16)
 
     def link(self, index: int) -> str:
         """Return the host's end of the cable of device number *index*."""

@@ -56,12 +56,16 @@ def claim_directory(ledger: Ledger, path: Path) -> None:
 
 
 def make_closed(ledger: Ledger, path: Path) -> None:
-    """Make *path*, wholly ours, in a place where anybody may make things: it must be new."""
+    """
+    Make *path*, wholly ours, in a place where anybody may make things: it must be new.
+
+    Others can pass through, to what was made theirs, but neither look nor make anything.
+    """
     if ledger.find(Kind.DIRECTORY, str(path)) is None:
         if os.path.lexists(path):
             raise LabError(f"{path} is somebody else's", element=str(path), hint=f"remove {path}")
         ledger.intend(Kind.DIRECTORY, str(path), whole=True)
-    path.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=0o711, exist_ok=True)
 
 
 def undo_mount(entry: Entry) -> None:

@@ -131,9 +131,14 @@ class PlacesScore(Score[LabHost]):
 
 @dataclass(frozen=True)
 class NamespacesScore(Score[LabHost]):
-    """*device* has its network and its mount namespace. Needs the `PlacesScore`."""
+    """
+    *device* has its network and its mount namespace. Needs the `PlacesScore`.
+
+    *script* goes on with its mounts, run once inside.
+    """
 
     device: str
+    script: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -143,6 +148,8 @@ class NamespacesScore(Score[LabHost]):
         entry = topology.ledger.find(Kind.NAMESPACE, self.device)
         if entry is None or not entry.facts.get("whole"):
             return ("they were never made whole",)
+        if entry.facts.get("script", "") != self._digest():
+            return ("they were made another way",)
         inside = namespaces(topology, self.device)
         missing = [kind for kind in inside.files if not mounts.is_namespace(kind)]
         return tuple(f"{path} is no namespace" for path in missing)
@@ -157,12 +164,15 @@ class NamespacesScore(Score[LabHost]):
         )
         for path in files:
             path.touch()
-        script = "\n".join(("set -e", *_private_mounts(topology.state.parent)))
+        script = "\n".join(("set -e", *_private_mounts(topology.state.parent), *self.script))
         commands.run(
             "unshare", f"--net={inside.net}", f"--mount={inside.mnt}", "--propagation", "private",
             "sh", "-c", script,
         )  # fmt: skip
-        topology.ledger.note(Kind.NAMESPACE, self.device, whole=True)
+        topology.ledger.note(Kind.NAMESPACE, self.device, whole=True, script=self._digest())
+
+    def _digest(self) -> str:
+        return _digest("\n".join(self.script)) if self.script else ""
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,15 @@ _KILL_WITHIN = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """The namespaces a process runs in, each bound to a file (`lab.network`)."""
+    """
+    The namespaces a process runs in, each bound to a file (`lab.network`), and as which user.
+
+    No *user*: as ours.
+    """
 
     net: Path
     mnt: Path | None = None
+    user: int | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -47,7 +52,9 @@ class Inside:
     def enter(self) -> tuple[str, ...]:
         """Return the prefix that enters them. It execs, so the pid stays; never `ip netns exec`."""
         mount = (f"--mount={self.mnt}",) if self.mnt else ()
-        return ("nsenter", f"--net={self.net}", *mount, "--")
+        user = (f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups")
+        change = ("setpriv", *user, "--") if self.user is not None else ()
+        return ("nsenter", f"--net={self.net}", *mount, "--", *change)
 
 
 @dataclass(frozen=True)

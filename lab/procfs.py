@@ -81,6 +81,12 @@ def in_cgroup(part: str) -> tuple[Identity, ...]:
     return tuple(who for who in found if who)
 
 
+def of_users(users: range) -> tuple[Identity, ...]:
+    """Return the processes whose user is one of *users*."""
+    found = (identify(pid) for pid in pids() if _user(pid) in users)
+    return tuple(who for who in found if who)
+
+
 def reap(pid: int) -> None:
     """Take a child's exit status, if *pid* is a child of ours that ended."""
     with contextlib.suppress(ChildProcessError):
@@ -96,6 +102,12 @@ def _lives_in(pid: int, wanted: os.stat_result) -> bool:
         if (there.st_dev, there.st_ino) == (wanted.st_dev, wanted.st_ino):
             return True
     return False
+
+
+def _user(pid: int) -> int:
+    """Return the real user of a process, -1 when it is gone."""
+    lines = _text(pid, "status").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("Uid:")), -1)
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -117,7 +117,7 @@ def _device(host: LabHost, device: HostDevice) -> Status:
         "arch": platform.machine(),
         "address": str(host.addresses.device(device.index)),
         "labels": dict(device.labels),
-        "rootless": False,
+        "rootless": device.user is not None,
         "netns": str(network.namespaces(host, device.id).net),
         "podman": f"unix://{host_devices.socket_of(host, device.id)}",
         "podman_pid": _pid(host, device.podman_part),

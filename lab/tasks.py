@@ -147,7 +147,7 @@ def _up(name: str, wanted: str, *, dry_run: bool) -> None:
             known = labs.ensure(name, wanted or None)
             _log_to(known.host)
             wanted_parts = topology.load(known.topology)
-            labs.settle(known, tuple(device.id for device in wanted_parts.devices))
+            labs.settle(known, wanted_parts.places())
             lab = assembly.assemble(known.host, wanted_parts)
             begun = time.monotonic()
             done = stages.reach(assembly.plans(lab), known.host, progress)

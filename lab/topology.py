@@ -60,11 +60,16 @@ class Backend(enum.StrEnum):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One device; what carries it is *backend* (see `lab.devices`)."""
+    """
+    One device; what carries it is *backend* (see `lab.devices`).
+
+    On a *rootless* one, podman and the agent run as an unprivileged user.
+    """
 
     id: Id
     backend: Backend = Backend.HOST
     labels: dict[LabelKey, LabelValue] = {}
+    rootless: bool = False
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +81,10 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def numbered(self) -> tuple[tuple[int, Device], ...]:
         """Return the devices with their numbers, from 1: a number decides address and link."""
         return tuple(enumerate(self.devices, start=1))
+
+    def places(self) -> tuple[str, ...]:
+        """Return what of each device stays as it is for as long as the lab stands, in words."""
+        return tuple(f"{each.id}{' (rootless)' * each.rootless}" for each in self.devices)
 
 
 def load(name: str) -> Topology:

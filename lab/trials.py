@@ -9,7 +9,7 @@ import errno
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleet.scores.score import Score
@@ -19,7 +19,7 @@ from lab.devices import host as host_devices
 from lab.devices import podman
 from lab.devices.host import HostDevice
 from lab.host import LabHost
-from lab.images import catalogue, sharing
+from lab.images import catalogue, oci, sharing
 from lab.images.sharing import BaseStoreScore
 from lab.network import CableScore, FirewallScore, NamespacesScore
 
@@ -94,7 +94,7 @@ def _images(host: LabHost, _: HostDevice) -> str:
 
 
 def _podman(host: LabHost, device: HostDevice) -> str:
-    _bring_about(host, CgroupsScore(), *host_devices.scores(host, device)[:-2])
+    _bring_about(host, CgroupsScore(), *host_devices.computer(host, device))
     found = commands.run(*_client(host, device), "version", "--format", "{{.Server.Version}}")
     return found.strip()
 
@@ -113,12 +113,23 @@ def _limits(host: LabHost, device: HostDevice) -> str:
     return "memory, cpus and pids"
 
 
+def _rootless(host: LabHost, device: HostDevice) -> str:
+    user = host.addresses.user(device.index + 1)
+    own = replace(device, id="rootless", index=device.index + 1, base=None, user=user)
+    _bring_about(host, *host_devices.ground(host, [own.id]), *host_devices.computer(host, own))
+    archive = host.state / "base.tar"  # root alone can lock the store that devices share
+    archive.write_bytes(oci.archive({sharing.NAME: catalogue.base()}))
+    commands.run(*_client(host, own), "load", "--input", str(archive))
+    return f"user {user}; {_container(host, own)}"
+
+
 _TRIALS = (
     Trial("network", _network),
     Trial("images", _images),
     Trial("podman", _podman),
     Trial("container", _container),
     Trial("limits", _limits),
+    Trial("rootless", _rootless),
 )
 
 

@@ -13,18 +13,17 @@ if TYPE_CHECKING:
 _JITTER_SECONDS = 2  # a lab's few devices are no stampede, and somebody waits for them
 
 
-def agent_config(device: "HostDevice", socket: Path, engine: Engine, *, state_dir: Path) -> str:
+def agent_config(device: "HostDevice", socket: Path, credentials: Path, engine: Engine) -> str:
     """Return the agent's TOML. JSON's strings are TOML's too."""
     limits = engine.limits.as_dict() if engine.limits else {}
     return "\n".join(
         (
             f"device_id = {json.dumps(device.id)}",
-            f"state_dir = {json.dumps(str(state_dir))}",
             "[labels]",
             *_table(device.labels),
             "[nats]",
             f"url = {json.dumps(device.nats_url)}",
-            f"credentials = {json.dumps(str(device.credentials))}",
+            f"credentials = {json.dumps(str(credentials))}",
             f"jitter = {_JITTER_SECONDS}",
             "[podman]",
             f"socket = {json.dumps(f'unix://{socket}')}",

@@ -5,14 +5,17 @@ Nothing here is simulated but the computer itself. `scores` are the device's par
 `undo_containers` ends whatever its podman made.
 """
 
+import os
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleet.scores.score import Score
 from lab import cgroups, commands, files, mounts, network, probes, processes, procfs, sources
-from lab.devices import configuring, environment, podman
+from lab.devices import configuring, environment, podman, rootless
+from lab.errors import NothingThere
 from lab.files import FileScore
 from lab.host import LabHost
 from lab.ledger import Entry, Kind
@@ -35,7 +38,9 @@ class HostDevice:
     credentials: Path
     registry: str
     base: Path | None = None
-    """the store of base images that all devices share, read-only"""
+    """the store of base images that devices share, read-only; root alone can lock it"""
+    user: int | None = None
+    """who runs podman and the agent of a rootless device"""
 
     @property
     def podman_part(self) -> str:
@@ -56,7 +61,7 @@ def root_of(topology: LabHost, device: str) -> Path:
 def socket_of(topology: LabHost, device: str) -> Path:
     """Return the socket of *device*'s podman: in its directory, unless that is too long a path."""
     usual = root_of(topology, device) / "podman.sock"
-    return usual if podman.fits_a_socket(usual) else _short_place(topology) / f"{device}.sock"
+    return usual if podman.fits_a_socket(usual) else _short_place(topology) / device / usual.name
 
 
 def _short_place(topology: LabHost) -> Path:
@@ -66,26 +71,46 @@ def _short_place(topology: LabHost) -> Path:
 def ground(topology: LabHost, devices: Iterable[str]) -> tuple[Score[LabHost], ...]:
     """Return what must be there before the parts of any of *devices*."""
     sockets = [socket_of(topology, device) for device in devices]
-    elsewhere = any(socket.parent == _short_place(topology) for socket in sockets)
+    elsewhere = any(_short_place(topology) in socket.parents for socket in sockets)
     return (PlacesScore(), *([ShortPlaceScore()] if elsewhere else []))
 
 
 def scores(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
     """Return the parts of *device*, in the order to bring them about."""
-    root, engine = root_of(topology, device.id), podman.engine_here()
-    written = podman.files(root, engine, device.registry, device.base)
-    config = configuring.agent_config(
-        device, socket_of(topology, device.id), engine, state_dir=root / "state"
-    )
+    return (*computer(topology, device), *_agent(topology, device))
+
+
+def computer(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
+    """Return the parts of *device* but its agent: network, store and podman."""
+    root = root_of(topology, device.id)
+    temporary = None if device.user is None else rootless.temporary(device.user)
+    written = podman.files(root, podman.engine_here(), device.registry, device.base, temporary)
     return (
-        NamespacesScore(device.id),
+        NamespacesScore(device.id, _mounts(root, device.user)),
         CableScore(device.id, device.index),
-        StoreScore(device.id),
+        StoreScore(device.id, device.user),
         *(FileScore(path, content) for path, content in written.items()),
         _podman_service(topology, device, files.digest(*written.values())),
-        FileScore(root / "agent.toml", config),
-        _agent(topology, device, config),
     )
+
+
+def inside(topology: LabHost, device: HostDevice) -> Inside:
+    """Return where, and as whom, the programs of *device* run."""
+    return replace(network.namespaces(topology, device.id), user=device.user)
+
+
+def environment_of(topology: LabHost, device: HostDevice) -> Mapping[str, str]:
+    """Return what the programs of *device* find set."""
+    own = podman.environment(root_of(topology, device.id))
+    return own if device.user is None else {**own, **rootless.environment(device.user)}
+
+
+def _mounts(root: Path, user: int | None) -> tuple[str, ...]:
+    if user is None:
+        return ()
+    program = environment.agent()
+    python = Path(sys.base_prefix).resolve()
+    return rootless.mounts(user, root, (root, program.parents[2], python, environment.ROOT / "src"))
 
 
 def _podman_service(topology: LabHost, device: HostDevice, digest: str) -> ProcessScore:
@@ -93,24 +118,62 @@ def _podman_service(topology: LabHost, device: HostDevice, digest: str) -> Proce
     return ProcessScore(
         part=device.podman_part,
         argv=("podman", "system", "service", "--time=0", f"unix://{socket}"),
-        env=podman.environment(root_of(topology, device.id)),
+        env=environment_of(topology, device),
         ready=probes.http("/_ping", unix_socket=socket),
         within=_PING_WITHIN,
-        inside=network.namespaces(topology, device.id),
+        inside=inside(topology, device),
         config_digest=digest,
     )
 
 
-def _agent(topology: LabHost, device: HostDevice, config: str) -> ProcessScore:
-    return ProcessScore(
+def _agent(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
+    root = root_of(topology, device.id)
+    credentials, settings = root / "credentials.json", root / "agent.toml"
+    socket = socket_of(topology, device.id)
+    config = configuring.agent_config(device, socket, credentials, podman.engine_here())
+    process = ProcessScore(
         part=device.agent_part,
         argv=(str(environment.agent()),),
-        env={"FLEET_AGENT_CONFIG": str(root_of(topology, device.id) / "agent.toml")},
+        env={"FLEET_AGENT_CONFIG": str(settings)},
         ready=probes.anything,
         says='"event": "starting"',
-        inside=network.namespaces(topology, device.id),
+        inside=inside(topology, device),
         config_digest=files.digest(config, sources.digest("contracts", "bus", "agent")),
     )
+    handed_over = HandedOverScore(device.credentials, credentials, device.user)
+    return (FileScore(settings, config), handed_over, process)
+
+
+@dataclass(frozen=True)
+class HandedOverScore(Score[LabHost]):
+    """A device has its own copy of a secret, which its *user* alone can read."""
+
+    given: Path
+    kept: Path
+    user: int | None
+
+    @property
+    def name(self) -> str:
+        return f"file {self.kept.name}"
+
+    def differences(self, topology: LabHost) -> tuple[str, ...]:
+        del topology
+        try:
+            there, about = self.kept.read_text(), self.kept.stat()
+        except FileNotFoundError:
+            return (f"{self.kept} is missing",)
+        found = (about.st_uid, about.st_mode & 0o777)
+        wanted = (os.geteuid() if self.user is None else self.user, 0o600)
+        same = found == wanted and self.given.exists() and there == self.given.read_text()
+        return () if same else (f"{self.kept} is another",)
+
+    def bring_about(self, topology: LabHost) -> None:
+        del topology
+        if not self.given.exists():
+            raise NothingThere(f"{self.given} is missing", element=str(self.given))
+        files.write(self.kept, self.given.read_text(), 0o600)
+        if self.user is not None:
+            os.chown(self.kept, self.user, self.user)
 
 
 @dataclass(frozen=True)
@@ -140,6 +203,7 @@ class StoreScore(Score[LabHost]):
     """
 
     device: str
+    user: int | None = None
 
     @property
     def name(self) -> str:
@@ -147,7 +211,8 @@ class StoreScore(Score[LabHost]):
 
     def differences(self, topology: LabHost) -> tuple[str, ...]:
         known = topology.ledger.find(Kind.CONTAINERS, self.device)
-        if known is None or not (root_of(topology, self.device) / "store").is_dir():
+        places = (root_of(topology, self.device) / "store", socket_of(topology, self.device).parent)
+        if known is None or not all(place.is_dir() for place in places):
             return ("it is missing",)
         return () if known.facts.get("boot") == self._boot(topology) else ("the device has booted",)
 
@@ -156,15 +221,20 @@ class StoreScore(Score[LabHost]):
         boot = self._boot(topology)
         known = topology.ledger.find(Kind.CONTAINERS, self.device)
         topology.ledger.intend(
-            Kind.CONTAINERS, self.device, root=str(root), net=str(inside.net), mnt=str(inside.mnt)
-        )
+            Kind.CONTAINERS, self.device, root=str(root), net=str(inside.net), mnt=str(inside.mnt),
+            user=self.user,
+        )  # fmt: skip
         if known and known.facts.get("boot") != boot:
+            _end_user(self.user)
             for container in _container_ids(root):
                 _end_container(container)
             for name in _VOLATILE:
                 shutil.rmtree(root / name, ignore_errors=True)
-        for name in (*_VOLATILE, *_LASTING):
-            (root / name).mkdir(parents=True, exist_ok=True)
+        places = [root / name for name in (*_VOLATILE, *_LASTING)]
+        for path in (root, socket_of(topology, self.device).parent, *places):
+            path.mkdir(mode=0o711, parents=True, exist_ok=True)
+            if self.user is not None:
+                os.chown(path, self.user, self.user)
         topology.ledger.note(Kind.CONTAINERS, self.device, boot=boot)
 
     def _boot(self, topology: LabHost) -> str:
@@ -179,8 +249,9 @@ def undo_containers(entry: Entry) -> None:
     inside = Inside(Path(entry.facts["net"]), Path(entry.facts["mnt"]))
     if not root.exists():
         return
-    ids = _container_ids(root)
-    if ids and all(map(mounts.is_namespace, inside.files)):
+    ids, user = _container_ids(root), entry.facts.get("user")
+    _end_user(user)
+    if user is None and ids and all(map(mounts.is_namespace, inside.files)):
         removal = ("podman", "rm", "--all", "--force", "--time", "0")
         commands.ask(*inside.enter(), *removal, env=_environment(root), within=120)
     for container in ids:
@@ -203,6 +274,12 @@ def _container_ids(root: Path) -> tuple[str, ...]:
         )
     except FileNotFoundError:
         return ()
+
+
+def _end_user(user: int | None) -> None:
+    """End what runs as a rootless device's user, or its containers': those ids are its own."""
+    for who in procfs.of_users(range(user, user + rootless.IDS)) if user is not None else ():
+        processes.end(who, f"pid {who.pid} of user {user}", patience=0)
 
 
 def _end_container(container: str) -> None:

@@ -49,9 +49,9 @@ def runtime_for(*, pure_v2: bool, has_crun: bool) -> str:
     return "crun" if pure_v2 and has_crun else "runc"
 
 
-def containers_conf(root: Path, engine: Engine) -> str:
+def containers_conf(root: Path, engine: Engine, temporary: Path | None = None) -> str:
     """Return ``containers.conf``. Locks are files: in shared memory all stores would share them."""
-    temporary = root / "tmp"
+    temporary = temporary or root / "tmp"
     limits = engine.limits.as_dict() if engine.limits else {}
     ulimits = [f"{name}={value}:{value}" for name, value in limits.items()]
     return f"""\
@@ -79,6 +79,7 @@ def storage_conf(root: Path, base: Path | None) -> str:
 [storage]
 driver = "overlay"
 graphroot = "{root}/store"
+rootless_storage_path = "{root}/store"
 runroot = "{root}/run"
 [storage.options]
 additionalimagestores = {shared}
@@ -113,10 +114,16 @@ def environment(root: Path) -> dict[str, str]:
     }
 
 
-def files(root: Path, engine: Engine, registry: str, base: Path | None) -> Mapping[Path, str]:
-    """Return podman's files beneath *root*."""
+def files(
+    root: Path,
+    engine: Engine,
+    registry: str,
+    base: Path | None = None,
+    temporary: Path | None = None,
+) -> Mapping[Path, str]:
+    """Return podman's files beneath *root*; *temporary* is for what ends with a reboot."""
     return {
-        root / "containers.conf": containers_conf(root, engine),
+        root / "containers.conf": containers_conf(root, engine, temporary),
         root / "storage.conf": storage_conf(root, base),
         root / "registries.conf": registries_conf(registry),
         root / ".config/containers/policy.json": policy(),

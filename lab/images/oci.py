@@ -115,6 +115,17 @@ def layout(images: Mapping[str, Image]) -> Mapping[str, bytes]:
     }
 
 
+def archive(images: Mapping[str, Image]) -> bytes:
+    """Return *images* as an archive of an OCI layout, as `podman load` takes it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in layout(images).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
 def digest(data: bytes) -> str:
     """Return the digest of *data* as registries write it."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -4,8 +4,6 @@ The store of base images that every device reads and none writes.
 It lies in the cache, keyed by what is in it, and is made complete before it gets its name.
 """
 
-import io
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from lab.devices import podman
 from lab.host import LabHost, read_json, write_json
 from lab.images import catalogue, oci
 
-_NAME = "localhost/fleet-base:latest"
+NAME = "localhost/fleet-base:latest"
 
 
 @dataclass(frozen=True)
@@ -70,16 +68,12 @@ def _is_complete(where: Path) -> bool:
 def _fill(where: Path) -> None:
     """Let podman import the image, in mounts of its own: it leaves nothing on the host."""
     root = where.parent
-    for path, text in podman.files(root, podman.engine_here(), "localhost:1", None).items():
+    for path, text in podman.files(root, podman.engine_here(), "localhost:1").items():
         files.write(path, text)
     for name in ("run", "tmp", "pulls"):
         (root / name).mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=root, suffix=".tar") as archive:
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            for name, data in oci.layout({_NAME: catalogue.base()}).items():
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
+        archive.write(oci.archive({NAME: catalogue.base()}))
         archive.flush()
         env = {**processes.minimal_environment(), **podman.environment(root)}
         hide = "mount -t tmpfs tmpfs /run && mkdir -p /run/lock"

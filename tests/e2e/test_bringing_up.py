@@ -90,6 +90,14 @@ def test_status_has_the_documented_fields(lab: Lab, status: Status):
     assert {device["agent"] for device in status["devices"]} == {"running"}
 
 
+def test_a_rootless_device_runs_nothing_as_root(status: Status):
+    rootless = {device["id"]: device for device in status["devices"] if device["rootless"]}
+
+    assert set(rootless) == {"dev-03"}
+    for part in ("pid", "podman_pid"):
+        assert 0 not in psutil.Process(rootless["dev-03"][part]).uids()
+
+
 def test_every_part_runs_in_its_own_process(status: Status):
     found = processes(status)
 

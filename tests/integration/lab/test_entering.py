@@ -25,7 +25,7 @@ def entered(lab_host: LabHost, monkeypatch: pytest.MonkeyPatch) -> LabHost:
     """A lab whose first device can be entered; nothing runs in it."""
     device = HostDevice("dev-01", 1, {}, "nats://x", Path("/none"), "localhost:1", None)
     parts = (*host_devices.ground(lab_host, [device.id]), CgroupsScore())
-    for score in (*parts, *host_devices.scores(lab_host, device)):
+    for score in (*parts, *host_devices.computer(lab_host, device)):
         if not isinstance(score, ProcessScore):
             score.interpret(lab_host).expect()
     monkeypatch.setenv("LAB_NAME", lab_host.name)

@@ -3,31 +3,36 @@
 import os
 import signal
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fleet import directories
 from fleet.scores.score import Change
-from lab import commands, mounts, processes, procfs, registry, undoing, waiting
+from lab import commands, mounts, network, processes, procfs, registry, undoing, waiting
 from lab.cgroups import CgroupsScore
 from lab.devices import host as host_devices
+from lab.devices import rootless
 from lab.devices.host import HostDevice
 from lab.host import LabHost
 from lab.images import catalogue, sharing
 from lab.images.pushing import PushedScore
 from lab.images.sharing import BaseStoreScore
 from lab.network import FirewallScore
+from lab.procfs import Identity
 
 PORT = 8080
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.fixture
-def device(lab_host: LabHost) -> HostDevice:
+@pytest.fixture(params=["rootful", "rootless"])
+def device(lab_host: LabHost, request: pytest.FixtureRequest) -> HostDevice:
     """A device with its podman up, and a registry with the demo images. No agent."""
     images = registry.registry(lab_host)
     device = HostDevice("dev-01", 1, {}, "nats://x", Path("/none"), images.address, sharing.store())
+    if request.param == "rootless":
+        device = replace(device, base=None, user=lab_host.addresses.user(1))
     for score in (
         FirewallScore(),
         *registry.scores(images),
@@ -53,7 +58,7 @@ def page(lab_host: LabHost, device: HostDevice) -> str:
 
 def parts(host: LabHost, device: HostDevice):
     """Return the device's scores but those of its agent, which would look for NATS."""
-    return host_devices.scores(host, device)[:-2]
+    return host_devices.computer(host, device)
 
 
 def podman(host: LabHost, device: HostDevice, *argv: str) -> str:
@@ -67,6 +72,12 @@ def get(url: str) -> str:
         return str(answer.read().decode())
 
 
+def users(host: LabHost) -> range:
+    """Return the ids of the device, if it is rootless."""
+    first = host.addresses.user(1)
+    return range(first, first + rootless.IDS)
+
+
 def facts(host: LabHost, device: HostDevice) -> str:
     return podman(host, device, "inspect", "web", "--format={{.Id}} {{.State.StartedAt}}")
 
@@ -75,6 +86,14 @@ def test_a_published_port_answers_on_the_devices_address(page: str):
     assert "hello-web v1" in get(page)
 
 
+def process(host: LabHost, device: HostDevice) -> Identity:
+    """Return the container's first process."""
+    found = procfs.identify(int(podman(host, device, "inspect", "web", "--format={{.State.Pid}}")))
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("device", ["rootful"], indirect=True)
 def test_layers_of_the_shared_store_are_not_copied(
     lab_host: LabHost, device: HostDevice, page: str
 ):
@@ -107,28 +126,50 @@ def test_a_killed_podman_comes_back_and_the_container_never_noticed(
 def test_a_device_that_boots_again_has_its_containers_stopped_and_can_start_them(
     lab_host: LabHost, device: HostDevice, page: str
 ):
-    container = facts(lab_host, device).split()[0]
+    container, before = facts(lab_host, device).split()[0], process(lab_host, device)
     for path in lab_host.state.joinpath("ns").iterdir():
         mounts.unmount(path)  # what a reboot of the host leaves of namespaces
 
     for score in parts(lab_host, device):
         score.interpret(lab_host).expect()
 
-    assert not procfs.in_cgroup(container)
+    assert not procfs.is_alive(before)
     podman(lab_host, device, "start", "web")
     waiting.wait_for("the page answers", lambda: "" if get(page) else "silent", within=20)
     assert facts(lab_host, device).split()[0] == container
 
 
+@pytest.mark.parametrize("device", ["rootless"], indirect=True)
+def test_nothing_of_a_rootless_device_runs_as_root(
+    lab_host: LabHost, device: HostDevice, page: str
+):
+    served = process(lab_host, device)
+    podman_service = processes.pid_of(lab_host.ledger, device.podman_part)
+    inside = procfs.in_namespace(network.namespaces(lab_host, device.id).net)
+
+    own = {who.pid for who in procfs.of_users(users(lab_host))}
+    assert {served.pid, podman_service, *(who.pid for who in inside)} <= own
+    assert podman(lab_host, device, "info", "--format={{.Host.Security.Rootless}}") == "true\n"
+
+
+@pytest.mark.parametrize("device", ["rootless"], indirect=True)
+def test_the_host_knows_no_user_of_a_rootless_device(lab_host: LabHost, device: HostDevice):
+    found = [Path("/etc", name).read_text() for name in ("passwd", "group", "subuid", "subgid")]
+
+    assert str(device.user) not in "".join(found)
+    enter = host_devices.inside(lab_host, device).enter()
+    assert commands.run(*enter, "id", "-un") == "device\n"
+
+
 def test_down_leaves_no_process_mount_cgroup_or_file(
     lab_host: LabHost, device: HostDevice, page: str
 ):
-    container = facts(lab_host, device).split()[0]
-    assert procfs.in_cgroup(container)
+    container, before = facts(lab_host, device).split()[0], process(lab_host, device)
 
     assert undoing.take_down(lab_host, lambda _: None) == ()
 
-    assert not procfs.in_cgroup(container)
+    assert not procfs.is_alive(before)
+    assert not procfs.of_users(users(lab_host))
     assert not list(Path("/sys/fs/cgroup").glob(f"**/*{container}"))
     assert str(lab_host.state) not in Path("/proc/self/mountinfo").read_text()
     assert [path.name for path in lab_host.state.iterdir()] == ["logs"]
@@ -136,10 +177,11 @@ def test_down_leaves_no_process_mount_cgroup_or_file(
 
 def test_down_works_without_podmans_help(lab_host: LabHost, device: HostDevice, page: str):
     """Also when nothing but the container's own processes is left of the device."""
-    container = facts(lab_host, device).split()[0]
+    before = process(lab_host, device)
     (host_devices.root_of(lab_host, device.id) / "storage.conf").write_text("nonsense [")
 
     assert undoing.take_down(lab_host, lambda _: None) == ()
 
-    assert not procfs.in_cgroup(container)
+    assert not procfs.is_alive(before)
+    assert not procfs.of_users(users(lab_host))
     assert directories.cache_dir().is_dir()

@@ -1,9 +1,11 @@
 """`lab.host`: names that are unique on the host and fit the kernel, ports that stay."""
 
+import itertools
 from pathlib import Path
 
 import pytest
 
+from lab.devices import rootless
 from lab.host import Addresses, LabHost
 from lab.topology import MOST_DEVICES
 
@@ -25,6 +27,13 @@ def test_the_addresses_of_all_devices_lie_in_the_labs_network_and_differ():
     assert len(addresses) == MOST_DEVICES
     assert all(address in where.subnet for address in addresses)
     assert where.gateway not in map(str, addresses)
+
+
+def test_no_two_rootless_devices_of_any_labs_share_an_id():
+    users = sorted(Addresses(n).user(i) for n in (1, 2, 254) for i in range(1, MOST_DEVICES + 1))
+
+    assert all(later - first >= rootless.IDS for first, later in itertools.pairwise(users))
+    assert users[-1] + rootless.IDS < 2**31
 
 
 def test_two_labs_share_no_name():

@@ -56,12 +56,11 @@ class FakeCluster:
         self._check()
         self.writes["device"] += 1
         found = self.devices.get(device, {"status": {}})
-        uid = found["metadata"]["uid"] if "metadata" in found else f"uid {self._next()}"
         self.devices[device] = {
             **found,
             "metadata": {
                 "name": str(device),
-                "uid": uid,
+                "uid": f"uid-{device}",
                 "resourceVersion": self._next(),
                 "labels": dict(labels),
                 "finalizers": [FINALIZER],

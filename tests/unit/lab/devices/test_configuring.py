@@ -25,7 +25,7 @@ def device() -> HostDevice:
 @pytest.mark.parametrize("limits", [None, Limits(1024, 1000)], ids=["own", "lowered"])
 def test_the_agent_accepts_its_configuration(device: HostDevice, limits, tmp_path: Path):
     text = configuring.agent_config(
-        device, Path("/srv/podman.sock"), Engine("runc", limits), state_dir=Path("/srv/state")
+        device, Path("/srv/podman.sock"), Path("/srv/credentials.json"), Engine("runc", limits)
     )
     path = tmp_path / "agent.toml"
     path.write_text(text)
@@ -34,7 +34,7 @@ def test_the_agent_accepts_its_configuration(device: HostDevice, limits, tmp_pat
 
     assert found.device_id == "dev-01"
     assert found.labels == device.labels
-    assert found.state_dir == Path("/srv/state")
     assert found.nats.url == device.nats_url
+    assert found.nats.credentials == Path("/srv/credentials.json")
     assert found.podman.socket == "unix:///srv/podman.sock"
     assert found.podman.ulimits == (limits.as_dict() if limits else {})

@@ -51,7 +51,7 @@ def test_the_labs_registry_speaks_plain_http():
 
 
 def test_the_variables_name_files_that_are_written():
-    written = podman.files(ROOT, LOWERED, "localhost:1", None)
+    written = podman.files(ROOT, LOWERED, "localhost:1")
     named = [value for name, value in podman.environment(ROOT).items() if name[:5] == "CONTA"]
 
     assert len(named) == 3
