@@ -200,6 +200,23 @@ def test_a_crash_loop_fails_is_written_rarely_and_ends_when_it_settles():
     play(scenario)
 
 
+def test_an_agent_that_is_restarted_in_a_crash_loop_does_not_start_it_at_once():
+    async def scenario() -> None:
+        runtime, server = FakeRuntime(), MemoryServer()
+        hub = Hub(server.connect(), DEVICE)
+        runtime.dies[name("a")] = 3
+        async with device(runtime, server):
+            await hub.deploy("web", app("a"))
+            await hub.reaches("web", Phase.FAILED, reason="CrashLoop", within=60)
+        runtime.calls.clear()
+        for _life in range(10):
+            async with device(runtime, server):
+                await asyncio.sleep(0.5)
+        assert runtime.calls == []
+
+    virtual_time.run(scenario())
+
+
 async def last_revision(hub: Hub) -> int:
     """How many writes the bucket of states has seen."""
     entry = await hub.states.get("state.dev-01.web")
