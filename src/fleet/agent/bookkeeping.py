@@ -111,7 +111,6 @@ class Books:
         course = self._probing.courses().get(service)
         message = course.message if course is not None else "its health check fails"
         self._attempts.restarted(service, errors.Unhealthy(message, element=service), now)
-        self._probing.forget(service)
 
     def _unproven(self) -> frozenset[str]:
         courses = self._probing.courses().items()

@@ -53,7 +53,7 @@ class Probing:
         for service, watch in list(self._watches.items()):
             container = running.get(service)
             if container is None or not watch.is_of(container, checks.get(service)):
-                self.forget(service)
+                self._forget(service)
         for service in (checks.keys() & running.keys()) - self._watches.keys():
             self._begin(running[service], checks[service])
 
@@ -61,8 +61,7 @@ class Probing:
         """Map the services that are checked to how that goes."""
         return {service: watch.course for service, watch in self._watches.items()}
 
-    def forget(self, service: str) -> None:
-        """Break off: the container that was checked is no more."""
+    def _forget(self, service: str) -> None:
         watch = self._watches.pop(service, None)
         if watch is not None and watch.task is not None:
             watch.task.cancel()

@@ -16,7 +16,7 @@ from fleet.contracts.messages import Phase
 from fleet.contracts.permissions import device_permissions
 from tests.agent_device import Hub, running_agent
 from tests.integration.agent.conftest import DEVICE
-from tests.integration.agent.test_deploying import sleeper
+from tests.integration.agent.test_deploying import inspect, sleeper
 from tests.integration.agent.test_health import WELL, checked
 from tests.podman_host import ULIMITS, PodmanHost
 from tests.unix_proxy import UnixProxy, unix_proxy
@@ -110,6 +110,11 @@ def be_replaced(socket: UnixProxy) -> None:
     socket.be_replaced()
 
 
+def last_check(host: PodmanHost) -> str:
+    """When the last health check began that podman knows of."""
+    return str(inspect(host, "web", "a")["State"]["Health"]["Log"][-1]["Start"])
+
+
 async def test_a_socket_that_is_missing_at_start_is_told_once_and_waited_for(
     hub: Hub, socket: UnixProxy, start_agent: Start
 ):
@@ -157,8 +162,15 @@ async def test_a_socket_that_goes_away_is_told_nothing_else_stops_and_its_return
         assert podman_threads() <= WORKERS + 2
 
         returns(socket)
+        seen = last_check(host)
+
+        async def is_checked() -> bool:
+            return last_check(host) != seen
+
         await hub.reaches("new", Phase.RUNNING, within=60)
         await is_content(hub)
+        await eventually(is_checked, "health is checked again", within=30)
+        await hub.reaches("web", Phase.RUNNING, revision=revision)
         assert {n: i for n, i in host.containers().items() if n != "fleet.new.a"} == before
         # Events are heard again, and no resync helps.
         host.podman("kill", "fleet.web-1.a")

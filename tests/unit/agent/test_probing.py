@@ -79,6 +79,22 @@ def test_an_unhealthy_container_is_restarted_ever_more_rarely_and_stays_failed_m
     play(scenario)
 
 
+def test_a_new_version_has_to_pass_the_check_itself():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        patient = {"startPeriod": 300}
+        await hub.deploy("web", checked("a", healthcheck=patient))
+        await hub.reaches("web", Phase.RUNNING)
+        runtime.health[name("a")] = FAIL
+        revision = await hub.deploy("web", checked("a", healthcheck=patient, env={"NEW": "1"}))
+        await hub.reaches("web", Phase.PENDING, revision=revision)
+        await asyncio.sleep(60)
+        await hub.reaches("web", Phase.PENDING, revision=revision)
+        del runtime.health[name("a")]
+        await hub.reaches("web", Phase.RUNNING, revision=revision)
+
+    play(scenario)
+
+
 def test_a_check_that_hangs_delays_neither_another_service_nor_another_deployment():
     async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
         probe = runtime.probe
