@@ -8,6 +8,7 @@ from typing import Any
 
 from fleet.agent import service
 from fleet.agent.images import Keeping
+from fleet.agent.journal import Store
 from fleet.agent.loop import Rhythm
 from fleet.agent.runtimes.port import Runtime
 from fleet.bus.port import Bucket, Bus, Deleted, Put
@@ -112,6 +113,7 @@ async def running_agent(
     device_id: DeviceId,
     runtime: Runtime,
     bus: Bus,
+    store: Store | None = None,
     *,
     rhythm: Rhythm = Rhythm(resync=5.0),  # noqa: B008 - frozen
     keeping: Keeping = Keeping(),  # noqa: B008 - frozen
@@ -120,7 +122,7 @@ async def running_agent(
     """Run the agent until the block ends; then it is gone as after SIGTERM."""
     identity = service.Identity(device_id, {"site": "lab"}, "0", instance)
     task = asyncio.create_task(
-        service.run(identity, runtime, bus, rhythm=rhythm, keeping=keeping, spread=0.2)
+        service.run(identity, runtime, bus, store, rhythm=rhythm, keeping=keeping, spread=0.2)
     )
     try:
         yield task

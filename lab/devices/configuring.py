@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 _JITTER_SECONDS = 2  # a lab's few devices are no stampede, and somebody waits for them
 
 
-def agent_config(device: "HostDevice", socket: Path, credentials: Path, engine: Engine) -> str:
+def agent_config(
+    device: "HostDevice", engine: Engine, *, socket: Path, credentials: Path, state_dir: Path
+) -> str:
     """Return the agent's TOML. JSON's strings are TOML's too."""
     limits = engine.limits.as_dict() if engine.limits else {}
     return "\n".join(
         (
             f"device_id = {json.dumps(device.id)}",
+            f"state_dir = {json.dumps(str(state_dir))}",
             "[labels]",
             *_table(device.labels),
             "[nats]",

@@ -129,8 +129,13 @@ def _podman_service(topology: LabHost, device: HostDevice, digest: str) -> Proce
 def _agent(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
     root = root_of(topology, device.id)
     credentials, settings = root / "credentials.json", root / "agent.toml"
-    socket = socket_of(topology, device.id)
-    config = configuring.agent_config(device, socket, credentials, podman.engine_here())
+    config = configuring.agent_config(
+        device,
+        podman.engine_here(),
+        socket=socket_of(topology, device.id),
+        credentials=credentials,
+        state_dir=root / "state",
+    )
     process = ProcessScore(
         part=device.agent_part,
         argv=(str(environment.agent()),),

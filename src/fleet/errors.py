@@ -15,6 +15,7 @@ The exception hierarchy, in one place:
     + ContainerFailed            a container would not be created or started
     + Unhealthy                  the health check of a service fails
     + NameTaken                  a container that isn't ours holds the name
+    + JournalUnavailable         the agent's journal could not be read or written
     + NotReady                   a part that was started did not become ready in time
   - PermanentError               fails until somebody changes what was asked for
     + InvalidName                (a ValueError) not an RFC 1123 label
@@ -29,6 +30,7 @@ The exception hierarchy, in one place:
     + ImageNotFound              the registry doesn't have the image
     + RegistryUnauthorized       the registry wants credentials, or refuses these
     + InvalidImage               not an image reference
+    + DamagedJournal             a file of the agent's journal that says nothing
     + DirectoryUnusable          a directory can't be made or written to
 
 Library exceptions stop at the adapter that owns the library, and are always
@@ -109,6 +111,10 @@ class NameTaken(RetryableError):
     """A container that Fleet didn't create holds the name."""
 
 
+class JournalUnavailable(RetryableError):
+    """The agent's journal can't be read or written: the disk is full, read-only or broken."""
+
+
 class NotReady(RetryableError):
     """A part was started, and did not become ready within its time."""
 
@@ -163,6 +169,10 @@ class RegistryUnauthorized(PermanentError):
 
 class InvalidImage(PermanentError):
     """Not an image reference."""
+
+
+class DamagedJournal(PermanentError):
+    """A file of the journal that was cut off or altered, or that isn't this device's."""
 
 
 class DirectoryUnusable(PermanentError):

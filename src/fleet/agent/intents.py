@@ -11,7 +11,7 @@ What is to be done about one deployment, as read from its desired state.
 Absence is not an instruction: a missing key makes nothing go.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from fleet import errors
@@ -22,10 +22,15 @@ from fleet.contracts.names import DeploymentName
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Run exactly these services, sorted by name."""
+    """
+    Run exactly these services, sorted by name.
+
+    *source* is the value that this was read from: what the journal keeps.
+    """
 
     revision: str
     workloads: tuple[Workload, ...]
+    source: messages.ReconcileScore | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,17 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Go on with *kept*, since *revision* can't be done ("" where not even that can be read)."""
+    """
+    Go on with *kept*, since *revision* can't be done ("" where not even that can be read).
+
+    *source* is the value that can't, if it is an envelope at all.
+    """
 
     revision: str
     reason: str
     message: str
     kept: Apply | Keep
+    source: messages.ReconcileScore | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ def read(
     try:
         return _apply(deployment, desired)
     except errors.UndecodableValue as exc:
-        return Refuse(desired.revision, exc.reason, str(exc), in_force(previous))
+        return Refuse(desired.revision, exc.reason, str(exc), in_force(previous), desired)
 
 
 def undecodable(message: str, previous: Intent | None) -> Refuse:
@@ -86,4 +96,4 @@ def _apply(deployment: DeploymentName, desired: messages.ReconcileScore) -> Appl
     score = scores.decode(desired.type, desired.data)
     digests = scores.service_digests(desired.data)
     workloads = (Workload(deployment, s, digests[s.name]) for s in score.services)
-    return Apply(desired.revision, tuple(sorted(workloads, key=lambda w: w.name)))
+    return Apply(desired.revision, tuple(sorted(workloads, key=lambda w: w.name)), desired)

@@ -8,7 +8,7 @@ loop waits for, and between any two kinds of actions.
 
 import asyncio
 import random as stdlib_random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 import structlog
@@ -23,6 +23,9 @@ from fleet.agent.telling import StateKey, Voice
 from fleet.contracts.names import DeploymentName
 
 log = structlog.get_logger(__name__)
+
+# Waits until the journal knows what is to be done about a deployment.
+Settled = Callable[[DeploymentName], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Loop:
         rhythm: Rhythm = Rhythm(),
         random: backoff.Random = stdlib_random.random,
         fetch: Fetch | None = None,
+        settled: Settled | None = None,
     ) -> None:
         self.deployment = deployment
         self.intent = intent
@@ -57,6 +61,7 @@ class Loop:
         self._key = StateKey(voice, deployment)
         self._rhythm = rhythm
         self._random = random
+        self._settled = settled
         self._woken = asyncio.Event()
         self._newer = asyncio.Event()
         self._books = Books(runtime, fetch or runtime.fetch, self.poke, random)
@@ -75,6 +80,10 @@ class Loop:
     def poke(self) -> None:
         """Look again."""
         self._woken.set()
+
+    def was_heard(self) -> None:
+        """Take note that the hub heard of this deployment before we were started."""
+        self._key.was_heard()
 
     def repeat(self) -> None:
         """Tell once more what was told."""
@@ -128,7 +137,13 @@ class Loop:
         return found
 
     async def _may_act(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
-        """Before the first container is made, the hub has heard of the deployment."""
+        """
+        Before a container is touched, a restart would know why.
+
+        Before the first one is made, the hub has heard of the deployment.
+        """
+        if self._settled and not await self._unless_newer(self._settled(self.deployment)):
+            return False
         if found or isinstance(intent, intents.Withdraw):
             return True
         return await self._unless_newer(self._key.heard())

@@ -96,7 +96,8 @@ async def _serve(settings: Settings) -> None:
     """Run until a signal asks to end. The containers run on."""
     # Here, so that --version and check-config needn't load podman and NATS.
     from fleet.agent import link, service  # noqa: PLC0415
-    from fleet.agent.images import Keeping  # noqa: PLC0415
+    from fleet.agent.images import Keeping, Record  # noqa: PLC0415
+    from fleet.agent.journal_files import FileStore  # noqa: PLC0415
     from fleet.agent.runtimes.podman import Options, PodmanRuntime  # noqa: PLC0415
     from fleet.bus import nats  # noqa: PLC0415
     from fleet.contracts import permissions, quantities  # noqa: PLC0415
@@ -124,9 +125,13 @@ async def _serve(settings: Settings) -> None:
     )
     identity = service.Identity(settings.device_id, settings.labels, _version())
     async with bus:
-        keeping = Keeping(quantities.memory_bytes(settings.images.budget))
+        record = Record(settings.state_dir / "images.json")
+        keeping = Keeping(quantities.memory_bytes(settings.images.budget), record)
+        store = FileStore(settings.state_dir / "journal")
         spread = min(link.REPEAT_SECONDS, settings.nats.jitter)
-        await _until_signal(service.run(identity, runtime, bus, keeping=keeping, spread=spread))
+        await _until_signal(
+            service.run(identity, runtime, bus, store, keeping=keeping, spread=spread)
+        )
     log.info("ending; containers run on")
 
 

@@ -3,16 +3,17 @@ All deployments of this device: the one place where intent comes in.
 
 A deployment gets its loop when the hub, or a container found on the device,
 first speaks of it. What one loop does or waits for concerns no other.
-(The journal on disk belongs behind `accept`: see docs/ROADMAP.)
+Whatever comes in is journalled.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from fleet import errors
 from fleet.agent import backoff, intents
+from fleet.agent.journal import Journal
 from fleet.agent.loop import Loop
 from fleet.agent.runtimes.port import Runtime
 from fleet.agent.staging import cancel
@@ -26,8 +27,11 @@ MakeLoop = Callable[[DeploymentName, intents.Intent], Loop]
 class Roster:
     """The loops. *make_loop* makes one; it runs until its deployment is withdrawn."""
 
-    def __init__(self, runtime: Runtime, make_loop: MakeLoop, random: backoff.Random) -> None:
+    def __init__(
+        self, runtime: Runtime, journal: Journal, make_loop: MakeLoop, random: backoff.Random
+    ) -> None:
         self._runtime = runtime
+        self._journal = journal
         self._make_loop = make_loop
         self._random = random
         self._loops: dict[DeploymentName, Loop] = {}
@@ -38,8 +42,15 @@ class Roster:
         loop = self._loops.get(deployment)
         return loop.intent if loop is not None else None
 
+    def recall(self, recalled: Mapping[DeploymentName, intents.Intent]) -> None:
+        """Pursue what the journal says. The hub heard of all that in an earlier life."""
+        for deployment, intent in recalled.items():
+            self.accept(deployment, intent)
+            self._loops[deployment].was_heard()
+
     def accept(self, deployment: DeploymentName, intent: intents.Intent) -> None:
         """Pursue *intent* from now on."""
+        self._journal.note(deployment, intent)
         loop = self._loops.get(deployment)
         if loop is not None:
             loop.intend(intent)
@@ -123,7 +134,9 @@ class Roster:
             asyncio.get_running_loop().call_later(
                 backoff.EAGER.longest, self._revive, deployment, loop.intent
             )
-        elif not isinstance(loop.intent, intents.Withdraw):
+        elif isinstance(loop.intent, intents.Withdraw):
+            self._journal.forget(deployment)
+        else:
             # Intent that came in while the loop was on its way out.
             self._revive(deployment, loop.intent)
 

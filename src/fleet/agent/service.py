@@ -11,6 +11,7 @@ from fleet.agent import backoff, intents, inventory
 from fleet.agent.describing import Describer
 from fleet.agent.heartbeat import Heartbeat
 from fleet.agent.images import Images, Keeping
+from fleet.agent.journal import Journal, MemoryStore, Store
 from fleet.agent.link import REPEAT_SECONDS, Link
 from fleet.agent.loop import Loop, Rhythm
 from fleet.agent.roster import Roster
@@ -39,6 +40,7 @@ async def run(
     identity: Identity,
     runtime: Runtime,
     bus: Bus,
+    store: Store | None = None,
     *,
     rhythm: Rhythm = Rhythm(),  # noqa: B008 - frozen
     keeping: Keeping = Keeping(),  # noqa: B008 - frozen
@@ -46,19 +48,31 @@ async def run(
     now: Callable[[], datetime] = _utc_now,
     random: backoff.Random = stdlib_random.random,
 ) -> None:
-    """Keep this device as the hub wants it, until cancelled. Containers run on afterwards."""
+    """
+    Keep this device as the hub wants it, until cancelled. Containers run on afterwards.
+
+    *store* is where the journal lies; without one it ends with the process.
+    """
     may_speak = asyncio.Event()
     states = bus.bucket(messages.DEVICE_STATE)
     voice = Voice(identity.device_id, states, now, may_speak, random)
 
     def make_loop(deployment: DeploymentName, intent: intents.Intent) -> Loop:
         return Loop(
-            deployment, intent, runtime, voice, rhythm=rhythm, random=random, fetch=images.fetch
+            deployment,
+            intent,
+            runtime,
+            voice,
+            rhythm=rhythm,
+            random=random,
+            fetch=images.fetch,
+            settled=journal.settled,
         )
 
     infos = bus.bucket(messages.DEVICE_INFO)
     describer = Describer(_describe(identity), infos, runtime, now=now, random=random)
-    roster = Roster(runtime, make_loop, random)
+    journal = Journal(identity.device_id, store or MemoryStore(), describer.problems, random)
+    roster = Roster(runtime, journal, make_loop, random)
     images = Images(runtime, keeping, roster.images)
     heartbeat = Heartbeat(
         identity.device_id,
@@ -77,7 +91,10 @@ async def run(
         random=random,
         spread=spread,
     )
+    recalled = await journal.load()
     async with asyncio.TaskGroup() as group:
+        group.create_task(journal.run(), name="journal")
+        roster.recall(recalled)
         group.create_task(roster.run(), name="roster")
         group.create_task(link.run(), name="link")
         group.create_task(describer.check(), name="check runtime")

@@ -2,6 +2,7 @@
 The agent's configuration file, checked completely before anything else happens.
 
     device_id = "dev-01"
+    state_dir = "/var/lib/fleet-agent"
     [labels]
     site = "lab"
     [nats]
@@ -38,6 +39,7 @@ from fleet.contracts.names import DeviceId
 
 CONFIG_VARIABLE = "FLEET_AGENT_CONFIG"
 DEFAULT_CONFIG = Path("/etc/fleet-agent/config.toml")
+DEFAULT_STATE_DIR = Path("/var/lib/fleet-agent")
 
 _RESERVED_DOMAINS = ("nationtech.io", "kubernetes.io")
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
@@ -112,6 +114,7 @@ class Settings(_Table, frozen=True):
 
     device_id: DeviceId
     nats: Nats
+    state_dir: Path = DEFAULT_STATE_DIR
     labels: dict[str, str] = {}
     podman: Podman = Podman()
     images: Images = Images()
@@ -180,6 +183,8 @@ def _broken_rules(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
     """List what the types alone don't say."""
     broken: list[tuple[tuple[str, ...], str]] = []
     broken += [(("labels", key), reason) for key, reason in _broken_labels(settings.labels)]
+    if not settings.state_dir.is_absolute():
+        broken.append((("state_dir",), f"{str(settings.state_dir)!r} is not an absolute path"))
     for url in settings.nats.url.split(","):
         scheme, separator, rest = url.strip().partition("://")
         if scheme not in _NATS_SCHEMES or not separator or not rest:

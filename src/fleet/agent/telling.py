@@ -52,7 +52,10 @@ class Voice:
     What every key of a device is written with.
 
     *now* is the time of day. *may_speak* is set once the hub has told all that it
-    wants: until then nobody knows which revision the containers found belong to.
+    wants. Until then nobody knows which revision containers belong to that the
+    journal doesn't speak of, and to say "none" would make a deployment that runs
+    well look pending. What has a revision is told at once: it is true, and whether
+    it is still wanted is the operator's to compare.
     """
 
     device_id: DeviceId
@@ -105,6 +108,10 @@ class StateKey:
         if self._report is not None or self._is_gone:
             self._changed.set()
 
+    def was_heard(self) -> None:
+        """Take note that the hub holds a state of an earlier process."""
+        self._heard.set()
+
     async def heard(self) -> None:
         """Wait until the hub holds some state of this deployment."""
         await self._heard.wait()
@@ -118,7 +125,8 @@ class StateKey:
         failures = 0
         while True:
             await self._changed.wait()
-            await self._voice.may_speak.wait()
+            if self._is_unsure():
+                await self._voice.may_speak.wait()
             await self._wait_for_turn()
             self._changed.clear()
             try:
@@ -133,6 +141,10 @@ class StateKey:
                 log.critical("state not told", key=self._key, reason=exc.reason, error=str(exc))
             else:
                 failures = 0
+
+    def _is_unsure(self) -> bool:
+        """Tell whether there is only a "" to tell; with a revision, the hub can judge by itself."""
+        return self._report is not None and not self._report.revision
 
     async def _wait_for_turn(self) -> None:
         """Let the gap pass, which what is told meanwhile may shorten."""

@@ -15,7 +15,7 @@ import structlog
 from fleet.operator import events, objects, release, status
 from fleet.operator.aggregation import Standing
 from fleet.operator.clock import Clock
-from fleet.operator.leaving import Leave
+from fleet.operator.leaving import Farewells
 from fleet.operator.objects import Deployment
 from fleet.operator.ports import Cluster, Counter
 from fleet.operator.posting import Poster
@@ -47,7 +47,7 @@ class StatusWriter:
         self._counter = counter
         self._written = written
         self._told: dict[str, Outlook] = {}
-        self.leave = Leave()
+        self.farewells = Farewells()
 
     def is_news(self, uid: str) -> bool:
         """Tell whether what changed since the last look would turn a condition, or is the end."""
@@ -61,19 +61,19 @@ class StatusWriter:
         deployment = self._world.deployments.get(uid)
         if deployment is None:
             self._told.pop(uid, None)
-            self.leave.grant(uid)
+            self.farewells.grant(uid)
         elif deployment.deleting_since is not None:
             await self._try_release(deployment)
         else:
             await self._write(deployment)
 
     async def _try_release(self, deployment: Deployment) -> None:
-        if not self.leave.is_awaited(deployment.uid):
+        if not self.farewells.is_awaited(deployment.uid):
             return
         verdict = release.judge(self._world, deployment, self._clock.now())
         if not verdict.released:
             return
-        self.leave.grant(deployment.uid)
+        self.farewells.grant(deployment.uid)
         log.info("deployment released", deployment=deployment.name, left=len(verdict.left))
         for event in events.of_released(deployment, verdict):
             self._poster.post(event)

@@ -121,20 +121,22 @@ class Controller:
             self._desired.add(touched.pairs)
             self._statuses.add(touched.deployments)
             self._devices.add(touched.devices)
-            self._descriptions.add(touched.devices)
-            self._leaving.add(touched.devices)
+            self._descriptions.add(touched.devices & self.world.devices.keys())
+            self._leaving.add(touched.devices.intersection(self.decommissioner.leaving()))
 
     async def released(self, uid: str) -> None:
         """Wait until a deployment that is being deleted can go."""
         if uid not in self.world.deployments:
             return  # its name can't be a key, so nothing of it is anywhere
         self._statuses.add((uid,))
-        await self.statuses.leave.wait(uid)
+        await self.statuses.farewells.wait(uid)
 
     async def decommissioned(self, uid: str) -> None:
         """Wait until a device that is being deleted can go."""
-        if any(device.uid == uid for device in self.world.devices.values()):
-            await self.decommissioner.leave.wait(uid)
+        device = next((d for d in self.world.devices.values() if d.uid == uid), None)
+        if device is not None:
+            self._leaving.add((device.id,))
+            await self.decommissioner.released(device)
 
     async def resynced(self) -> None:
         """Compare all that stands with all that is wanted, after everything was listed."""
@@ -253,5 +255,5 @@ class Controller:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.poster.catch_up()
-            self._statuses.add(self.statuses.leave.awaited())
+            self._statuses.add(self.statuses.farewells.awaited())
             self._leaving.add(self.decommissioner.leaving())

@@ -16,7 +16,7 @@ from fleet.contracts.names import DeviceId
 from fleet.operator import events, release
 from fleet.operator.clock import Clock
 from fleet.operator.indexing import Pair
-from fleet.operator.leaving import Leave
+from fleet.operator.leaving import Farewells
 from fleet.operator.objects import Device
 from fleet.operator.posting import Poster
 from fleet.operator.release import Verdict
@@ -36,23 +36,36 @@ class Decommissioner:
         self._infos = bus.bucket(messages.DEVICE_INFO)
         self._states = bus.bucket(messages.DEVICE_STATE)
         self._heartbeats = bus.bucket(messages.DEVICE_HEARTBEAT)
-        self.leave = Leave()
+        self._farewells = Farewells()
+        self._leaving: dict[DeviceId, str] = {}  # uids
 
     def leaving(self) -> tuple[DeviceId, ...]:
         """List the devices that somebody waits to see released."""
-        awaited = set(self.leave.awaited())
-        return tuple(d.id for d in self._world.devices.values() if d.uid in awaited)
+        return tuple(self._leaving)
+
+    async def released(self, device: Device) -> None:
+        """Wait until the finalizer of a device can go."""
+        self._leaving[device.id] = device.uid
+        try:
+            await self._farewells.wait(device.uid)
+        finally:
+            if self._leaving.get(device.id) == device.uid:
+                del self._leaving[device.id]
 
     async def work(self, device_id: DeviceId) -> None:
         """Bring one device's end about, if it is to end."""
+        uid = self._leaving.get(device_id, "")
         device = self._world.devices.get(device_id)
-        if device is None or not self.leave.is_awaited(device.uid):
+        if device is None or device.uid != uid:
+            self._farewells.grant(uid)  # somebody took the finalizer off by hand
+            return
+        if not self._farewells.is_awaited(uid):
             return
         verdict = release.judge_device(self._world, device, self._clock.now())
         if verdict.released:
             await self._sweep(device, verdict)
             self._poster.post(events.of_decommissioned(device, verdict))
-            self.leave.grant(device.uid)
+            self._farewells.grant(uid)
 
     async def _sweep(self, device: Device, verdict: Verdict) -> None:
         for name in self._world.keyed_deployments(device.id):

@@ -135,6 +135,9 @@ class StateFeed:
                 p for p in self._world.states if kv.device_state_key(*p) not in event.keys
             ]:
                 self._world.drop_state(pair)
+            self._world.cleared = {
+                p for p in self._world.cleared if kv.device_state_key(*p) in event.keys
+            }
             self._barrier.listed(Part.DEVICE_STATE)
             return
         found = self._keys.read(event, kv.parse_device_state_key)
@@ -146,7 +149,7 @@ class StateFeed:
             case Put(value=value, at=at):
                 self._world.put_state(pair, Report(value, at))
             case Deleted():
-                self._world.drop_state(pair)
+                self._world.clear_state(pair)
             case Undecodable():
                 self._world.put_state(pair, None)
 

@@ -7,7 +7,7 @@ kopf asks, and asks again after a restart; what decides is `fleet.operator.relea
 import asyncio
 
 
-class Leave:
+class Farewells:
     """The resources, by uid, whose finalizer somebody waits to release."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ A `Deployment` whose spec can't be used is still a deployment, with a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from fleet import errors
@@ -19,6 +19,7 @@ from fleet.operator import selection
 from fleet.operator.selection import Selector
 
 FIELD_MANAGER = "fleet-operator"
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Device:
     foreign_labels: frozenset[str] = frozenset()
     deleting_since: datetime | None = None
     has_finalizer: bool = True
+    created: datetime = BEGINNING
     status: Mapping[str, Any] = field(default_factory=dict)
     version: int = field(default=0, compare=False)
 
@@ -115,6 +117,7 @@ def parse_device(body: Mapping[str, Any]) -> Device:
         foreign_labels=foreign & labels.keys(),
         deleting_since=_time_or_none(meta.get("deletionTimestamp")),
         has_finalizer=FINALIZER in (meta.get("finalizers") or ()),
+        created=_time_or_none(meta.get("creationTimestamp")) or BEGINNING,
         status=body.get("status") or {},
         version=int(meta.get("resourceVersion") or 0),
     )

@@ -7,9 +7,8 @@ What is written to one key of `desired-state`, decided from what is known about 
 | what is wanted    | nothing to do       |                                                    |
 | something else    | put, but not over a | marker, if its owner is known to have ended it;    |
 |                   | higher generation   | an orphan, if it has no owner; else it is kept     |
-| a marker          | put                 | purge, once the state is gone, while the device is |
-|                   |                     | registered: of one that isn't, nobody knows what   |
-|                   |                     | it read                                            |
+| a marker          | put                 | purge, once the state is gone, unless nobody knows |
+|                   |                     | whether the device read it                         |
 | undecodable bytes | put                 | an orphan, unless somebody may want it             |
 
 Of a device that is leaving, everything has ended.
@@ -35,9 +34,9 @@ class Facts:
     *ended*: the value's owner exists, and is being deleted or no longer matches
     the device, which is known; or the device is being deleted. *unclaimed*: nobody may want
     it: the owner of the value doesn't exist, and no deployment of this name wants the device;
-    without a value, the device is known besides. *unregistered*: the device has no object, or
-    one that is being deleted. *condemned*: the orphan that stands there may go. *remade*: the owner
-    was made again.
+    without a value, the device is known besides. *unread*: the device has no object, or one
+    that is being deleted or was made after the marker, and hasn't said that all is gone.
+    *condemned*: the orphan that stands there may go. *remade*: the owner was made again.
     """
 
     wanted: ReconcileScore | None = None
@@ -45,7 +44,7 @@ class Facts:
     has_state: bool = False
     ended: bool = False
     unclaimed: bool = False
-    unregistered: bool = False
+    unread: bool = False
     condemned: bool = False
     remade: bool = False
 
@@ -129,7 +128,7 @@ def _withdraw(facts: Facts) -> Action | None:
         case Undecodable(revision=revision):
             return _orphan(facts, revision)
         case Deleted(revision=revision):
-            return None if facts.has_state or facts.unregistered else Purge(revision)
+            return None if facts.has_state or facts.unread else Purge(revision)
         case _:
             assert_never(facts.entry)
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fleet.bus.port import Entry, Put
+from fleet.bus.port import Deleted, Entry, Put
 from fleet.contracts.messages import DeviceInfo, Owner, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator import aggregation, conflicts
@@ -39,6 +39,8 @@ class World:
         self.desired: dict[Pair, Entry[ReconcileScore]] = {}
         # None: a state stands there that can't be read.
         self.states: dict[Pair, Report | None] = {}
+        # Where the device itself deleted its state: it has acted on what it read.
+        self.cleared: set[Pair] = set()
         self.silent: set[DeviceId] = set()
         self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
         self.touched = Touched()
@@ -100,7 +102,7 @@ class World:
             has_state=pair in self.states,
             ended=leaving or self._has_ended(pair, owner),
             unclaimed=self._is_unclaimed(pair, owner, has_entry=entry is not None),
-            unregistered=leaving or pair.device not in self.devices,
+            unread=self._is_unread(pair, entry),
             condemned=self.condemned.get(pair) == (entry.revision if entry else 0),
             remade=self._is_remade(pair, owner),
         )
@@ -192,10 +194,17 @@ class World:
         if report is None and self.states.get(pair) is not None:
             return  # what doesn't decode changes nothing
         self.states[pair] = report
+        self.cleared.discard(pair)
         self._state_changed(pair)
 
+    def clear_state(self, pair: Pair) -> None:
+        """Take note that a device said that nothing of a deployment is left on it."""
+        self.cleared.add(pair)
+        self.touched.pairs.add(pair)
+        self.drop_state(pair)
+
     def drop_state(self, pair: Pair) -> None:
-        """Take note that nothing of a deployment is left on a device."""
+        """Take note that no state stands there any more, whoever removed it."""
         if pair in self.states:
             del self.states[pair]
             self._state_changed(pair)
@@ -344,6 +353,13 @@ class World:
     def _is_leaving(self, device: DeviceId) -> bool:
         found = self.devices.get(device)
         return found is not None and found.deleting_since is not None
+
+    def _is_unread(self, pair: Pair, entry: Entry[ReconcileScore] | None) -> bool:
+        """Tell whether a marker was perhaps never read: left to a predecessor, or to nobody."""
+        if not isinstance(entry, Deleted) or pair in self.cleared:
+            return False
+        device = self.devices.get(pair.device)
+        return device is None or device.deleting_since is not None or device.created > entry.at
 
     def _is_unclaimed(self, pair: Pair, owner: Owner | None, *, has_entry: bool) -> bool:
         if owner is not None and owner.uid in self.deployments:

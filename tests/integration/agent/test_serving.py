@@ -72,6 +72,7 @@ async def agent(
     config = tmp_path / "config.toml"
     config.write_text(f"""
 device_id = "{DEVICE}"
+state_dir = "{tmp_path}/state"
 [labels]
 site = "lab"
 [nats]

@@ -84,9 +84,11 @@ async def test_a_device_that_is_offline_is_told_when_it_comes_back(site: Site):
     await until_gone(site.kube, site.path("web"))
     assert await is_marked(device, name)
     async with device.beating():
-        await device.forget(name)
         await device.register({"site": site.site})
         await eventually(lambda: site.device_object(device), "it registers anew")
+        await site.registered(2)  # what comes later is served
+        assert await is_marked(device, name)  # nobody knows yet that it was read
+        await device.forget(name)
         await eventually(lambda: is_purged(device, name), "its marker is purged")
 
 

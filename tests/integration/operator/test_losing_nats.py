@@ -5,6 +5,7 @@ import pytest
 from fleet import errors
 from fleet.contracts.messages import Phase
 from tests.integration.operator.site import Site, condition
+from tests.kube_client import FLEET
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the control plane
@@ -63,3 +64,22 @@ async def test_a_server_that_forgot_everything_is_told_again(site: Site):
 
     await device.report(name, Phase.RUNNING, before.revision)
     await site.until_ready("web", "1/1")
+
+
+async def test_devices_can_be_deleted_though_all_that_was_known_of_them_is_lost(site: Site):
+    device = await site.registered()
+    await site.deploy("web")
+    wanted = await eventually(lambda: device.wanted(site.name("web")), "the device is told")
+    await device.report(site.name("web"), Phase.RUNNING, wanted.revision)
+    await site.until_ready("web", "1/1")
+
+    site.operator.nats.kill()
+    await site.kube.delete(f"{FLEET}/devices/{device.id}")
+    site.operator.nats.wipe()
+    site.operator.nats.start()
+
+    async def gone() -> bool:
+        return await site.device_object(device) is None
+
+    await eventually(gone, "it is released", within=60)
+    await site.until_ready("web", "0/0")

@@ -3,7 +3,9 @@
 import asyncio
 
 from fleet.agent import intents
+from fleet.agent.journal import Journal, MemoryStore
 from fleet.agent.loop import Loop
+from fleet.agent.problems import Problems
 from fleet.agent.roster import Roster
 from fleet.agent.telling import Voice
 from fleet.bus.memory import MemoryServer
@@ -36,7 +38,9 @@ class Scripted:
         self.made: list[ScriptedLoop] = []
         states = MemoryServer().connect().bucket(messages.DEVICE_STATE)
         self._voice = Voice(DeviceId("dev-01"), states, lambda: None, asyncio.Event())  # type: ignore[arg-type,return-value]  # nothing is told here
-        self.roster = Roster(FakeRuntime(), self._make, lambda: 0.5)
+        problems = Problems(lambda: None)
+        self.journal = Journal(DeviceId("dev-01"), MemoryStore(), problems, lambda: 0.5)
+        self.roster = Roster(FakeRuntime(), self.journal, self._make, lambda: 0.5)
 
     def _make(self, deployment: DeploymentName, intent: intents.Intent) -> Loop:
         loop = ScriptedLoop(deployment, intent, FakeRuntime(), self._voice).script()

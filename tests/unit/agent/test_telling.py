@@ -51,6 +51,18 @@ async def revision(bucket: MemoryBucket[DeploymentState]) -> int:
     return entry.revision if entry else 0
 
 
+def test_what_the_journal_knows_is_said_at_once():
+    async def scenario(key: StateKey, bucket: MemoryBucket[DeploymentState], _: MemoryServer):
+        key.tell(PENDING)
+        async with asyncio.timeout(0.5):
+            await key.heard()
+        key.withdraw()
+        async with asyncio.timeout(5):
+            await key.gone()
+
+    play(scenario, may_speak=False)
+
+
 def test_the_first_word_is_written_at_once_and_heard():
     async def scenario(key: StateKey, bucket: MemoryBucket[DeploymentState], _: MemoryServer):
         key.tell(PENDING)
@@ -69,9 +81,9 @@ def test_the_first_word_is_written_at_once_and_heard():
     play(scenario)
 
 
-def test_nothing_is_said_before_the_hub_has_told_all_it_wants():
+def test_that_nothing_is_known_is_not_said_before_the_hub_has_told_all_it_wants():
     async def scenario(key: StateKey, bucket: MemoryBucket[DeploymentState], _: MemoryServer):
-        key.tell(PENDING)
+        key.tell(replace(PENDING, revision=""))
         await asyncio.sleep(100)
         assert await revision(bucket) == 0
 

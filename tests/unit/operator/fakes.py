@@ -56,11 +56,12 @@ class FakeCluster:
         self._check()
         self.writes["device"] += 1
         found = self.devices.get(device, {"status": {}})
+        uid = found["metadata"]["uid"] if "metadata" in found else f"uid {self._next()}"
         self.devices[device] = {
             **found,
             "metadata": {
                 "name": str(device),
-                "uid": f"uid-{device}",
+                "uid": uid,
                 "resourceVersion": self._next(),
                 "labels": dict(labels),
                 "finalizers": [FINALIZER],

@@ -155,6 +155,21 @@ async def test_a_device_is_not_made_again_until_its_agent_says_what_it_is(scene:
         await scene.until(lambda: scene.cluster.devices.get("d1"), "it registers anew")
 
 
+async def test_nobody_waits_for_a_device_whose_finalizer_was_taken_off_by_hand(scene: MemoryScene):
+    scene.cluster.add(deployment_body())
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
+        left = await leave(scene, controller)
+        await eventually(scene.is_marked, "the device is told to stop")
+        assert not left.done()
+        controller.observer.device_event("DELETED", scene.cluster.devices.pop("d1"))
+        async with asyncio.timeout(10):
+            await left
+
+
 async def test_what_an_agent_says_of_itself_while_its_keys_are_swept_counts(scene: MemoryScene):
     async with scene.running() as controller:
         await scene.device.register({"site": "a"})

@@ -95,7 +95,7 @@ def test_what_is_wanted_is_put_where_it_does_not_stand(
         pytest.param(Facts(has_state=True, ended=True), Mark(last=0), id="a state, leaving"),
         pytest.param(Facts(entry=marker(7), has_state=True), None, id="marker, still running"),
         pytest.param(Facts(entry=marker(7)), Purge(last=7), id="marker, all gone"),
-        pytest.param(Facts(entry=marker(7), unregistered=True), None, id="marker, who read it?"),
+        pytest.param(Facts(entry=marker(7), unread=True), None, id="marker, who read it?"),
     ],
 )
 def test_what_is_not_wanted_is_withdrawn_only_upon_evidence(facts: Facts, action: Action | None):

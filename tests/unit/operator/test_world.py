@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -172,7 +173,6 @@ class WorldMachine(RuleBasedStateMachine):
         for name in DEVICES:
             found = self.world.facts(pair(name))
             leaving = self.facts.is_leaving(name)
-            assert found.unregistered is (leaving or name not in self.facts.devices)
             if leaving:
                 assert found.ended
                 continue
@@ -241,6 +241,34 @@ def test_what_stands_in_the_bucket_decides_who_holds_the_name():
     assert world.holder(DeploymentName("web")) == world.deployments["u2"]
     world.put_desired(pair(), making.marker())
     assert world.holder(DeploymentName("web")) == world.deployments["u1"]
+
+
+@pytest.mark.parametrize(
+    ("there", "unread"),
+    [
+        pytest.param(device(created=at(-9)), False, id="the device that it was written for"),
+        pytest.param(device(created=at(9)), True, id="its successor"),
+        pytest.param(device(deleting_since=at(9)), True, id="a device that is leaving"),
+        pytest.param(None, True, id="no device"),
+    ],
+)
+def test_a_marker_is_unread_until_somebody_who_could_read_it_has_acted(
+    there: Device | None, unread: bool
+):
+    world = World()
+    if there is not None:
+        world.put_device(there)
+    world.put_desired(pair(), making.marker())
+    assert world.facts(pair()).unread is unread
+    world.put_state(pair(), making.report())
+    world.drop_state(pair())  # swept, or lost
+    assert world.facts(pair()).unread is unread
+    world.touched.pairs.clear()
+    world.clear_state(pair())
+    assert not world.facts(pair()).unread
+    assert world.touched.pairs == {pair()}
+    world.put_state(pair(), making.report())
+    assert world.facts(pair()).unread is unread
 
 
 def test_a_change_of_status_alone_has_that_status_compared_and_nothing_else():

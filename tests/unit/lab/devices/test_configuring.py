@@ -25,7 +25,11 @@ def device() -> HostDevice:
 @pytest.mark.parametrize("limits", [None, Limits(1024, 1000)], ids=["own", "lowered"])
 def test_the_agent_accepts_its_configuration(device: HostDevice, limits, tmp_path: Path):
     text = configuring.agent_config(
-        device, Path("/srv/podman.sock"), Path("/srv/credentials.json"), Engine("runc", limits)
+        device,
+        Engine("runc", limits),
+        socket=Path("/srv/podman.sock"),
+        credentials=Path("/srv/credentials.json"),
+        state_dir=Path("/srv/state"),
     )
     path = tmp_path / "agent.toml"
     path.write_text(text)
@@ -34,6 +38,7 @@ def test_the_agent_accepts_its_configuration(device: HostDevice, limits, tmp_pat
 
     assert found.device_id == "dev-01"
     assert found.labels == device.labels
+    assert found.state_dir == Path("/srv/state")
     assert found.nats.url == device.nats_url
     assert found.nats.credentials == Path("/srv/credentials.json")
     assert found.podman.socket == "unix:///srv/podman.sock"
