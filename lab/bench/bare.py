@@ -16,8 +16,8 @@ from typing import Any
 
 import aiohttp
 
-from fleet.agent.runtimes import translation
 from fleet.agent.runtimes.port import Workload
+from fleet.agent.runtimes.specification import specification
 from fleet.contracts import scores
 from fleet.contracts.names import DeploymentName, DeviceId
 from lab.bench.deployments import SERVICE
@@ -39,7 +39,7 @@ class Podman:
     async def run(self, workload: Workload) -> None:
         """Create a container, start it, and wait until inspect says that it runs."""
         limits = podman.engine_here().limits
-        body = translation.specification(
+        body = specification(
             workload, self.device, ulimits=limits.as_dict() if limits else {}, stop_timeout=0
         )
         await self._ask("POST", "/containers/create", json.dumps(body))

@@ -12,6 +12,7 @@ The exception hierarchy, in one place:
     + ImagePullFailed            the registry did not answer, or broke off
       . DiskFull                 the device has no space left for it
     + PortInUse                  another process holds a port that a service wants
+    + HostPathMissing            a directory that a service mounts isn't on the device
     + ContainerFailed            a container would not be created or started
     + Unhealthy                  the health check of a service fails
     + NameTaken                  a container that isn't ours holds the name
@@ -31,6 +32,9 @@ The exception hierarchy, in one place:
     + RegistryUnauthorized       the registry wants credentials, or refuses these
     + InvalidImage               not an image reference
     + DamagedJournal             a file of the agent's journal that says nothing
+    + CapabilityUnavailable      the device can't give a service a capability
+    + LimitUnavailable           the device can't hold a service to a limit
+    + PortForbidden              the device's runtime may not open so low a port
     + DirectoryUnusable          a directory can't be made or written to
 
 Library exceptions stop at the adapter that owns the library, and are always
@@ -97,6 +101,10 @@ class DiskFull(ImagePullFailed):
 
 class PortInUse(RetryableError):
     """Another process or container holds the port."""
+
+
+class HostPathMissing(RetryableError):
+    """A service mounts a directory that isn't on the device."""
 
 
 class ContainerFailed(RetryableError):
@@ -173,6 +181,18 @@ class InvalidImage(PermanentError):
 
 class DamagedJournal(PermanentError):
     """A file of the journal that was cut off or altered, or that isn't this device's."""
+
+
+class CapabilityUnavailable(PermanentError):
+    """A capability that there isn't, or that the device may not give away."""
+
+
+class LimitUnavailable(PermanentError):
+    """A limit on memory, CPU time or processes that the device can't enforce."""
+
+
+class PortForbidden(PermanentError):
+    """A port below those that the device's runtime may open."""
 
 
 class DirectoryUnusable(PermanentError):

@@ -1,4 +1,4 @@
-"""How Fleet's containers are named and labelled, so that any tool can tell them apart."""
+"""How Fleet's containers and volumes are named and labelled, for any tool to tell them apart."""
 
 from fleet.contracts.names import DeploymentName
 
@@ -16,3 +16,8 @@ _NAME_PREFIX = "fleet"
 def container_name(deployment: DeploymentName, service: str) -> str:
     """Build the name of the container of one service."""
     return f"{_NAME_PREFIX}.{DeploymentName(deployment)}.{service}"
+
+
+def volume_name(deployment: DeploymentName, volume: str) -> str:
+    """Build the name of a volume of one deployment: its services share it, no other does."""
+    return f"{_NAME_PREFIX}.{DeploymentName(deployment)}.{volume}"

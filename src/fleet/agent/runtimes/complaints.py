@@ -45,7 +45,19 @@ _PULL: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     ),
 )
 
+# What a device can't give shows at creation or at start, depending on version and OCI runtime.
+_UNABLE: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
+    (errors.HostPathMissing, ("statfs ",)),
+    (errors.CapabilityUnavailable, ("unknown capability", "is not a known capability")),
+    (
+        errors.LimitUnavailable,
+        ("cgroup controller", "no cgroup mount found", "cgroups: cgroup mountpoint does not exist"),
+    ),
+    (errors.PortForbidden, ("cannot expose privileged port", "failed to bind port")),
+)
+
 _CREATE: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
+    *_UNABLE,
     (errors.NameTaken, ("name is already in use",)),
     (errors.ImageNotFound, ("image not known", "no such image")),
     (errors.InvalidImage, ("invalid reference format",)),
@@ -53,7 +65,17 @@ _CREATE: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
 
 _START: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     (errors.PortInUse, ("address already in use", "port is already allocated")),
+    *_UNABLE,
 )
+
+_ADVICE: dict[type[errors.FleetError], str] = {
+    errors.HostPathMissing: "create the directory on the device, or mount a named volume",
+    errors.CapabilityUnavailable: "remove it from capabilities",
+    errors.LimitUnavailable: "enable (rootless: delegate) the cgroup controller on the device,"
+    " or remove the limit",
+    errors.PortForbidden: "choose a port of 1024 or more,"
+    " or lower net.ipv4.ip_unprivileged_port_start on the device",
+}
 
 
 def of_pull(text: str, *, element: str) -> errors.FleetError:
@@ -63,12 +85,22 @@ def of_pull(text: str, *, element: str) -> errors.FleetError:
 
 def of_create(text: str, *, element: str) -> errors.FleetError:
     """Read why a container was not made."""
-    return _match(_CREATE, text, errors.ContainerFailed)(text, element=element)
+    return _advised(_match(_CREATE, text, errors.ContainerFailed), text, element)
 
 
 def of_start(text: str, *, element: str) -> errors.FleetError:
     """Read why a container did not start."""
-    return _match(_START, text, errors.ContainerFailed)(text, element=element)
+    return _advised(_match(_START, text, errors.ContainerFailed), text, element)
+
+
+def unable(error: type[errors.FleetError], what: str, *, element: str) -> errors.FleetError:
+    """Say what the runtime left out without a word."""
+    return _advised(error, what, element)
+
+
+def _advised(error: type[errors.FleetError], text: str, element: str) -> errors.FleetError:
+    advice = _ADVICE.get(error)
+    return error(f"{text}; {advice}" if advice else text, element=element)
 
 
 def _match(

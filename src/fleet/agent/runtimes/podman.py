@@ -37,6 +37,7 @@ from fleet.agent.runtimes import complaints, threads, translation
 from fleet.agent.runtimes.podman_checks import Checks
 from fleet.agent.runtimes.podman_socket import SocketClient
 from fleet.agent.runtimes.port import Container, Fetched, Workload
+from fleet.agent.runtimes.specification import left_out, specification
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 
@@ -224,7 +225,7 @@ class PodmanRuntime:
 
     def _create(self, workload: Workload) -> None:
         body = json.dumps(
-            translation.specification(
+            specification(
                 workload,
                 self._device_id,
                 ulimits=self._options.ulimits,
@@ -232,10 +233,20 @@ class PodmanRuntime:
             )
         )
         response = self._request("POST", "/containers/create", data=body, headers=_JSON)
-        if response.status_code < _CLIENT_ERROR:
-            self._failed_starts.pop(workload.name, None)
+        if response.status_code >= _CLIENT_ERROR:
+            raise complaints.of_create(_complaint(response), element=workload.service.name)
+        self._failed_starts.pop(workload.name, None)
+        self._insist(workload.service, str(_content(response)["Id"]))
+
+    def _insist(self, service: scores.Service, container_id: str) -> None:
+        """Remove a new container again that lacks what podman left out without a word."""
+        if not (service.capabilities.add or service.resources != scores.Resources()):
             return
-        raise complaints.of_create(_complaint(response), element=workload.service.name)
+        details = _content(self._request("GET", f"/containers/{container_id}/json"))
+        error = left_out(service, details)
+        if error is not None:
+            self._request("DELETE", f"/containers/{container_id}", params={"v": "true"})
+            raise error
 
     def _start(self, container: str) -> None:
         response = self._request("POST", f"/containers/{container}/start")
@@ -253,11 +264,9 @@ class PodmanRuntime:
         details = self._ours(container)
         if details is None:
             raise errors.ContainerFailed(f"{container} is gone", element=container)
-        # podman waits for the container's own time to end.
-        grace = int(details["Config"].get("StopTimeout", self._options.stop_timeout))
-        response = self._request(
-            "POST", f"/containers/{details['Id']}/restart", timeout=grace + self._options.timeout
-        )
+        path = f"/containers/{details['Id']}/restart"
+        timeout = self._grace(details) + self._options.timeout
+        response = self._request("POST", path, timeout=timeout)
         if response.status_code >= _CLIENT_ERROR:
             raise complaints.of_start(_complaint(response), element=container)
 
@@ -279,21 +288,21 @@ class PodmanRuntime:
         details = self._ours(container)
         if details is None:
             return
-        self._stop(str(details["Id"]))
-        params = {"force": "true", "timeout": "0"}
+        self._stop(str(details["Id"]), self._grace(details))
+        # With it go the nameless volumes that its image asks for; named ones stay.
+        params = {"force": "true", "timeout": "0", "volumes": "true"}
         gone = self._request("DELETE", f"/containers/{details['Id']}", params=params)
         if gone.status_code >= _CLIENT_ERROR and gone.status_code != _NOT_FOUND:
             raise errors.ContainerFailed(_complaint(gone), element=container)
 
-    def _stop(self, container_id: str) -> None:
+    def _grace(self, details: Any) -> int:
+        """Tell the container's own time to end, which podman gives it."""
+        return int(details["Config"].get("StopTimeout", self._options.stop_timeout))
+
+    def _stop(self, container_id: str, grace: int) -> None:
         """Ask it to end. One that can't be stopped (not running, paused) is removed by force."""
-        grace = self._options.stop_timeout
-        self._request(
-            "POST",
-            f"/containers/{container_id}/stop",
-            params={"timeout": str(grace)},
-            timeout=grace + self._options.timeout,
-        )
+        path = f"/containers/{container_id}/stop"
+        self._request("POST", path, timeout=grace + self._options.timeout)
 
     def _follow(
         self,

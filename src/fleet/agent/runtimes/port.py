@@ -130,6 +130,9 @@ class Runtime(Protocol):
 
         :raises errors.ImageNotFound: the image is gone from the device.
         :raises errors.NameTaken: a container that isn't ours bears the name.
+        :raises errors.HostPathMissing: a directory to mount isn't there.
+        :raises errors.CapabilityUnavailable: the device can't give a capability.
+        :raises errors.LimitUnavailable: the device can't enforce a limit.
         :raises errors.ContainerFailed: anything else.
         """
 
@@ -138,6 +141,7 @@ class Runtime(Protocol):
         Start a container by its name.
 
         :raises errors.PortInUse: something else holds a port.
+        :raises errors.PortForbidden: the runtime may not open so low a port.
         :raises errors.ContainerFailed: anything else, such as a command that doesn't exist.
         """
 

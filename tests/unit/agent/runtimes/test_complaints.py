@@ -40,6 +40,8 @@ def test_a_pull(text: str, error: type[errors.FleetError]):
         ("localhost/none:1: image not known", errors.ImageNotFound),
         ("localhost/none:1: no such image", errors.ImageNotFound),
         ("something else", errors.ContainerFailed),
+        ("statfs /nowhere: no such file or directory", errors.HostPathMissing),
+        ('"CAP_X": unknown capability', errors.CapabilityUnavailable),
     ],
 )
 def test_a_creation(text: str, error: type[errors.FleetError]):
@@ -54,6 +56,11 @@ def test_a_creation(text: str, error: type[errors.FleetError]):
             errors.PortInUse,
         ),
         ("runc: exec: /none: no such file or directory", errors.ContainerFailed),
+        (
+            "crun: the requested cgroup controller `memory` is not available: OCI runtime error",
+            errors.LimitUnavailable,
+        ),
+        ("rootlessport cannot expose privileged port 80, you can add", errors.PortForbidden),
     ],
 )
 def test_a_start(text: str, error: type[errors.FleetError]):
