@@ -9,25 +9,29 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from nats.aio.client import Client
 
 from fleet import errors
 from fleet.bus import jetstream, streams
-from fleet.bus.port import Put
+from fleet.bus.port import Put, Synced
 from fleet.contracts import kv
 from fleet.contracts.messages import DESIRED_STATE, DEVICE_STATE, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
 from tests import nats_server
 from tests.integration.bus import harness
-from tests.integration.bus.harness import DEVICE, OTHER, Nats
+from tests.integration.bus.harness import DEVICE, OTHER, Nats, following
 
 DESIRED = f"KV_{kv.BUCKET_DESIRED_STATE}"
 SECRET = kv.desired_state_key(OTHER, DeploymentName("secretapp"))
 STATE = jetstream.subject(
     kv.BUCKET_DEVICE_STATE, kv.device_state_key(DEVICE, DeploymentName("web"))
 )
+
+
+VALUE = ReconcileScore(type="PodmanV0", data={}, revision="1")
 
 
 class Thief:
@@ -169,18 +173,22 @@ async def test_the_operator_may_not_touch_other_streams(bus: Nats):
         await bus.operator.ask("$JS.API.STREAM.DELETE.KV_desired-state")
 
 
+@pytest.mark.timeout(60)
 async def test_a_thousand_and_one_devices_are_watched_for(bus: Nats):
-    """The server's default of 1,000 consumers per stream would refuse the last."""
-    names = [DeviceId(f"d-{n}") for n in range(1001)]
-    inbox = f"{nats_server.OPERATOR.inbox_prefix}.many"
-    for name in names:
-        subject = jetstream.consumer_subject(kv.BUCKET_DESIRED_STATE, name, f"{name}.>")
-        body = jetstream.consumer(
-            kv.BUCKET_DESIRED_STATE,
-            name,
-            f"{name}.>",
-            deliver_to=inbox,
-            heartbeat=harness.PACE.heartbeat * 60,
-        )
-        await bus.operator.ask(subject, body)
-    assert len(names) < streams.MAX_CONSUMERS
+    """Each by a watch of its own that sees its own keys; the server's default refuses the last."""
+    patient = replace(harness.PACE, heartbeat=harness.PACE.heartbeat * 60)
+    keys = [kv.desired_state_key(DeviceId(f"d-{n}"), DeploymentName("web")) for n in range(1001)]
+    async with await harness.connect(bus.server, nats_server.OPERATOR, patient) as many:
+        bucket = many.bucket(DESIRED_STATE)
+        for key in keys:
+            await bucket.put(key, VALUE)
+        watches = [bucket.watch(f"{key.split('.')[0]}.>") for key in keys]
+        for key, watch in zip(keys, watches, strict=True):
+            assert (await following(watch)).key == key
+            assert await following(watch) == Synced(frozenset({key}))
+        for key in reversed(keys):
+            await bucket.put(key, VALUE)
+        for key, watch in zip(keys, watches, strict=True):
+            assert (await following(watch)).key == key
+            await watch.aclose()
+    assert len(keys) < streams.MAX_CONSUMERS

@@ -12,7 +12,8 @@ import pytest
 
 from fleet import errors
 from fleet.bus import jetstream, nats, streams
-from fleet.bus.port import Put, Synced
+from fleet.bus.port import Bucket, Put, Synced
+from fleet.bus.streams import Sizing
 from fleet.contracts import kv
 from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
 from fleet.contracts.names import DeploymentName
@@ -180,6 +181,54 @@ async def test_an_idle_watch_stays_where_it_is(bus: Nats):
         assert not done
         await bus.operator.bucket(DESIRED_STATE).put(KEY, VALUE)
         assert isinstance(await waiting, Put)
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        pytest.param(jetstream.MAX_VALUE_BYTES + 1, "size", id="for the bucket"),
+        pytest.param(2 << 20, "the server takes", id="for the server"),
+    ],
+)
+async def test_a_value_too_large_is_refused_whoever_sends_it(bus: Nats, size: int, says: str):
+    with pytest.raises(errors.ValueTooLarge, match=says):
+        await post(bus, b"x" * size)
+    assert await bus.operator.bucket(DESIRED_STATE).get(KEY) is None
+    await bus.operator.bucket(DESIRED_STATE).put(KEY, VALUE)
+
+
+async def post(bus: Nats, data: bytes) -> None:
+    """Write as a client of another make does."""
+    reply = await bus.admin.require().request(jetstream.subject(kv.BUCKET_DESIRED_STATE, KEY), data)
+    jetstream.read_reply(reply.data)
+
+
+async def test_a_full_bucket_says_so_and_takes_more_once_it_has_room(bus: Nats):
+    bucket = bus.operator.bucket(DESIRED_STATE)
+    keys = [kv.desired_state_key(DEVICE, DeploymentName(f"d{n}")) for n in range(100)]
+    await streams.ensure_streams(bus.operator, Sizing(max_bytes=2000))
+    with pytest.raises(errors.BucketFull, match=r"desired-state/pi-01\.d\d+: the bucket is full"):
+        await fill(bucket, keys)
+    usage = (await streams.usage(bus.operator))[kv.BUCKET_DESIRED_STATE]
+    assert 0.8 < usage.share <= 1
+    await streams.ensure_streams(bus.operator, Sizing(max_bytes=2_000_000))
+    await bucket.put(keys[-1], VALUE)
+
+
+async def fill(bucket: Bucket[ReconcileScore], keys: list[str]) -> None:
+    for key in keys:
+        await bucket.put(key, VALUE)
+
+
+async def test_a_watch_of_a_stream_that_was_purged_by_hand_replays_what_is_left(bus: Nats):
+    """Nobody tells of it: a reader learns by replaying now and then, as the operator does."""
+    await bus.operator.bucket(DESIRED_STATE).put(KEY, VALUE)
+    for expected in ({KEY}, set()):
+        async with aclosing(bus.operator.bucket(DESIRED_STATE).watch()) as watch:
+            while not isinstance(event := await following(watch), Synced):
+                pass
+        assert event.keys == expected
+        await bus.admin.ask(jetstream.stream_subject("PURGE", kv.BUCKET_DESIRED_STATE), b"{}")
 
 
 async def test_a_closed_watch_leaves_no_consumer_behind(bus: Nats):
