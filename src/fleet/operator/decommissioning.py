@@ -86,11 +86,13 @@ class Decommissioner:
         self._world.put_desired(pair, await self._desired.get(key))
 
     async def _sweep_info(self, device_id: DeviceId) -> None:
-        """Sweep what was told so far: if the agent tells it again meanwhile, that counts."""
-        known = self._world.infos.get(device_id)
+        """Sweep what was told so far, from the bucket and from the view alike."""
         key = kv.device_info_key(device_id)
-        found = await self._infos.get(key)
-        if found is not None:
-            await self._infos.purge(key, last=found.revision)
-        if self._world.infos.get(device_id) is known:
-            self._world.put_info(device_id, None)
+        while True:
+            known = self._world.infos.get(device_id)
+            await self._infos.purge(key)
+            empty = await self._infos.get(key) is None
+            if empty and self._world.infos.get(device_id) is known:
+                # Nothing was told since the bucket was empty: what comes now is new.
+                self._world.put_info(device_id, None)
+                return

@@ -31,7 +31,9 @@ class FakeCluster:
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
         self.unlistable: errors.FleetError | None = None
-        self.meanwhile: Callable[[], None] | None = None  # once, while a list is on its way
+        self.meanwhile: Callable[[], None] | None = (
+            None  # once, while a list or an event is on its way
+        )
         self._version = 100
 
     def add(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +96,7 @@ class FakeCluster:
         """Keep an event, in the place of an earlier one of its series."""
         self._check()
         self.writes["event"] += 1
+        self._interrupt()
         self.events[post.key] = post
 
     async def word_to_remove_orphans(self) -> str:
@@ -106,10 +109,13 @@ class FakeCluster:
         return dict(self.deployments[uid].get("status") or {})
 
     def _after_a_while(self, listed: list[Body]) -> list[Body]:
+        self._interrupt()
+        return listed
+
+    def _interrupt(self) -> None:
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()
-        return listed
 
     def _check(self, *, listing: str = "") -> None:
         error = self.broken or (self.unlistable if listing else None)

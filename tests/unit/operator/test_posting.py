@@ -50,6 +50,19 @@ def test_the_latest_of_a_series_is_posted_and_counts_them_all():
     virtual_time.run(scenario())
 
 
+def test_what_is_told_while_the_one_before_is_posted_comes_after_it():
+    async def scenario() -> None:
+        scene = Scene()
+        with scene.posting():
+            scene.tell(message="first")
+            scene.cluster.meanwhile = lambda: scene.tell(message="second")
+            await asyncio.sleep(1)
+        assert scene.messages() == ["second"]
+        assert scene.cluster.writes["event"] == 2
+
+    virtual_time.run(scenario())
+
+
 def test_an_api_server_that_is_away_delays_events_and_nothing_else():
     async def scenario() -> None:
         scene = Scene()

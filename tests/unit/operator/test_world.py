@@ -243,6 +243,22 @@ def test_what_stands_in_the_bucket_decides_who_holds_the_name():
     assert world.holder(DeploymentName("web")) == world.deployments["u1"]
 
 
+def test_a_device_that_is_leaving_counts_no_longer_and_is_told_to_stop():
+    world = World()
+    world.put_deployment(deployment())
+    world.put_device(device())
+    world.put_desired(pair(), making.put(making.score()))
+    world.put_desired(pair(deployment="old"), making.garbage())  # of no deployment that is known
+    world.touched = type(world.touched)()
+
+    world.put_device(device(deleting_since=at(1)))
+    assert world.aggregate("u1").matched == 0
+    assert world.facts(pair()).wanted is None
+    assert world.facts(pair()).ended
+    assert world.touched.deployments == {"u1"}
+    assert world.touched.pairs == {pair(), pair(deployment="old")}
+
+
 @pytest.mark.parametrize(
     ("there", "unread"),
     [
