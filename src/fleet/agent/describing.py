@@ -21,14 +21,13 @@ from fleet.contracts import kv, messages
 
 log = structlog.get_logger(__name__)
 
-_CHECK_SECONDS = 15.0
-
 
 class Describer:
     """
     Writes our `device-info`.
 
-    *base* is what stays the same as long as the process runs.
+    *base* is what stays the same as long as the process runs; the runtime is
+    asked *every* so many seconds.
     """
 
     def __init__(
@@ -37,12 +36,14 @@ class Describer:
         bucket: Bucket[messages.DeviceInfo],
         runtime: Runtime,
         *,
+        every: float,
         now: Callable[[], datetime],
         random: backoff.Random,
     ) -> None:
         self._base = base
         self._bucket = bucket
         self._runtime = runtime
+        self._every = every
         self._now = now
         self._random = random
         self._version = ""
@@ -61,7 +62,7 @@ class Describer:
         while True:
             failures = 0 if await self.check_once() else failures + 1
             soon = backoff.EAGER.delay(failures, self._random)
-            await asyncio.sleep(soon if failures else _CHECK_SECONDS)
+            await asyncio.sleep(min(soon, self._every) if failures else self._every)
 
     async def check_once(self) -> bool:
         """Ask the runtime whether it works."""

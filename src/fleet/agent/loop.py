@@ -30,9 +30,14 @@ Settled = Callable[[DeploymentName], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How often to look without being asked to: seconds, and by what share they vary."""
+    """
+    How often to look without being asked to: seconds, and by what share they vary.
+
+    *check* is how often the runtime is asked whether it works.
+    """
 
     resync: float = 20.0
+    check: float = 15.0
     jitter: float = 0.5
 
     def next_look(self, random: backoff.Random) -> float:

@@ -70,7 +70,9 @@ async def run(
         )
 
     infos = bus.bucket(messages.DEVICE_INFO)
-    describer = Describer(_describe(identity), infos, runtime, now=now, random=random)
+    describer = Describer(
+        _describe(identity), infos, runtime, every=rhythm.check, now=now, random=random
+    )
     journal = Journal(identity.device_id, store or MemoryStore(), describer.problems, random)
     roster = Roster(runtime, journal, make_loop, random)
     images = Images(runtime, keeping, roster.images)

@@ -48,7 +48,7 @@ def start_agent(socket: UnixProxy, server: MemoryServer) -> Start:
         )
         runtime = PodmanRuntime(DEVICE, options)
         bus = server.connect(device_permissions(DEVICE))
-        async with bus, running_agent(DEVICE, runtime, bus, rhythm=Rhythm(resync=NEVER)):
+        async with bus, running_agent(DEVICE, runtime, bus, rhythm=Rhythm(resync=NEVER, check=1.0)):
             yield
         runtime.close()
 

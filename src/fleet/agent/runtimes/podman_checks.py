@@ -10,6 +10,10 @@ and the check runs on in the container. So at its timeout
 * otherwise the question stays open, and no second process is begun on top of
   the first. It ends with the container, which is restarted when it is unhealthy.
 
+A podman that hangs, and one that was replaced meanwhile, don't answer either.
+That says nothing of the service: podman lists what runs in a container (its
+exec sessions), and where it lists nothing, no check failed.
+
 podman remembers how checks went, and shows it in ``podman ps``.
 """
 
@@ -28,6 +32,7 @@ from fleet.agent.runtimes.podman_socket import SocketClient
 
 _CLIENT_ERROR = 400
 _HEALTHY = "healthy"
+_ANSWER_SECONDS = 2.0
 # podman's own words, once a check has ended that took longer than it was to.
 _TOO_LONG = "exceeded timeout"
 
@@ -47,7 +52,7 @@ class Checks:
         self,
         request: Request,
         connect: Callable[[], SocketClient],
-        call: Callable[[Callable[[], None]], Awaitable[None]],
+        call: Callable[[Callable[[], bool]], Awaitable[bool]],
     ) -> None:
         self._request = request
         self._connect = connect
@@ -67,12 +72,19 @@ class Checks:
             raise
         if done:
             return check.result()
-        await self._give_up(container, check)
-        return Result(passed=False, output=f"it did not end within {within:g} s")
+        if await self._runs_still(container, check):
+            return Result(passed=False, output=f"it did not end within {within:g} s")
+        # It has ended by now, and the answer is on its way; or the connection is dead.
+        done, _ = await asyncio.wait({check}, timeout=_ANSWER_SECONDS)
+        if done:
+            return check.result()
+        check.cancel()
+        raise errors.RuntimeUnavailable("podman did not tell how a check went", element=container)
 
-    async def _give_up(self, container: str, check: "asyncio.Task[Result]") -> None:
+    async def _runs_still(self, container: str, check: "asyncio.Task[Result]") -> bool:
+        """Tell whether the check runs, and end it, if that can be done."""
         try:
-            await self._call(lambda: self._end(container))
+            return await self._call(lambda: self._end(container))
         except errors.RuntimeUnavailable:
             # It is podman that hangs. What it was asked, it may never answer.
             check.cancel()
@@ -102,9 +114,11 @@ class Checks:
         log = (self._inspect(container)["State"].get("Health") or {}).get("Log") or []
         return str(log[-1].get("Output", "")) if log else ""
 
-    def _end(self, container: str) -> None:
-        """Kill the process of the check, if that is ours to do."""
+    def _end(self, container: str) -> bool:
+        """Kill the process of the check, if that is ours to do; False if none is running."""
         details = self._inspect(container)
+        if not details.get("ExecIDs"):
+            return False
         _, *command = (details["Config"].get("Healthcheck") or {}).get("Test") or [""]
         path = f"/containers/{details['Id']}/top"
         top = self._request("GET", path, params={"ps_args": "hpid,args"})
@@ -112,6 +126,7 @@ class Checks:
             for pid, arguments in top.json()["Processes"]:
                 if arguments == " ".join(command):
                     _kill(int(pid), str(details["Id"]))
+        return True
 
     def _inspect(self, container: str) -> Any:
         response = self._request("GET", f"/containers/{container}/json")
