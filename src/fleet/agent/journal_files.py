@@ -16,6 +16,7 @@ import contextlib
 import os
 import re
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -135,6 +136,18 @@ class FileStore:
         return errors.JournalUnavailable(
             f"{self._directory}: {error.strerror}", element=str(self._directory)
         )
+
+
+def peek(directory: Path) -> tuple[dict[DeploymentName, bytes], datetime | None]:
+    """Look at a journal that may be another process's: change nothing, and tell its age."""
+    content: dict[DeploymentName, bytes] = {}
+    newest = 0.0
+    with contextlib.suppress(OSError):
+        for path in sorted(directory.glob(f"*{ENTRY}")):
+            with contextlib.suppress(OSError, errors.InvalidName):
+                content[DeploymentName(path.name.removesuffix(ENTRY))] = _read(path)
+                newest = max(newest, path.stat().st_mtime)
+    return content, datetime.fromtimestamp(newest, UTC) if newest else None
 
 
 def _read(path: Path) -> bytes:

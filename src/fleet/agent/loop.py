@@ -86,6 +86,11 @@ class Loop:
         """Look again."""
         self._woken.set()
 
+    @property
+    def report(self) -> reporting.Report | None:
+        """What was told last."""
+        return self._key.report
+
     def was_heard(self) -> None:
         """Take note that the hub heard of this deployment before we were started."""
         self._key.was_heard()

@@ -3,6 +3,7 @@ The command `fleet-agent`.
 
     fleet-agent                 run, with the file that FLEET_AGENT_CONFIG names
     fleet-agent check-config    check that file, and exit
+    fleet-agent status          show how this device fares
     fleet-agent --version
 """
 
@@ -18,15 +19,28 @@ from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from fleet import errors
 from fleet.agent import settings as settings_module
+from fleet.agent import state_directory
 from fleet.agent.settings import LogFormat, Settings
 
 log = structlog.get_logger(__name__)
 
 _EXIT_BAD_CONFIG = 78  # EX_CONFIG: systemd and people tell it from a crash
+_EXIT_IN_USE = 75  # EX_TEMPFAIL: until the other one has ended
+
+_EPILOG = """
+exit status of "status":
+  0   all is well
+  1   a deployment isn't running, or the device has a problem
+  3   no agent runs here: what is shown is what its journal holds
+exit status otherwise:
+  75  another agent holds the state directory
+  78  the configuration is wrong
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,9 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "check-config":
         sys.stdout.write(f"{options.config}: ok\n")
         return 0
+    if options.command == "status":
+        return _show_status(settings, options.format)
     set_up_logging(settings.log)
     try:
-        asyncio.run(_serve(settings))
+        with state_directory.held(settings.state_dir):
+            asyncio.run(_serve(settings))
+    except errors.DirectoryUnusable as exc:
+        log.critical("state directory in use", error=str(exc))
+        return _EXIT_IN_USE
     except errors.InvalidConfig as exc:
         log.critical("bad configuration", error=str(exc))
         return _EXIT_BAD_CONFIG
@@ -78,7 +98,10 @@ def _version() -> str:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="fleet-agent", description="Keeps this device as its fleet wants it."
+        prog="fleet-agent",
+        description="Keeps this device as its fleet wants it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"fleet-agent {_version()}")
     variable = settings_module.CONFIG_VARIABLE
@@ -88,8 +111,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=Path(os.environ.get(variable) or settings_module.DEFAULT_CONFIG),
         help=f"the configuration file (default: ${variable}, now %(default)s)",
     )
-    parser.add_argument("command", nargs="?", default="run", choices=("run", "check-config"))
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="how status is written"
+    )
+    commands = ("run", "check-config", "status")
+    parser.add_argument("command", nargs="?", default="run", choices=commands)
     return parser.parse_args(arguments)
+
+
+def _show_status(settings: Settings, form: str) -> int:
+    """Ask the agent, else its journal; print what is known, and return the exit status."""
+    from fleet.agent import asking, status  # noqa: PLC0415 - running needs none of it
+
+    snapshot = asking.ask(settings)
+    sys.stdout.write(
+        msgspec.json.encode(snapshot).decode() + "\n" if form == "json" else status.show(snapshot)
+    )
+    return status.exit_status(snapshot)
 
 
 async def _serve(settings: Settings) -> None:
@@ -129,9 +167,17 @@ async def _serve(settings: Settings) -> None:
         keeping = Keeping(quantities.memory_bytes(settings.images.budget), record)
         store = FileStore(settings.state_dir / "journal")
         spread = min(link.REPEAT_SECONDS, settings.nats.jitter)
-        await _until_signal(
-            service.run(identity, runtime, bus, store, keeping=keeping, spread=spread)
+        serving = service.run(
+            identity,
+            runtime,
+            bus,
+            store,
+            state_dir=settings.state_dir,
+            hub=settings.nats.url,
+            keeping=keeping,
+            spread=spread,
         )
+        await _until_signal(serving)
     log.info("ending; containers run on")
 
 

@@ -15,6 +15,7 @@ from fleet import errors
 from fleet.agent import backoff, intents
 from fleet.agent.journal import Journal
 from fleet.agent.loop import Loop
+from fleet.agent.reporting import Report
 from fleet.agent.runtimes.port import Runtime
 from fleet.agent.staging import cancel
 from fleet.contracts.names import DeploymentName
@@ -41,6 +42,10 @@ class Roster:
         """Tell what is to be done about *deployment*, as far as is known."""
         loop = self._loops.get(deployment)
         return loop.intent if loop is not None else None
+
+    def known(self) -> dict[DeploymentName, tuple[intents.Intent, Report | None]]:
+        """Map each deployment to what is to be done about it, and what was told of it last."""
+        return {name: (loop.intent, loop.report) for name, loop in self._loops.items()}
 
     def recall(self, recalled: Mapping[DeploymentName, intents.Intent]) -> None:
         """Pursue what the journal says. The hub heard of all that in an earlier life."""

@@ -6,14 +6,16 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
-from fleet.agent import backoff, intents, inventory
+from fleet.agent import backoff, intents, inventory, status_socket
 from fleet.agent.describing import Describer
 from fleet.agent.heartbeat import Heartbeat
 from fleet.agent.images import Images, Keeping
 from fleet.agent.journal import Journal, MemoryStore, Store
 from fleet.agent.link import REPEAT_SECONDS, Link
 from fleet.agent.loop import Loop, Rhythm
+from fleet.agent.overview import Overview
 from fleet.agent.roster import Roster
 from fleet.agent.runtimes.port import Runtime
 from fleet.agent.telling import Voice
@@ -42,6 +44,8 @@ async def run(
     bus: Bus,
     store: Store | None = None,
     *,
+    state_dir: Path | None = None,
+    hub: str = "",
     rhythm: Rhythm = Rhythm(),  # noqa: B008 - frozen
     keeping: Keeping = Keeping(),  # noqa: B008 - frozen
     spread: float = REPEAT_SECONDS,
@@ -51,7 +55,8 @@ async def run(
     """
     Keep this device as the hub wants it, until cancelled. Containers run on afterwards.
 
-    *store* is where the journal lies; without one it ends with the process.
+    *store* is where the journal lies; without one it ends with the process. In
+    *state_dir* it answers `fleet-agent status`; *hub* is how that names the hub.
     """
     may_speak = asyncio.Event()
     states = bus.bucket(messages.DEVICE_STATE)
@@ -93,6 +98,9 @@ async def run(
         random=random,
         spread=spread,
     )
+    overview = Overview(
+        identity.device_id, identity.version, bus, roster, describer.problems, hub=hub, now=now
+    )
     recalled = await journal.load()
     async with asyncio.TaskGroup() as group:
         group.create_task(journal.run(), name="journal")
@@ -101,6 +109,9 @@ async def run(
         group.create_task(link.run(), name="link")
         group.create_task(describer.check(), name="check runtime")
         group.create_task(images.run(), name="images")
+        group.create_task(overview.run(), name="overview")
+        if state_dir is not None:
+            group.create_task(status_socket.serve(state_dir, overview.snapshot), name="status")
         # These have nobody to talk to before; everything else works without.
         await bus.wait_for_session()
         group.create_task(describer.run(), name="describe")

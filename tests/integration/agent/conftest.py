@@ -1,8 +1,10 @@
 """A real podman per worker, a bus in memory, and an agent between them."""
 
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +12,12 @@ from fleet.agent.images import Keeping
 from fleet.agent.loop import Rhythm
 from fleet.agent.runtimes.podman import Options, PodmanRuntime
 from fleet.bus.memory import MemoryServer
-from fleet.contracts.names import DeviceId
 from fleet.contracts.permissions import device_permissions
+from tests import nats_server
 from tests.agent_device import Hub, running_agent
+from tests.integration.agent.agent_process import DEVICE, AgentProcess, make_agent
+from tests.nats_server import OPERATOR, NatsServer
 from tests.podman_host import ULIMITS, PodmanHost, podman_host
-
-DEVICE = DeviceId("dev-01")
 
 Start = Callable[..., AbstractAsyncContextManager[PodmanRuntime]]
 
@@ -79,3 +81,23 @@ def start_agent(host: PodmanHost, server: MemoryServer) -> Start:
                 yield runtime
 
     return start
+
+
+@pytest.fixture
+def nats_hub(tmp_path: Path) -> Iterator[NatsServer]:
+    """A NATS server with the rights of operator and device; not started."""
+    made = NatsServer(tmp_path, [OPERATOR, nats_server.device(DEVICE)])
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+async def agent(
+    nats_hub: NatsServer, host: PodmanHost, tmp_path: Path
+) -> AsyncIterator[AgentProcess]:
+    """The agent; not started."""
+    made = make_agent(nats_hub, host, tmp_path)
+    yield made
+    if made.process and made.process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            await made.end(signal.SIGKILL)

@@ -9,7 +9,8 @@ from fleet.contracts import containers
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
 from tests.agent_device import Hub
-from tests.integration.agent.conftest import DEVICE, Start
+from tests.integration.agent.agent_process import DEVICE
+from tests.integration.agent.conftest import Start
 from tests.podman_host import IMAGE, PodmanHost
 from tests.waiting import eventually
 

@@ -8,7 +8,8 @@ import pytest
 from fleet.contracts import containers
 from fleet.contracts.messages import Phase
 from tests.agent_device import Hub
-from tests.integration.agent.conftest import DEVICE, Start
+from tests.integration.agent.agent_process import DEVICE
+from tests.integration.agent.conftest import Start
 from tests.integration.agent.test_deploying import inspect, script, sleeper
 from tests.podman_host import IMAGE, PodmanHost
 from tests.registry import Registry, running_registry

@@ -15,7 +15,7 @@ from fleet.agent.runtimes.port import Container, Status, Workload
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
 from fleet.contracts.scores import PullPolicy
-from tests.integration.agent.conftest import DEVICE
+from tests.integration.agent.agent_process import DEVICE
 from tests.podman_host import IMAGE, PodmanHost
 from tests.waiting import eventually
 

@@ -15,7 +15,7 @@ from fleet.contracts import kv, messages
 from fleet.contracts.messages import Phase
 from fleet.contracts.permissions import device_permissions
 from tests.agent_device import Hub, running_agent
-from tests.integration.agent.conftest import DEVICE
+from tests.integration.agent.agent_process import DEVICE
 from tests.integration.agent.test_deploying import inspect, sleeper
 from tests.integration.agent.test_health import WELL, checked
 from tests.podman_host import ULIMITS, PodmanHost
