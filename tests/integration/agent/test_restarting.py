@@ -34,7 +34,9 @@ async def reports(agent: AgentProcess, reason: str, *, within: float = 30) -> st
     """Wait until the agent has a problem; return its message."""
 
     async def look() -> str:
-        _, printed = await agent.ask("status", "--format", "json")
+        code, printed = await agent.ask("status", "--format", "json")
+        if code == 3:
+            return ""
         problems = {p["reason"]: p["message"] for p in json.loads(printed)["problems"]}
         return str(problems.get(reason, ""))
 

@@ -1,5 +1,6 @@
 """`settings`: what is accepted, and how a mistake is told."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from fleet.agent import main, settings
 
 WHOLE = """
 device_id = "dev-01"
+state_dir = "/srv/fleet"
 [labels]
 site = "lab"
 "example.com/rack" = "r1"
@@ -35,6 +37,7 @@ def test_every_setting_is_read(config: Path):
     config.write_text(WHOLE)
     read = settings.load(config)
     assert read.device_id == "dev-01"
+    assert read.state_dir == Path("/srv/fleet")
     assert read.labels == {"site": "lab", "example.com/rack": "r1"}
     assert read.nats.credentials == Path("/etc/fleet-agent/credentials.json")
     assert read.podman.ulimits == {"nofile": 1024, "nproc": 1000}
@@ -45,12 +48,15 @@ def test_two_settings_are_enough(config: Path):
     config.write_text(SMALLEST)
     read = settings.load(config)
     assert read.podman.socket == "unix:///run/podman/podman.sock"
+    assert read.state_dir == Path("/var/lib/fleet-agent")
     assert read.log == settings.Log()
 
 
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
+        ("state_dir = 'here'\n" + SMALLEST, 1, "state_dir: 'here' is not an absolute path"),
+        ("state_dir = 7\n" + SMALLEST, 1, "state_dir: Expected"),
         (SMALLEST + "colour = 1\n", 4, "unknown key 'colour'"),
         ("colour = 1\n" + SMALLEST, 1, "unknown key 'colour'"),
         (SMALLEST + "[nots]\n", 4, "unknown key 'nots'"),
@@ -116,3 +122,50 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]):
         main.main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("fleet-agent ")
+
+
+def missing(tmp_path: Path) -> Path:
+    """No file."""
+    return tmp_path / "none.toml"
+
+
+def directory(tmp_path: Path) -> Path:
+    """A directory."""
+    return tmp_path
+
+
+def empty(tmp_path: Path) -> Path:
+    """A file of no bytes."""
+    path = tmp_path / "empty.toml"
+    path.write_bytes(b"")
+    return path
+
+
+def binary(tmp_path: Path) -> Path:
+    """A file that isn't text."""
+    path = tmp_path / "binary.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    return path
+
+
+@pytest.mark.parametrize("make", [missing, directory, empty, binary])
+@pytest.mark.parametrize("command", ["run", "check-config", "status"])
+def test_no_command_starts_with_a_file_that_is_none(
+    make: Callable[[Path], Path],
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    path = make(tmp_path)
+    monkeypatch.setenv("FLEET_AGENT_CONFIG", str(path))
+    assert main.main([command]) == 78
+    assert f"fleet-agent: {path}" in capsys.readouterr().err
+
+
+def test_help_names_the_exit_statuses(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main.main(["--help"])
+    said = capsys.readouterr().out
+    assert "no agent runs here" in said
+    assert "78  the configuration is wrong" in said
