@@ -61,6 +61,10 @@ class Inventory(Message, frozen=True):
 
 # The reason of the problem that an agent tells when another one writes its keys too.
 DUPLICATE_AGENT = "DuplicateAgent"
+# A device with one of these does its work.
+HARMLESS_PROBLEMS = frozenset(
+    {DUPLICATE_AGENT, errors.DamagedJournal.reason, errors.JournalUnavailable.reason}
+)
 
 
 class Problem(Message, frozen=True):

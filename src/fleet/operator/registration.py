@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fleet.contracts.messages import DUPLICATE_AGENT, DeviceInfo, Inventory, Problem
+from fleet.contracts.messages import (
+    DUPLICATE_AGENT,
+    HARMLESS_PROBLEMS,
+    DeviceInfo,
+    Inventory,
+    Problem,
+)
 from fleet.operator.conditions import Condition, Truth, render, timestamp
 from fleet.operator.objects import Device
 from fleet.operator.presence import Hearing
@@ -160,7 +166,7 @@ def _ready(info: DeviceInfo | None, device: Device, hearing: Hearing) -> Conditi
     if hearing is Hearing.SILENT:
         return Condition("Ready", Truth.FALSE, "Silent", "no heartbeat")
     for problem in info.problems if info is not None else ():
-        if problem.reason != DUPLICATE_AGENT:  # which harms no runtime, and is said elsewhere
+        if problem.reason not in HARMLESS_PROBLEMS:
             return Condition("Ready", Truth.FALSE, problem.reason, problem.message[:MAX_TEXT])
     if hearing is Hearing.HEARD:
         return Condition("Ready", Truth.TRUE, "Heard")

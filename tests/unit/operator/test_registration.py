@@ -179,6 +179,12 @@ def test_an_agents_own_word_of_a_twin_is_taken_and_harms_no_runtime():
     assert "'type': 'Ready', 'status': 'True'" in str(status)
 
 
+@pytest.mark.parametrize("reason", ["JournalUnavailable", "DamagedJournal"])
+def test_a_device_whose_journal_is_in_trouble_does_its_work(reason: str):
+    status = status_of(device(), info(problems=(Problem(reason=reason, message="disk full"),)))
+    assert "'type': 'Ready', 'status': 'True'" in str(status)
+
+
 def test_endless_texts_are_cut():
     status = status_of(device(), info(problems=(Problem(reason="X", message="y" * 9999),) * 99))
     assert status is not None
