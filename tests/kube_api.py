@@ -11,7 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,27 +62,65 @@ def missing_binaries() -> tuple[str, ...]:
     return tuple(name for name in BINARIES if shutil.which(name) is None)
 
 
+class ControlPlane:
+    """etcd and kube-apiserver, which may be killed, wiped, and started again."""
+
+    def __init__(self, directory: Path, users: Sequence[KubeUser] = ()) -> None:
+        self.api = KubeApi(f"https://127.0.0.1:{free_port()}", directory)
+        self._tokens = {user: secrets.token_hex(16) for user in (ADMIN, *users)}
+        self._etcd_port = free_port()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        _write_tokens(directory / "tokens.csv", self._tokens)
+        subprocess.run(
+            ["openssl", "genrsa", "-out", str(directory / "accounts.key"), "2048"],
+            check=True,
+            capture_output=True,
+        )
+
+    def start(self) -> None:
+        """Start both, and wait until they are ready."""
+        self._run(_etcd(self.api.directory, self._etcd_port), "etcd.log")
+        server = self._run(_apiserver(self.api, self._etcd_port), "kube-apiserver.log")
+        _wait_until_ready(self.api, self._tokens[ADMIN], server)
+        for user, token in self._tokens.items():
+            _write_kubeconfig(self.api, user.name, token)
+
+    def kill(self) -> None:
+        """End both as a power cut would, the API server first."""
+        for process in reversed(self._processes):
+            process.kill()
+            process.wait()
+        self._processes.clear()
+
+    def wipe(self) -> None:
+        """Lose all objects; only while it is down."""
+        shutil.rmtree(self.api.directory / "etcd")
+
+    def _run(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
+        with (self.api.directory / log).open("ab") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        self._processes.append(process)
+        return process
+
+
+@contextmanager
+def running_control_plane(
+    directory: Path, users: Sequence[KubeUser] = ()
+) -> Iterator[ControlPlane]:
+    """Run etcd and kube-apiserver with their state in *directory* until the block ends."""
+    plane = ControlPlane(directory, users)
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.kill()
+
+
 @contextmanager
 def running_kube_api(directory: Path, users: Sequence[KubeUser] = ()) -> Iterator[KubeApi]:
-    """Run etcd and kube-apiserver with their state in *directory* until the block ends."""
-    api = KubeApi(f"https://127.0.0.1:{free_port()}", directory)
-    tokens = {user: secrets.token_hex(16) for user in (ADMIN, *users)}
-    _write_tokens(directory / "tokens.csv", tokens)
-    subprocess.run(
-        ["openssl", "genrsa", "-out", str(directory / "accounts.key"), "2048"],
-        check=True,
-        capture_output=True,
-    )
-    with ExitStack() as stack:
-        etcd_port = free_port()
-        stack.enter_context(_running(_etcd(directory, etcd_port), directory / "etcd.log"))
-        server = stack.enter_context(
-            _running(_apiserver(api, etcd_port), directory / "kube-apiserver.log")
-        )
-        _wait_until_ready(api, tokens[ADMIN], server)
-        for user, token in tokens.items():
-            _write_kubeconfig(api, user.name, token)
-        yield api
+    """Run a Kubernetes API with its state in *directory* until the block ends."""
+    with running_control_plane(directory, users) as plane:
+        yield plane.api
 
 
 def _etcd(directory: Path, port: int) -> list[str]:
@@ -119,17 +157,6 @@ def _apiserver(api: KubeApi, etcd_port: int) -> list[str]:
         "--service-cluster-ip-range=10.0.0.0/24",
         "--endpoint-reconciler-type=none",
     ]
-
-
-@contextmanager
-def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _wait_until_ready(api: KubeApi, token: str, process: subprocess.Popen[bytes]) -> None:

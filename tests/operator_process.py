@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from tests.kube_api import KubeApi
-from tests.kube_client import KubeClient
+from tests.kube_client import FLEET, KubeClient, Refused
 from tests.nats_server import OPERATOR, NatsServer, free_port
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 ACCOUNT = "/api/v1/namespaces/fleet-system/serviceaccounts/harmony-fleet-operator"
@@ -22,11 +23,20 @@ START_SECONDS = 30
 
 
 async def install(kube: KubeClient) -> None:
-    """Give the cluster Fleet's definitions, and the operator its account and rights."""
+    """Give the cluster Fleet's definitions, served, and the operator its account and rights."""
     for directory in ("crds", "operator"):
         for path in sorted((ROOT / "deploy" / directory).glob("*.yaml")):
             for manifest in yaml.safe_load_all(path.read_text()):
                 await kube.apply(_path(manifest), manifest)
+    await eventually(lambda: _is_served(kube), "the definitions are served")
+
+
+async def _is_served(kube: KubeClient) -> bool:
+    try:
+        found = [await kube.find(f"{FLEET}/{plural}") for plural in ("deployments", "devices")]
+    except Refused:  # 429 while the storage begins
+        return False
+    return None not in found
 
 
 async def make_token(kube: KubeClient) -> str:

@@ -9,10 +9,9 @@ from fleet.bus import nats
 from fleet.bus.nats import NatsBus
 from tests.integration.operator.site import Site
 from tests.kube_api import KubeApi
-from tests.kube_client import FLEET, KubeClient, Refused, kube_client
+from tests.kube_client import kube_client
 from tests.nats_server import ADMIN, OPERATOR, NatsServer, running_nats
 from tests.operator_process import OperatorProcess, install, make_token, write_kubeconfig
-from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +58,7 @@ def operator(
 async def _prepare(kube_api: KubeApi) -> str:
     async with kube_client(kube_api.kubeconfig) as kube:
         await install(kube)
-        await eventually(lambda: _is_served(kube), "the definitions are served")
         return await make_token(kube)
-
-
-async def _is_served(kube: KubeClient) -> bool:
-    try:
-        found = [await kube.find(f"{FLEET}/{plural}") for plural in ("deployments", "devices")]
-    except Refused:  # 429 while the storage begins
-        return False
-    return None not in found
 
 
 @pytest.fixture

@@ -126,6 +126,15 @@ class Site:
         """Read one of the operator's metrics."""
         return metric((await self.page("/metrics"))[1], name, **labels)
 
+    async def resyncs(self, count: int = 3) -> None:
+        """Wait until everything was listed and looked at so many more times."""
+        before = await self.metric("fleet_resyncs_total")
+
+        async def more() -> bool:
+            return await self.metric("fleet_resyncs_total") >= before + count
+
+        await eventually(more, f"{count} resyncs", within=60)
+
     async def until_operator_ready(self) -> None:
         """Wait for the operator's own word."""
 

@@ -45,7 +45,7 @@ async def test_many_orphans_are_held_until_an_administrator_names_them(site: Sit
     assert (await site.page("/readyz"))[0] == 200
 
     await say(site, "0123456789abcdef")
-    await resyncs(site)
+    await site.resyncs()
     assert not await none_is_left(site, keys[:1])
 
     match = re.search(r"kubectl annotate --overwrite namespace fleet-system (\S+)=(\S+)", event)
@@ -61,7 +61,7 @@ async def test_without_any_deployment_not_one_orphan_goes(site: Site):
     await eventually(lambda: is_empty(site), "no deployment is left", within=30)
     keys = await orphans(site, 1)
     await eventually(lambda: request(site, "no deployment at all"), "it is held", within=30)
-    await resyncs(site)
+    await site.resyncs()
     assert not await none_is_left(site, keys)
 
 
@@ -91,16 +91,6 @@ async def request(site: Site, saying: str) -> str:
 async def say(site: Site, word: str) -> None:
     annotations = {"fleet.nationtech.io/remove-orphans": word}
     await site.kube.patch(NAMESPACE, {"metadata": {"annotations": annotations}})
-
-
-async def resyncs(site: Site) -> None:
-    """Wait until everything was listed and looked at three more times."""
-    before = await site.metric("fleet_resyncs_total")
-
-    async def more() -> bool:
-        return await site.metric("fleet_resyncs_total") >= before + 3
-
-    await eventually(more, "three resyncs", within=30)
 
 
 async def is_empty(site: Site) -> bool:
