@@ -69,6 +69,7 @@ async def _measure(
             say(f"{size}: round {number + 1} of {size.rounds}")
             rounds.append(await _round(size, board, seen, number))
     say(f"{size}: the bus alone")
+    site.stop_operator()  # it would answer what nobody asked for
     bare = [await _bare(site, devices, size) for _ in range(size.rounds)]
     return list(_figures(size, bare, rounds))
 

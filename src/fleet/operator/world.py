@@ -8,7 +8,7 @@ devices. What was touched is noted in `World.touched` for whoever acts on it.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fleet.bus.port import Deleted, Entry, Put
 from fleet.contracts.messages import DeviceInfo, Owner, ReconcileScore
@@ -181,6 +181,10 @@ class World:
             return
         if entry is None:
             self.desired.pop(pair, None)
+        elif before is not None and replace(entry, at=before.at) == before:
+            # What we wrote ourselves, told back with the server's time.
+            self.desired[pair] = entry
+            return
         else:
             self.desired[pair] = entry
         self._index(pair)

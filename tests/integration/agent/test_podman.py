@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import threading
@@ -229,6 +230,8 @@ async def test_a_service_that_hangs_is_given_up_on(host: PodmanHost):
     service = host.processes[-1]
     await runtime.version()
     service.send_signal(signal.SIGSTOP)
+    # Its threads run on for a moment.
+    await asyncio.to_thread(os.waitid, os.P_PID, service.pid, os.WSTOPPED)
     try:
         with pytest.raises(errors.RuntimeUnavailable):
             async with asyncio.timeout(5):

@@ -1,7 +1,7 @@
 """The world: whatever happened in whatever order, it equals what is read off the facts anew."""
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import settings
@@ -285,6 +285,19 @@ def test_a_marker_is_unread_until_somebody_who_could_read_it_has_acted(
     assert world.touched.pairs == {pair()}
     world.put_state(pair(), making.report())
     assert world.facts(pair()).unread is unread
+
+
+def test_what_was_written_and_is_told_back_is_no_change():
+    world = World()
+    written = making.put(making.score())
+    world.put_desired(pair(), written)
+    world.touched = type(world.touched)()
+    told = replace(written, at=written.at + timedelta(milliseconds=3))
+    world.put_desired(pair(), told)
+    assert not world.touched.pairs
+    assert world.desired[pair()] is told
+    world.put_desired(pair(), replace(told, revision=2))
+    assert world.touched.pairs == {pair()}
 
 
 def test_a_change_of_status_alone_has_that_status_compared_and_nothing_else():

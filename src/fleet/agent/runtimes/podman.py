@@ -1,13 +1,11 @@
 """
-`Runtime` over podman's API socket. The only module that imports podman.
+`Runtime` over podman's API socket.
 
-It uses podman-py's low-level client, since its model layer gets wrong what an
-agent lives by. The traps, on 4.3.1 unless said otherwise:
+It speaks the API itself, since podman-py gets wrong what an agent lives by, and
+weighs more than the rest of the agent. The traps, on 4.3.1 unless said otherwise:
 
-* A failed pull is a stream that began with 200 and ends in an ``error`` line;
-  `images.pull` of the model layer returns an empty image instead.
-* Filters by label work as a *list* of ``key=value`` in the raw API; in the
-  model layer a list silently matches nothing.
+* A failed pull is a stream that began with 200 and ends in an ``error`` line.
+* Filters by label work as a *list* of ``key=value``.
 * A missing image at create, a taken name and a taken port are all 500; the
   text tells them apart (`complaints`).
 * Naming one ulimit turns podman's own defaults for the others back on, above
@@ -28,7 +26,6 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import structlog
-from podman import errors as podman_errors
 
 from fleet import errors
 from fleet.agent.health import Result
@@ -47,7 +44,6 @@ log = structlog.get_logger(__name__)
 
 _NOT_FOUND = 404
 _CLIENT_ERROR = 400
-_CONNECT_SECONDS = 5.0
 # A layer that trickles in says nothing until it is there.
 _PULL_SILENCE_SECONDS = 1800.0
 _VERSION_HEADER = "Libpod-API-Version"
@@ -149,7 +145,7 @@ class PodmanRuntime:
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._client.close()
+        self._client.abort()
 
     async def _call(self, function: Callable[[], T]) -> T:
         return await self._workers.call(function)
@@ -210,10 +206,14 @@ class PodmanRuntime:
 
     def _transfer(self, image: str, client: SocketClient) -> None:
         params = {"reference": image, "policy": "always"}
-        timeout = (_CONNECT_SECONDS, _PULL_SILENCE_SECONDS)
         log.info("pulling", image=image)
         response = self._request(
-            "POST", "/images/pull", params=params, stream=True, timeout=timeout, client=client
+            "POST",
+            "/images/pull",
+            params=params,
+            stream=True,
+            timeout=_PULL_SILENCE_SECONDS,
+            client=client,
         )
         if response.status_code >= _CLIENT_ERROR:
             raise complaints.of_pull(_complaint(response), element=image)
@@ -332,7 +332,7 @@ class PodmanRuntime:
     ) -> Any:
         try:
             return (client or self._client).send_request(method, path, **arguments)
-        except (podman_errors.PodmanError, podman_errors.APIError, OSError) as exc:
+        except OSError as exc:
             # Who doesn't answer tells no events either, though its stream may stand for ever.
             for follower in tuple(self._followers):
                 follower.abort()
