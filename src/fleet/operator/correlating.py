@@ -106,12 +106,12 @@ class Correlator:
     def _takes_room(self, event: Event, now: datetime) -> bool:
         seconds = now.timestamp()
         together = self._all.setdefault(event.about.kind, TokenBucket(ALL_RATE, ALL_BURST))
+        if not together.has(seconds):
+            return False
         each = self._each.pop(event.about.uid, None) or TokenBucket(EACH_RATE, EACH_BURST)
         self._each[event.about.uid] = each
         _trim(self._each)
-        if not (together.has(seconds) and each.has(seconds)):
-            return False
-        return together.take(seconds) and each.take(seconds)
+        return each.take(seconds) and together.take(seconds)
 
 
 def _key(event: Event) -> Key:

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the c
         ("POST", f"{FLEET}/namespaces/default/deployments"),
         ("DELETE", f"{FLEET}/namespaces/default/deployments/any"),
         ("DELETE", f"{FLEET}/devices/any"),
+        ("DELETE", "/api/v1/namespaces/default/events/any"),
         ("POST", f"{ACCOUNT}/token"),
     ],
 )

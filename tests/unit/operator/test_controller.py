@@ -11,7 +11,9 @@ from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
 from fleet.operator.barrier import Part
 from fleet.operator.controller import Controller
+from fleet.operator.correlating import Post
 from tests.simulated_device import SimulatedDevice
+from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
 from tests.unit.operator.scene import MemoryScene
 from tests.waiting import eventually
@@ -198,6 +200,28 @@ async def test_another_writer_of_the_same_key_is_noticed(scene: MemoryScene):
             return await scene.device.wanted("web") == wanted
 
         await eventually(put_right, "the value is put right")
+
+
+class Speechless(FakeCluster):
+    """Takes Events, and never answers."""
+
+    async def post_event(self, post: Post) -> None:
+        """Keep it waiting."""
+        self.writes[f"event {post.event.reason}"] += 1
+        await asyncio.Event().wait()
+
+
+async def test_no_status_waits_for_an_event(scene: MemoryScene):
+    scene.cluster = Speechless()
+    scene.cluster.add(deployment_body())
+    async with scene.running():
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.cluster.writes["event Available"], "an event waits")
+        await scene.device.report("web", Phase.FAILED, wanted.revision)
+        await scene.until(lambda: scene.cluster.status()["ready"] == "0/1", "0/1")
+        await scene.until(lambda: "Heard" in str(scene.cluster.devices["d1"]), "heard")
 
 
 async def test_many_reports_make_few_statuses(scene: MemoryScene):
