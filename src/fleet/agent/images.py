@@ -20,6 +20,7 @@ import structlog
 from fleet import errors
 from fleet.agent import pruning
 from fleet.agent.pruning import Brought, Image
+from fleet.agent.runtimes import threads
 from fleet.agent.runtimes.port import Runtime
 from fleet.contracts.scores import PullPolicy
 
@@ -51,17 +52,19 @@ class Record:
             log.warning("record of images not read", file=str(self._path), error=str(exc))
             return {}
 
-    def write(self, brought: Brought) -> None:
-        """Write it, whole or not at all."""
-        if self._path is None:
-            return
-        new = self._path.with_suffix(".new")
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            new.write_bytes(msgspec.json.encode({i: sorted(n) for i, n in brought.items()}))
-            new.replace(self._path)
-        except OSError as exc:
-            log.warning("record of images not written", file=str(self._path), error=str(exc))
+    async def write(self, brought: Brought) -> None:
+        """
+        Write it, whole or not at all.
+
+        Not synced: what a loss of power takes away costs room on the disk, and flash wears.
+        """
+        path = self._path
+        if path is not None:
+            content = msgspec.json.encode({i: sorted(names) for i, names in brought.items()})
+            try:
+                await threads.call(lambda: _replace(path, content), name="images")
+            except OSError as exc:
+                log.warning("record of images not written", file=str(path), error=str(exc))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Images:
         self._brought = keeping.record.read()
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._writing = asyncio.Lock()
 
     async def fetch(self, image: str, policy: PullPolicy) -> None:
         """Have *image* on the device: see `Runtime.fetch`."""
@@ -96,7 +100,7 @@ class Images:
                 raise
             fetched = await self._runtime.fetch(image, policy)
         if fetched is not None:
-            self._keep(pruning.bring(self._brought, fetched.image, is_new=fetched.is_new))
+            await self._keep(pruning.bring(self._brought, fetched.image, is_new=fetched.is_new))
             self._changed.set()
 
     async def run(self) -> None:
@@ -116,7 +120,7 @@ class Images:
         """Let unused images go until they take *budget* bytes at most; tell whether any went."""
         async with self._lock:
             images, wanted = await self._runtime.images(), await self._wanted_ids()
-            self._keep(pruning.arrange(self._brought, images, wanted))
+            await self._keep(pruning.arrange(self._brought, images, wanted))
             gone = [
                 await self._remove(image)
                 for image in pruning.surplus(self._brought, images, wanted, budget)
@@ -139,7 +143,17 @@ class Images:
         log.info("image pruned", image=image.id, names=sorted(image.names), bytes=image.size)
         return True
 
-    def _keep(self, brought: Brought) -> None:
-        if list(brought.items()) != list(self._brought.items()):
-            self._brought = brought
-            self._keeping.record.write(brought)
+    async def _keep(self, brought: Brought) -> None:
+        if list(brought.items()) == list(self._brought.items()):
+            return
+        self._brought = brought
+        async with self._writing:
+            # What is current by now, which is no older than what this call is about.
+            await self._keeping.record.write(self._brought)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    new = path.with_suffix(".new")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new.write_bytes(content)
+    new.replace(path)

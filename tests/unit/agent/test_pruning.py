@@ -86,18 +86,18 @@ def test_what_somebody_else_had_brought_before_is_never_ours():
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a": 1}', b"\xff\xfe"])
-def test_a_damaged_record_gives_no_right_to_anything(tmp_path: Path, content: bytes):
+async def test_a_damaged_record_gives_no_right_to_anything(tmp_path: Path, content: bytes):
     path = tmp_path / "images.json"
     path.write_bytes(content)
     assert Record(path).read() == {}
-    Record(path).write(brought("a"))
+    await Record(path).write(brought("a"))
     assert Record(path).read() == brought("a")
 
 
-def test_a_record_that_cannot_be_kept_stops_nothing(tmp_path: Path):
+async def test_a_record_that_cannot_be_kept_stops_nothing(tmp_path: Path):
     (tmp_path / "file").write_text("")
     record = Record(tmp_path / "file" / "images.json")
-    record.write(brought("a"))
+    await record.write(brought("a"))
     assert record.read() == {}
 
 
