@@ -185,6 +185,8 @@ def _encode_name(value: Any) -> str:
 
 
 def _decode_name(type_: type, value: Any) -> Any:
+    if not isinstance(value, str):
+        raise TypeError(f"a name is a string, not {type(value).__name__}")
     return type_(value)
 
 
