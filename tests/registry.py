@@ -35,13 +35,24 @@ class Registry:
 
     port: int
 
+    @property
+    def address(self) -> str:
+        """Where it listens; what the podmans of tests know for insecure."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def strict_address(self) -> str:
+        """The same, by a name that no podman knows for insecure."""
+        return f"localhost:{self.port}"
+
     def reference(self, name: str) -> str:
         """Spell the reference of an image in it."""
-        return f"127.0.0.1:{self.port}/{name}"
+        return f"{self.address}/{name}"
 
     def push(self, host: PodmanHost, image: str, name: str) -> None:
         """Copy *image* from the store of *host* into it."""
-        host.podman("push", "--tls-verify=false", image, f"docker://{self.reference(name)}")
+        known = f"--creds={USER}:{PASSWORD}"
+        host.podman("push", "--tls-verify=false", known, image, f"docker://{self.reference(name)}")
 
 
 @contextlib.contextmanager

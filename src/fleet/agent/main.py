@@ -150,6 +150,7 @@ async def _serve(settings: Settings) -> None:
             ulimits=podman.ulimits,
             timeout=podman.timeout,
             stop_timeout=podman.stop_timeout,
+            registries=settings.registries,
         ),
     )
     jitter = timedelta(seconds=settings.nats.jitter)

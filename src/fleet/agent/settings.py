@@ -13,6 +13,10 @@ The agent's configuration file, checked completely before anything else happens.
     [podman]
     socket = "unix:///run/podman/podman.sock"
     ulimits = {nofile = 1024, nproc = 1000}
+    [registries."registry.local:5000"]    # a prefix of images: the longest that fits applies
+    username = "fleet"
+    password_file = "/etc/fleet-agent/registry.password"
+    insecure = false
     [images]
     budget = "2Gi"
     [log]
@@ -34,6 +38,7 @@ import msgspec
 from msgspec import Meta
 
 from fleet import errors
+from fleet.agent import passwords
 from fleet.contracts import quantities
 from fleet.contracts.names import DeviceId
 
@@ -49,6 +54,9 @@ _LABEL_KEY = re.compile(
 _LABEL_VALUE = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")
 _AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `([^`]+)`")
+_SOME = "*"  # a key that msgspec doesn't tell
+_REGISTRY = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9._-]+)*$")
+_STEP = re.compile(r"\"[^\"]*\"|'[^']*'|[^.\s\"']+")
 _HEADER = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$")
 _KEY = re.compile(r"^\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)\s*[.=]")
 
@@ -96,6 +104,14 @@ class Podman(_Table, frozen=True):
     stop_timeout: Annotated[int, Meta(ge=0, le=600)] = 10
 
 
+class Registry(_Table, frozen=True):
+    """Who we are at a registry. *insecure*: plain HTTP, or a certificate nobody vouches for."""
+
+    username: str = ""
+    password_file: Path | None = None
+    insecure: bool = False
+
+
 class Images(_Table, frozen=True):
     """How much space images may take that the agent brought and nothing uses any more."""
 
@@ -118,6 +134,7 @@ class Settings(_Table, frozen=True):
     labels: dict[str, str] = {}
     podman: Podman = Podman()
     images: Images = Images()
+    registries: dict[str, Registry] = {}
     log: Log = Log()
 
 
@@ -171,11 +188,12 @@ def _explain(message: str) -> tuple[tuple[str, ...], str]:
     match = _AT.match(message)
     reason = match["reason"] if match else message
     # "labels[...]" is some value of the table: msgspec doesn't say which.
-    place = (match["path"] or "").replace("[...]", "") if match else ""
+    place = (match["path"] or "").replace("[...]", f".{_SOME}") if match else ""
     path = tuple(place.split(".")) if place else ()
     unknown = _UNKNOWN.search(reason)
     if unknown:
         return (*path, unknown[1]), f"unknown key {unknown[1]!r}"
+    path = path[:-1] if path[-1:] == (_SOME,) else path
     return path, reason.replace("Object missing required field", "missing key").replace("`", "'")
 
 
@@ -189,10 +207,28 @@ def _broken_rules(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
         scheme, separator, rest = url.strip().partition("://")
         if scheme not in _NATS_SCHEMES or not separator or not rest:
             broken.append((("nats", "url"), f"{url.strip()!r} is not like nats://host:4222"))
+    for name, registry in settings.registries.items():
+        broken += [
+            (("registries", name, *key), why) for key, why in _broken_registry(name, registry)
+        ]
     if not settings.podman.socket.startswith(("unix://", "http+unix://")):
         socket = settings.podman.socket
         broken.append((("podman", "socket"), f"{socket!r} is not like unix:///path/to/podman.sock"))
     return broken
+
+
+def _broken_registry(name: str, registry: Registry) -> list[tuple[tuple[str, ...], str]]:
+    if not _REGISTRY.match(name):
+        return [((), f"{name!r} is not like registry.local:5000 or registry.local/team")]
+    if registry.password_file is None:
+        return [(("username",), "needs a password_file")] if registry.username else []
+    if not registry.username:
+        return [(("password_file",), "needs a username")]
+    try:
+        passwords.read(registry.password_file)
+    except errors.InvalidConfig as exc:
+        return [(("password_file",), str(exc))]
+    return []
 
 
 def _broken_labels(labels: dict[str, str]) -> list[tuple[str, str]]:
@@ -228,12 +264,19 @@ def _line(text: str, where: tuple[str, ...]) -> int:
         header = _HEADER.match(line)
         key = _KEY.match(line)
         if header:
-            table = tuple(part.strip(" \"'") for part in header[1].split("."))
+            table = tuple(part.strip("\"'") for part in _STEP.findall(header[1]))
             here = table
         elif key:
             here = (*table, key[1].strip("\"'"))
         else:
             continue
-        if here == where[: len(here)] and len(here) > depth:
+        if _leads(here, where) and len(here) > depth:
             best, depth = number, len(here)
     return best
+
+
+def _leads(here: tuple[str, ...], where: tuple[str, ...]) -> bool:
+    """Say whether *here* is *where*, or a table around it."""
+    return len(here) <= len(where) and all(
+        step in (mine, _SOME) for mine, step in zip(here, where, strict=False)
+    )

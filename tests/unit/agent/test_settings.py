@@ -81,6 +81,17 @@ def test_two_settings_are_enough(config: Path):
         ('device_id = "a"\n[nats]\nurl = "10.0.0.1"\n', 3, "is not like nats://host:4222"),
         ('device_id = "a"\nnot toml\n', 2, "line 2"),
         ('device_id = "a', 1, ""),
+        (SMALLEST + "[registries.'r.io:5000']\nuser = 'x'\n", 5, "unknown key 'user'"),
+        (SMALLEST + "[registries.'r.io']\ninsecure = 1\n", 5, "Expected 'bool', got 'int'"),
+        (SMALLEST + "[registries.'https://r.io']\n", 4, "is not like registry.local:5000"),
+        (SMALLEST + "[registries.'r.io']\nusername = 'x'\n", 5, "needs a password_file"),
+        (SMALLEST + "[registries.'r.io']\npassword_file = 'x'\n", 5, "needs a username"),
+        (
+            SMALLEST + "[registries.a]\n[registries.'r.io']\nusername = 'x'\n"
+            "password_file = '/nowhere/password'\n",
+            7,
+            "/nowhere/password: No such file or directory",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_file_line_and_reason(
@@ -91,6 +102,25 @@ def test_a_mistake_is_told_with_file_line_and_reason(
         settings.load(config)
     assert str(caught.value).startswith(f"{config}:{line}: "), str(caught.value)
     assert reason in str(caught.value)
+
+
+def test_a_password_that_others_could_read_or_that_is_none_is_told_with_its_line(
+    config: Path, tmp_path: Path
+):
+    password = tmp_path / "password"
+    entry = f"[registries.'r.io']\nusername = 'x'\npassword_file = '{password}'\n"
+    config.write_text(SMALLEST + entry)
+    password.write_text("secret\n")
+    password.chmod(0o640)
+    with pytest.raises(
+        errors.InvalidConfig, match=f":6: .*{password} is open to others: chmod 600"
+    ):
+        settings.load(config)
+    password.chmod(0o600)
+    assert settings.load(config).registries["r.io"].password_file == password
+    password.write_text("\n")
+    with pytest.raises(errors.InvalidConfig, match=f":6: .*{password} is empty"):
+        settings.load(config)
 
 
 def test_a_file_that_is_not_there_is_told(config: Path):

@@ -68,6 +68,8 @@ _START: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     *_UNABLE,
 )
 
+_WITHOUT_TLS = "server gave http response to https client"
+
 _ADVICE: dict[type[errors.FleetError], str] = {
     errors.HostPathMissing: "create the directory on the device, or mount a named volume",
     errors.CapabilityUnavailable: "remove it from capabilities",
@@ -80,6 +82,8 @@ _ADVICE: dict[type[errors.FleetError], str] = {
 
 def of_pull(text: str, *, element: str) -> errors.FleetError:
     """Read why a pull failed."""
+    if _WITHOUT_TLS in text.lower():
+        text = f"{text}; set insecure = true for this registry in the agent's configuration"
     return _match(_PULL, text, errors.ImagePullFailed)(text, element=element)
 
 

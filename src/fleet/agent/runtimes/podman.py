@@ -30,11 +30,12 @@ import structlog
 from fleet import errors
 from fleet.agent.health import Result
 from fleet.agent.pruning import Image
-from fleet.agent.runtimes import complaints, threads, translation
+from fleet.agent.runtimes import complaints, registries, threads, translation
 from fleet.agent.runtimes.podman_checks import Checks
 from fleet.agent.runtimes.podman_socket import SocketClient
 from fleet.agent.runtimes.port import Container, Fetched, Workload
 from fleet.agent.runtimes.specification import left_out, specification
+from fleet.agent.settings import Registry
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 
@@ -53,7 +54,11 @@ _TELLING = frozenset({"died", "remove", "pause", "unpause", "stop", "rename"})
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to reach podman, and what containers get. *ulimits* maps ``nofile`` and the like."""
+    """
+    How to reach podman, what containers get, and who we are at registries.
+
+    *ulimits* maps ``nofile`` and the like, *registries* prefixes of images.
+    """
 
     socket: str = "unix:///run/podman/podman.sock"
     ulimits: Mapping[str, int] = field(default_factory=dict)
@@ -61,6 +66,7 @@ class Options:
     stop_timeout: int = 10
     workers: int = 8
     pulls: int = 16
+    registries: Mapping[str, Registry] = field(default_factory=dict)
 
 
 class PodmanRuntime:
@@ -205,12 +211,13 @@ class PodmanRuntime:
         return self._digests.get(image_id, "")
 
     def _transfer(self, image: str, client: SocketClient) -> None:
-        params = {"reference": image, "policy": "always"}
         log.info("pulling", image=image)
+        registry = registries.of_image(image, self._options.registries)
         response = self._request(
             "POST",
             "/images/pull",
-            params=params,
+            params={"reference": image, "policy": "always", **registries.parameters(registry)},
+            headers=registries.headers(image, registry),
             stream=True,
             timeout=_PULL_SILENCE_SECONDS,
             client=client,
