@@ -1,19 +1,22 @@
 """An agent that ends and starts again with its journal: over a strict world, in virtual time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import pytest
 
 from fleet import errors
 from fleet.agent.journal import MemoryStore
 from fleet.agent.loop import Rhythm
+from fleet.agent.runtimes.port import Workload
 from fleet.bus.memory import MemoryServer
 from fleet.bus.port import Put
 from fleet.contracts import kv
 from fleet.contracts.messages import DeploymentState, Phase
-from fleet.contracts.names import DeviceId
+from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.contracts.permissions import device_permissions
 from tests import virtual_time
 from tests.agent_device import Hub, running_agent
@@ -22,14 +25,82 @@ from tests.unit.agent.world import WEB, FakeRuntime, name
 
 DEVICE = DeviceId("dev-01")
 
+T = TypeVar("T")
+
+
+class Power:
+    """Steps that change the device go through here; it can be cut at one of them."""
+
+    def __init__(self) -> None:
+        self.steps_left: int | None = None
+        self.is_step_done = False
+        self.cut = asyncio.Event()
+
+    async def step(self, change: Coroutine[Any, Any, T]) -> T:
+        """Do *change*, unless the power is gone, or goes now."""
+        if self.steps_left is None:
+            return await change
+        self.steps_left -= 1
+        if self.steps_left >= 0:
+            return await change
+        if self.is_step_done and not self.cut.is_set():
+            await change
+        change.close()
+        self.cut.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def cut_at(self, step: int, *, is_done: bool) -> None:
+        """Cut it at the *step*-th step from now on: before it, or when it is done."""
+        self.steps_left, self.is_step_done = step, is_done
+
+    def restore(self) -> None:
+        """Have it back."""
+        self.steps_left = None
+        self.cut.clear()
+
+
+class Disk(MemoryStore):
+    """A disk that hangs on the power. A write takes a while."""
+
+    def __init__(self, power: Power) -> None:
+        super().__init__()
+        self._power = power
+
+    async def put(self, deployment: DeploymentName, content: bytes) -> None:
+        await asyncio.sleep(0.5)
+        await self._power.step(super().put(deployment, content))
+
+    async def remove(self, deployment: DeploymentName) -> None:
+        await asyncio.sleep(0.5)
+        await self._power.step(super().remove(deployment))
+
+
+class Machine(FakeRuntime):
+    """A runtime that hangs on the power."""
+
+    def __init__(self, power: Power) -> None:
+        super().__init__()
+        self._power = power
+
+    async def create(self, workload: Workload) -> None:
+        await self._power.step(super().create(workload))
+
+    async def start(self, container: str) -> None:
+        await self._power.step(super().start(container))
+
+    async def remove(self, container: str) -> None:
+        await self._power.step(super().remove(container))
+
 
 class Device:
     """A device with a disk, and its hub."""
 
     def __init__(self) -> None:
-        self.runtime = FakeRuntime()
+        self.power = Power()
+        self.runtime = Machine(self.power)
         self.server = MemoryServer()
-        self.store = MemoryStore()
+        self.store = Disk(self.power)
         self.hub = Hub(self.server.connect(), DEVICE)
 
     @asynccontextmanager
@@ -161,5 +232,90 @@ def test_whenever_the_agent_is_killed_the_next_one_ends_where_it_would_have(seco
         async with device.agent():
             await device.hub.reaches("web", Phase.RUNNING, revision=revision)
             assert device.runs("b")()
+
+    play(scenario)
+
+
+V1 = (app("a"), app("b"))
+V2 = (app("a", env={"NEW": "1"}), app("c"))
+
+
+async def meet_power_cut(device: Device, change: Awaitable[object]) -> None:
+    """Run the agent through *change*, until the power is cut; some changes take fewer steps."""
+    async with device.agent():
+        await change
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                await device.power.cut.wait()
+    device.power.restore()
+
+
+async def restart_without_the_hub(device: Device) -> None:
+    """Let an agent that hears nothing do what it thinks is right."""
+    device.server.stop()
+    async with device.agent():
+        await asyncio.sleep(60)
+    device.server.start()
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(8))
+def test_an_update_that_was_begun_is_completed_without_the_hub(step: int, is_done: bool):
+    async def scenario(device: Device) -> None:
+        async with device.agent():
+            await device.hub.deploy("web", *V1)
+            await device.hub.reaches("web", Phase.RUNNING)
+        before = dict(device.runtime.world.containers)
+        device.power.cut_at(step, is_done=is_done)
+        await meet_power_cut(device, device.hub.deploy("web", *V2))
+        was_begun = device.runtime.world.containers != before
+
+        await restart_without_the_hub(device)
+        assert device.runs("a", "c")() or (device.runs("a", "b")() and not was_begun)
+        async with device.agent():
+            await holds(device.runs("a", "c"), "the new version runs")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(4))
+def test_a_withdrawal_that_was_begun_is_completed_without_the_hub(step: int, is_done: bool):
+    async def scenario(device: Device) -> None:
+        async with device.agent():
+            await device.hub.deploy("web", *V1)
+            await device.hub.reaches("web", Phase.RUNNING)
+        device.power.cut_at(step, is_done=is_done)
+        await meet_power_cut(device, device.hub.withdraw("web"))
+        was_begun = not device.runs("a", "b")()
+
+        await restart_without_the_hub(device)
+        assert device.runs()() or (device.runs("a", "b")() and not was_begun)
+        async with device.agent():
+            await holds(device.runs(), "nothing is left")
+            await holds(lambda: not device.store.content, "nor in the journal", within=60)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(8))
+def test_what_comes_back_after_a_withdrawal_is_not_taken_away_again(step: int, is_done: bool):
+    async def scenario(device: Device) -> None:
+        async with device.agent():
+            await device.hub.deploy("web", *V1)
+            await device.hub.reaches("web", Phase.RUNNING)
+            device.runtime.failures[f"remove {name('b')}"] = errors.ContainerFailed("busy")
+            await device.hub.withdraw("web")
+            await holds(device.runs("b"), "one is left", within=30)
+        device.runtime.failures.clear()
+        device.power.cut_at(step, is_done=is_done)
+        await meet_power_cut(device, device.hub.deploy("web", *V2))
+        was_begun = bool({name("a"), name("c")} & device.runtime.world.containers.keys())
+
+        await restart_without_the_hub(device)
+        assert device.runs("a", "c")() or (device.runs()() and not was_begun)
+        async with device.agent():
+            await holds(device.runs("a", "c"), "the new version runs")
 
     play(scenario)
