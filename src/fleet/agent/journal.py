@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 # A disk that takes longer than this isn't waited for.
 _PATIENCE_SECONDS = 5.0
+_LOADING_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,11 @@ class Journal:
     async def load(self) -> dict[DeploymentName, intents.Intent]:
         """Recall what was to be done. What can't be read is set aside, and said."""
         try:
-            loaded = await self._store.load()
-        except errors.JournalUnavailable as exc:
-            self._problems.set(exc.reason, str(exc))
+            async with asyncio.timeout(_LOADING_SECONDS):
+                loaded = await self._store.load()
+        except (errors.JournalUnavailable, TimeoutError) as exc:
+            reason = errors.JournalUnavailable.reason
+            self._problems.set(reason, str(exc) or f"not read within {_LOADING_SECONDS:g} s")
             return {}
         complaints = list(loaded.complaints)
         recalled: dict[DeploymentName, intents.Intent] = {}

@@ -106,10 +106,10 @@ class FileStore:
 
     def _set_aside(self, path: Path) -> Path:
         """Rename *path*, and let go of all but the last few. Where that fails it stays."""
-        aside = self._aside()
-        last = max(aside, default=0)
-        target = path.with_name(f"{path.name}.damaged-{last + 1}")
+        target = path
         try:
+            aside = self._aside()
+            target = path.with_name(f"{path.name}.damaged-{max(aside, default=0) + 1}")
             path.rename(target)
             for number in sorted(aside)[: -KEPT_ASIDE + 1]:
                 aside[number].unlink()

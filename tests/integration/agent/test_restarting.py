@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from fleet import errors
+from fleet.agent.journal_files import FileStore
 from fleet.contracts.messages import Phase
+from fleet.contracts.names import DeploymentName
 from tests.integration.agent.agent_process import AgentProcess, make_agent, operator_side
 from tests.integration.agent.test_deploying import sleeper
 from tests.nats_server import NatsServer
@@ -122,6 +125,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(state)], check=True)
 
 
+def remount_read_only(path: Path) -> None:
+    """Do what a kernel does that no longer trusts a disk."""
+    subprocess.run(["mount", "-o", "remount,ro", str(path)], check=True)
+
+
 async def test_a_full_disk_under_the_journal_is_told_and_stops_nothing(
     nats_hub: NatsServer, agent: AgentProcess, host: PodmanHost, small_disk: Path
 ):
@@ -151,6 +159,17 @@ async def test_a_full_disk_under_the_journal_is_told_and_stops_nothing(
     await agent.start()
     await runs(host, "fleet.one.a", "fleet.two.b")
     assert await agent.end() == 0, agent.output()
+
+
+async def test_a_disk_that_turned_read_only_is_told_and_read_on(small_disk: Path):
+    web = DeploymentName("web")
+    store = FileStore(small_disk / "journal")
+    await store.put(web, b"content")
+    await asyncio.to_thread(remount_read_only, small_disk)
+    with pytest.raises(errors.JournalUnavailable, match="Read-only file system"):
+        await store.put(web, b"other")
+    assert (await store.load()).content == {web: b"content"}
+    assert await store.set_aside(web) == str(small_disk / "journal" / "web.entry")
 
 
 async def test_status_tells_how_the_device_fares_also_when_no_agent_runs(

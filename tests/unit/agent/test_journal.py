@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from fleet import errors
 from fleet.agent import entries, intents
-from fleet.agent.journal import Journal, MemoryStore
+from fleet.agent.journal import Journal, Loaded, MemoryStore
 from fleet.agent.problems import Problems
 from fleet.contracts.names import DeploymentName, DeviceId
 from tests import virtual_time
@@ -25,6 +25,10 @@ class Disk(MemoryStore):
         self.writes: list[DeploymentName] = []
         self.is_full = False
         self.seconds = 0.0
+
+    async def load(self) -> Loaded:
+        await asyncio.sleep(self.seconds)
+        return await super().load()
 
     async def put(self, deployment: DeploymentName, content: bytes) -> None:
         await asyncio.sleep(self.seconds)
@@ -125,6 +129,15 @@ def test_a_disk_that_hangs_is_not_waited_for():
         journal.note(WEB, ONE)
         async with asyncio.timeout(10):
             await journal.settled(WEB)
+
+    play(scenario)
+
+
+def test_a_disk_that_hangs_does_not_keep_an_agent_from_starting():
+    async def scenario(journal: Journal, disk: Disk, problems: Problems) -> None:
+        disk.seconds = 10_000.0
+        assert await journal.load() == {}
+        assert reasons(problems) == ["JournalUnavailable"]
 
     play(scenario)
 

@@ -100,6 +100,16 @@ async def test_only_the_last_few_that_were_set_aside_are_kept(directory: Path):
     assert kept == [b"%d" % n for n in range(KEPT_ASIDE, 2 * KEPT_ASIDE)]
 
 
+async def test_what_cannot_be_replaced_goes_lest_a_restart_goes_back_to_it(directory: Path):
+    store = FileStore(directory)
+    await store.put(WEB, b"old")
+    await store.put(OTHER, b"other")
+    await asyncio.to_thread((directory / "web.entry.new").mkdir)
+    with pytest.raises(errors.JournalUnavailable):
+        await store.put(WEB, b"new")
+    assert (await store.load()).content == {OTHER: b"other"}
+
+
 async def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path):
     (tmp_path / "file").write_text("")
     store = FileStore(tmp_path / "file" / "journal")
