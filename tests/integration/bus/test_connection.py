@@ -3,12 +3,15 @@
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from fleet import errors
 from fleet.bus import jetstream, nats, streams
@@ -138,6 +141,27 @@ async def test_a_watch_outlives_the_loss_of_its_consumer(bus: Nats):
         assert [type(await following(watch)) for _ in range(2)] == [Put, Synced]
         await _delete_consumers(bus)
         assert [type(await following(watch)) for _ in range(2)] == [Put, Synced]
+
+
+async def test_a_watch_that_misses_heartbeats_starts_over(bus: Nats):
+    """The connection stands throughout, and the server says nothing."""
+    await bus.operator.bucket(DESIRED_STATE).put(KEY, VALUE)
+    async with aclosing(bus.agent.bucket(DESIRED_STATE).watch(MINE)) as watch:
+        assert [type(await following(watch)) for _ in range(2)] == [Put, Synced]
+        waiting = asyncio.ensure_future(anext(watch))
+        with capture_logs() as logs:
+            bus.server.pause()
+            try:
+                await harness.until("the silence is noticed", partial(_is_silent, logs))
+            finally:
+                bus.server.resume()
+        assert isinstance(await waiting, Put)
+        assert isinstance(await following(watch), Synced)
+        assert bus.agent.session == 1
+
+
+async def _is_silent(logs: Sequence[Mapping[str, Any]]) -> bool:
+    return any("nothing heard" in entry.get("error", "") for entry in logs)
 
 
 @pytest.mark.parametrize("late", [0, 1], ids=["by a heartbeat", "by what comes after"])

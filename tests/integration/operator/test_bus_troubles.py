@@ -146,7 +146,8 @@ async def is_told(scene: BusScene, image: str) -> bool:
     return wanted is not None and wanted.data["services"][0]["image"] == image
 
 
-async def test_nobody_turns_stale_over_the_loss_of_a_server(scene: BusScene):
+@pytest.mark.parametrize("forgetful", [False, True], ids=["with its store", "wiped"])
+async def test_nobody_turns_stale_over_the_loss_of_a_server(scene: BusScene, forgetful: bool):
     scene.intervals = replace(scene.intervals, silence=timedelta(seconds=2))
     loop = asyncio.get_running_loop()
     with capture_logs() as logs:
@@ -157,6 +158,8 @@ async def test_nobody_turns_stale_over_the_loss_of_a_server(scene: BusScene):
             scene.server.kill()
             since = loop.time()
             await scene.until(lambda: loop.time() - since > 2.5, "the interval passes")
+            if forgetful:
+                scene.server.wipe()
             scene.server.start()
             session = scene.bus.session + (not scene.bus.connected)
             await scene.bus.wait_for_session(after=session - 1)

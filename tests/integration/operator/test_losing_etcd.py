@@ -98,7 +98,6 @@ async def test_etcd_wiped_and_everything_applied_again_withdraws_nothing(
     assert await device.wanted(site.name("web")) == before
 
     again = await site.deploy("web")
-    await device.register({"site": site.site})
 
     async def adopted() -> bool:
         assert await device.wanted(site.name("web")) is not None, "the key must never be gone"
