@@ -100,9 +100,20 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in host.labs_dir().glob("*/lab.json")))
 
 
+def all_there() -> tuple[str, ...]:
+    """Return the names of the labs of which anything is left."""
+    found = (path.name for path in host.labs_dir().iterdir() if is_name(path.name))
+    return tuple(sorted(filter(is_there, found)))
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a lab can have that name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def state_of(name: str) -> Path:
     """Return the state directory of lab *name*."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise TopologyInvalid(
             f"{name!r} is no name for a lab: a-z, 0-9 and -, at most 32 characters", element=name
         )
@@ -113,7 +124,6 @@ def state_of(name: str) -> Path:
 def held(name: str, command: str, *, within: float, saw: Callable[[str], None]) -> Iterator[None]:
     """Hold the lab for *command*: no other command changes it meanwhile. Says who it waits for."""
     state = state_of(name)
-    state.mkdir(exist_ok=True)
 
     def busy() -> LabBusy:
         holder = read_json(state / "holder.json")

@@ -35,27 +35,32 @@ def of_directory(
     saw: Callable[[str], None] = lambda _: None,
 ) -> Iterator[None]:
     """
-    Hold the lock of the directory *path*; *saw* is told what is waited for.
+    Hold the lock of the directory *path*, made if need be; *saw* is told what is waited for.
 
     :raises LabBusy: it was not to be had within that many seconds: what *busy* says.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + within
+    while (fd := _try_lock(path)) is None:
+        reason = busy()
+        if time.monotonic() > deadline:
+            raise reason
+        saw(f"waiting: {reason}")
+        time.sleep(0.05)
     try:
-        deadline = time.monotonic() + within
-        while not _try_lock(fd):
-            reason = busy()
-            if time.monotonic() > deadline:
-                raise reason
-            saw(f"waiting: {reason}")
-            time.sleep(0.05)
         yield
     finally:
         os.close(fd)
 
 
-def _try_lock(fd: int) -> bool:
+def _try_lock(path: Path) -> int | None:
+    """Lock the directory that is *path* now: one that was removed meanwhile locks nothing."""
+    path.mkdir(exist_ok=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if os.path.samestat(os.fstat(fd), path.stat()):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(fd)
+    return None

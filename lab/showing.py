@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from lab import demo
 from lab.errors import LabError
 from lab.host import LabHost
 from lab.ledger import Entry
+from lab.leftovers import Kind, Leftover
 from lab.stages import Done, Stage
 
 _WIDTH = None if sys.stdout.isatty() else 120  # a log has no width of its own
@@ -112,6 +113,24 @@ def tables(status: Mapping[str, Any]) -> None:
         console.print(f" [red]![/] {escape(problem)}")
 
 
+def leftovers(found: Sequence[Leftover], gone: Collection[Leftover], *, dry_run: bool) -> None:
+    """Show what no lab needs, what became of it, and what to type for the rest."""
+    if not found:
+        console.print("nothing is left over")
+        return
+    table = Table("what", "where", "size", "unused for", "")
+    for each in found:
+        row = (each.kind, str(each.path), _mebibytes(each.bytes), f"{each.days:.0f} days")
+        table.add_row(*row, "removed" if each in gone else "" if dry_run else "kept")
+    console.print(table)
+    total = sum(each.bytes for each in (found if dry_run else gone))
+    console.print(f"{'would free' if dry_run else 'freed'} {_mebibytes(total)}")
+    for each in found:
+        if each.kind is Kind.LAB and each not in gone:
+            name = each.path.name
+            console.print(f"lab {name} is dead: lab.down --name {name}, or lab.gc --all")
+
+
 def next_steps(host: LabHost, status: Mapping[str, Any], selects: Mapping[str, str]) -> None:
     """Show what to type to see the demo run. Each line can be pasted as it is."""
     manifest = shlex.quote(str(demo.manifest_of(host)))
@@ -155,6 +174,10 @@ def _devices(status: Mapping[str, Any]) -> Table:
         state = device["agent"] + ("" if device["plugged"] else ", unplugged")
         table.add_row(device["id"], device["address"], labels, state)
     return table
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB"
 
 
 def _shown(pid: int | None) -> str:

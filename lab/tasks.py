@@ -22,16 +22,19 @@ from invoke.tasks import task
 from fleet import errors
 from lab import (
     assembly,
+    collecting,
     demo,
     doctor,
     entering,
     labs,
+    leftovers,
     logs,
     network,
     showing,
     stages,
     topology,
     undoing,
+    uses,
 )
 from lab import status as statuses
 from lab.errors import LabError, TopologyInvalid
@@ -132,9 +135,33 @@ def examine(_: Context, format: str = "") -> None:  # noqa: A002 - the option's 
             raise Exit(code=3)
 
 
+@task(
+    name="gc",
+    help={
+        "older-than": "days that a thing must have been unused (default: 7)",
+        "all": "also take down dead labs",
+        "dry-run": "only tell (LAB_DRY_RUN)",
+    },
+)
+def collect(
+    _: Context,
+    older_than: float = 7.0,
+    all: bool = False,  # noqa: A002 - the option's name
+    dry_run: bool = False,
+) -> None:
+    """Remove what no lab needs: old logs, unused images, environments, toolchains. Needs root."""
+    with _told_errors():
+        labs.require_root("lab.gc")
+        found = leftovers.find(older_than)
+        chosen = [each for each in found if all or each.kind is not leftovers.Kind.LAB]
+        only_told = dry_run or _is_set("LAB_DRY_RUN")
+        gone = () if only_told else collecting.collect(chosen)
+        showing.leftovers(found, gone, dry_run=only_told)
+
+
 def collection() -> Collection:
     """Return the tasks, to be added as ``lab``."""
-    return Collection("lab", up, down, status, show_logs, plug, unplug, execute, examine)
+    return Collection("lab", up, down, status, show_logs, plug, unplug, execute, examine, collect)
 
 
 def _up(name: str, wanted: str, *, dry_run: bool) -> None:
@@ -150,7 +177,11 @@ def _up(name: str, wanted: str, *, dry_run: bool) -> None:
             labs.settle(known, wanted_parts.places())
             lab = assembly.assemble(known.host, wanted_parts)
             begun = time.monotonic()
+            standing_on = uses.of_checkout(known.host)
+            uses.begin(known.host, standing_on)
             done = stages.reach(assembly.plans(lab), known.host, progress)
+            if not any(entry.failed for entry in done):
+                uses.settle(known.host, standing_on)
             took = time.monotonic() - begun
     _raise_failures([entry for entry in done if entry.failed], known.host)
     showing.summary(done, took)
