@@ -100,6 +100,14 @@ def test_what_a_lab_begins_to_use_meanwhile_stays(unused: tuple[Path, ...]):
     assert all(path.exists() for path in unused)
 
 
+def test_what_a_lab_used_until_it_went_down_is_not_old(unused: tuple[Path, ...]):
+    host = lab("one", *unused)
+
+    labs.forget(host.name)
+
+    assert found() == {}
+
+
 def test_a_lab_that_settled_uses_only_what_it_stands_on_now(unused: tuple[Path, ...]):
     host = lab("one", *unused)
 
@@ -126,6 +134,8 @@ def test_logs_of_a_lab_that_comes_up_meanwhile_stay():
 
     with labs.held("one", "lab.up", within=0, saw=lambda _: None):
         assert collecting.collect(seen) == ()
+        lab("one")
+    assert collecting.collect(seen) == ()
 
     assert (labs.state_of("one") / "logs").exists()
 
