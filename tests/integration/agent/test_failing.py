@@ -150,12 +150,12 @@ async def test_a_command_that_does_not_exist_is_told_also_where_podman_then_hold
 async def test_a_crash_loop_fails_and_a_new_revision_ends_it_at_once(hub: Hub, start_agent: Start):
     async with start_agent():
         await hub.deploy("web", script("a", "exit 3"), sleeper("b"))
-        state = await hub.reaches("web", Phase.FAILED, reason="CrashLoop", within=20)
+        state = await hub.reaches("web", Phase.FAILED, reason="CrashLoop", within=40)
         assert state.error
         assert state.error.service == "a"
 
         revision = await hub.deploy("web", sleeper("a"), sleeper("b"))
-        await hub.reaches("web", Phase.RUNNING, revision=revision, within=8)
+        await hub.reaches("web", Phase.RUNNING, revision=revision, within=30)
 
 
 @pytest.mark.parametrize("policy", ["OnFailure", "Never"])
@@ -192,6 +192,13 @@ async def test_a_one_shot_that_may_be_tried_again_is_until_it_ends_well(
     text = "test -f /second || { echo > /second; exit 3; }"
     async with start_agent():
         await hub.deploy("job", script("a", text, restartPolicy="OnFailure"))
-        state = await hub.reaches("job", Phase.RUNNING)
-    assert [(s.state, s.restarts) for s in state.services] == [("exited", 1)]
+
+        async def has_ended_twice() -> bool:
+            state = await hub.state("job")
+            return state is not None and [(s.state, s.restarts) for s in state.services] == [
+                ("exited", 1)
+            ]
+
+        await eventually(has_ended_twice, "it has ended a second time", within=30)
+        await hub.reaches("job", Phase.RUNNING)
     assert inspect(host, "job", "a")["State"]["ExitCode"] == 0
