@@ -65,6 +65,23 @@ async def test_changing_one_service_leaves_the_other_alone(
     assert after["fleet.web.b"] != before["fleet.web.b"]
 
 
+async def test_changing_labels_alone_restarts_their_service_alone(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    async with start_agent():
+        await hub.deploy("web", sleeper("a"), sleeper("b"))
+        await hub.reaches("web", Phase.RUNNING)
+        before = host.containers()
+
+        revision = await hub.deploy("web", sleeper("a"), sleeper("b", labels={"team": "web"}))
+        await hub.reaches("web", Phase.RUNNING, revision=revision)
+
+    after = host.containers()
+    assert after["fleet.web.a"] == before["fleet.web.a"]
+    assert after["fleet.web.b"] != before["fleet.web.b"]
+    assert inspect(host, "web", "b")["Config"]["Labels"]["team"] == "web"
+
+
 async def test_a_service_that_is_dropped_is_removed(hub: Hub, host: PodmanHost, start_agent: Start):
     async with start_agent():
         await hub.deploy("web", sleeper("a"), sleeper("b"))

@@ -56,7 +56,8 @@ async def test_an_image_that_does_not_exist_is_told_and_the_old_version_serves_o
         before = host.containers()
 
         missing = sleeper("a", image=registry.reference("busybox:none"))
-        revision = await hub.deploy("web", missing, sleeper("b", env={"NEW": "1"}))
+        altered = sleeper("b", labels={"new": "1"}, resources={"memory": "32Mi"})
+        revision = await hub.deploy("web", missing, altered)
         state = await hub.reaches("web", Phase.FAILED, revision=revision, reason="ImageNotFound")
         assert state.error
         assert state.error.service == "a"

@@ -4,9 +4,11 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fleet.contracts import resources
 from tests.kube_api import KubeApi
@@ -102,6 +104,17 @@ def port(host: int, **more: Any) -> dict[str, Any]:
 
 def service(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "image": "x", **more}
+
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_taken_as_it_stands(kubectl: Kubectl, example: Path):
+    manifest = yaml.safe_load(example.read_text())
+    manifest["metadata"]["namespace"] = "crds"
+    kubectl.apply(manifest)
+    kubectl("delete", "-n", "crds", "fleetdep", manifest["metadata"]["name"])
 
 
 BAD_SERVICES: tuple[tuple[dict[str, Any], str], ...] = (
