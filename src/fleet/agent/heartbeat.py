@@ -24,7 +24,6 @@ from fleet.contracts.names import DeviceId
 log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS = 10.0
-DUPLICATE_AGENT = "DuplicateAgent"
 
 _JITTER = 0.1
 _CONFLICTS_THAT_TELL = 2
@@ -98,10 +97,10 @@ class Heartbeat:
         self._conflicts, self._quiet = self._conflicts + 1, 0
         if self._conflicts >= _CONFLICTS_THAT_TELL:
             message = f"another agent calls itself {self._device_id} too"
-            self._problems.set(DUPLICATE_AGENT, message)
+            self._problems.set(messages.DUPLICATE_AGENT, message)
 
     def _note_quiet(self) -> None:
         self._quiet += 1
         if self._quiet >= _QUIET_BEATS:
             self._conflicts = 0
-            self._problems.clear(DUPLICATE_AGENT)
+            self._problems.clear(messages.DUPLICATE_AGENT)
