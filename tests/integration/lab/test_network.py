@@ -1,6 +1,7 @@
 """`lab.network` and `lab.allocation`: real links, namespaces and rules; all gone afterwards."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,29 @@ def test_a_foreign_link_of_our_name_is_left_alone(lab_host: LabHost):
         network.undo_link(entry)
 
     commands.run("ip", "link", "set", bridge, "alias", entry.facts["mark"])
+
+
+def test_two_labs_come_up_at_once_and_one_goes_without_the_other_noticing(two_devices: LabHost):
+    others = [labs.ensure(name, "smoke").host for name in ("one", "other")]
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(bring_up, others):
+            pass
+    stays, goes = others
+    try:
+        assert undoing.take_down(goes, lambda _: None) == ()
+
+        for host in (two_devices, stays):
+            assert {score.interpret(host).change for score in parts()} == {Change.UNCHANGED}
+            with socket.create_server((host.address, 0)) as listening:
+                enter = network.namespaces(host, ONE).enter()
+                assert reaches(enter, host.address, listening.getsockname()[1])
+    finally:
+        assert undoing.take_down(stays, lambda _: None) == ()
+
+
+def bring_up(host: LabHost) -> None:
+    for score in parts():
+        score.interpret(host).expect()
 
 
 def test_another_lab_gets_other_addresses_and_both_know_the_holder(lab_host: LabHost):
