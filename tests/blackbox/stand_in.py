@@ -144,14 +144,21 @@ class StandIn:
             self.markers.add(deployment)
             buckets.mark(STATE, f"state.{self.id}.{deployment}", ttl="1h")
             return
-        self.desired[deployment] = wanted = json.loads(message.payload)
+        wanted = _read(message.payload)
         self.markers.discard(deployment)
+        if wanted is None:
+            error = {"reason": "InvalidDesiredState", "message": "it can't be read"}
+            self._put(buckets, deployment, {"phase": "Failed", "revision": "", "error": error})
+            return
+        self.desired[deployment] = wanted
         self._tell(buckets, deployment, wanted)
 
     def _tell(self, buckets: Buckets, deployment: str, wanted: Envelope) -> None:
         told = self.answer(deployment, wanted)
-        if told is None:
-            return
+        if told is not None:
+            self._put(buckets, deployment, told)
+
+    def _put(self, buckets: Buckets, deployment: str, told: dict[str, Any]) -> None:
         state = {"device_id": self.id, "deployment": deployment, "updated_at": _now(), **told}
         buckets.put(STATE, f"state.{self.id}.{deployment}", state | FUTURE)
 
@@ -181,6 +188,15 @@ class StandIn:
             "updated_at": _now(),
             **FUTURE,
         }
+
+
+def _read(payload: bytes) -> Envelope | None:
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    readable = isinstance(found, dict) and isinstance(found.get("revision"), str)
+    return found if readable else None
 
 
 def _now() -> str:

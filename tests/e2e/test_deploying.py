@@ -164,18 +164,6 @@ def test_an_update_that_cannot_be_pulled_leaves_the_old_version_serving(
     assert cluster.row("fleetdep", "kiosk")["REASON"] == ""
 
 
-def test_a_selector_that_matches_nothing_says_so(
-    fleet: Fleet, cluster: Cluster, devices: Devices, images: Images
-):
-    fleet.apply(deployment("kiosk", service("page", images.v1), on={"e2e": "nobody"}))
-
-    cluster.await_aggregate("kiosk")
-    found = f"matches 0 of {len(devices)} devices"
-    conditions = cluster.get("fleetdep", "kiosk")["status"]["conditions"]
-    assert [each for each in conditions if found in each.get("message", "")], conditions
-    assert cluster.row("fleetdep", "kiosk")["READY"] == "0/0"
-
-
 def test_an_empty_selector_matches_nothing(
     fleet: Fleet, cluster: Cluster, devices: Devices, images: Images
 ):

@@ -1,8 +1,6 @@
 """`kill -9` of any part, then `lab.up`: the part is back, and what was healthy was not touched."""
 
-import os
-import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -11,9 +9,8 @@ from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Container, Device
 from tests.using_lab.fleets import Fleet
 from tests.using_lab.images import Images
-from tests.using_lab.labs import Lab, Process, process, processes
+from tests.using_lab.labs import Lab, kill, processes
 from tests.using_lab.manifests import deployment, service
-from tests.using_lab.waiting import eventually
 
 PORT = 18480
 PARTS = (
@@ -77,7 +74,7 @@ def test_a_killed_part_is_brought_back_and_nothing_else_is_touched(
 ):
     before, containers = processes(lab.status()), resident.containers()
 
-    _kill({part: before[part]})
+    kill({part: before[part]})
     lab.up()
 
     status = lab.status()
@@ -94,7 +91,7 @@ def test_everything_killed_at_once_comes_back_with_the_containers_untouched(
 ):
     before, containers = processes(lab.status()), resident.containers()
 
-    _kill(before)
+    kill(before)
     lab.up()
 
     assert set(processes(lab.status())) == set(before)
@@ -104,7 +101,7 @@ def test_everything_killed_at_once_comes_back_with_the_containers_untouched(
 
 
 def test_status_names_a_dead_part_as_a_problem(lab: Lab, resident: Resident):
-    _kill({"registry": processes(lab.status())["registry"]})
+    kill({"registry": processes(lab.status())["registry"]})
 
     status = lab.status()
 
@@ -121,14 +118,3 @@ def test_a_container_removed_behind_the_agents_back_is_made_again(resident: Resi
 
     device.await_containers("fleet.resident.page", of=resident.name)
     resident.await_health()
-
-
-def _kill(victims: Mapping[str, Process]) -> None:
-    for victim in victims.values():
-        os.kill(victim.pid, signal.SIGKILL)
-
-    def look() -> None:
-        """the killed processes are gone"""
-        assert [name for name, each in victims.items() if process(each.pid) == each] == []
-
-    eventually(look, within=10)

@@ -83,23 +83,6 @@ def test_a_taken_port_fails_the_newcomer_until_it_is_free(
     device.await_page(PORT, images.v2_says)
 
 
-def test_a_device_moves_between_deployments_of_the_same_content(
-    fleet: Fleet, cluster: Cluster, devices: Devices, images: Images
-):
-    device, *_ = devices
-    same = service("page", images.v1, port=PORT)
-    fleet.apply(deployment("left", same, on={"e2e": "left"}))
-    fleet.apply(deployment("right", same, on={"e2e": "right"}))
-    fleet.label("left", device)
-    cluster.await_aggregate("left", matched=1, running=1)
-
-    fleet.label("right", device)
-
-    cluster.await_aggregate("left")
-    cluster.await_aggregate("right", matched=1, running=1, within=90)
-    assert set(device.containers("left", "right")) == {"fleet.right.page"}
-
-
 def test_a_foreign_container_is_never_touched(
     fleet: Fleet, cluster: Cluster, devices: Devices, images: Images
 ):

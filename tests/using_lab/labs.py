@@ -6,14 +6,18 @@ Nothing here knows where the lab keeps its files or how it starts its parts.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.using_lab.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 UP_WITHIN = 1500  # a cold host builds the toolchain first
@@ -133,3 +137,15 @@ def process(pid: int | None) -> Process | None:
         return None if found.status() == psutil.STATUS_ZOMBIE else Process(pid, found.create_time())
     except psutil.NoSuchProcess:
         return None
+
+
+def kill(victims: Mapping[str, Process]) -> None:
+    """`kill -9` them, and wait until they are gone."""
+    for victim in victims.values():
+        os.kill(victim.pid, signal.SIGKILL)
+
+    def look() -> None:
+        """the killed processes are gone"""
+        assert [name for name, each in victims.items() if process(each.pid) == each] == []
+
+    eventually(look, within=10)
