@@ -4,8 +4,10 @@ What a hub may lose without a device losing anything.
 Kills of single parts are in tests/e2e/test_repair.py; here whole memories go, and time passes.
 """
 
+import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +23,9 @@ from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Container, Device
 from tests.using_lab.fleets import Fleet
 from tests.using_lab.images import Images
-from tests.using_lab.labs import Lab, Process, Status, kill, processes
-from tests.using_lab.manifests import NAMESPACE, Manifest, deployment, service
-from tests.using_lab.waiting import eventually
+from tests.using_lab.labs import Lab, Process, Status, kill, process, processes
+from tests.using_lab.manifests import NAMESPACE, OTHER_NAMESPACE, Manifest, deployment, service
+from tests.using_lab.waiting import eventually, steadily
 
 PORT = 18780
 STOPPED_SECONDS = 120
@@ -87,7 +89,19 @@ def _buckets_vanish(lab: Lab, cluster: Cluster, resident: Resident) -> None:
             buckets.drop(bucket)
 
 
-@pytest.mark.parametrize("forgets", [_nats_forgets, _buckets_vanish])
+def _etcd_forgets(lab: Lab, cluster: Cluster, resident: Resident) -> None:
+    found = processes(lab.status())
+    # An operator that goes on finds out at its next resync: integration/operator/test_losing_etcd.
+    victims = {name: found[name] for name in ("kube-apiserver", "etcd", "operator")}
+    data = Path(psutil.Process(found["etcd"].pid).cwd()) / "etcd"
+    kill(victims)
+    shutil.rmtree(data)
+    lab.up()
+    cluster.ensure_namespaces(NAMESPACE, OTHER_NAMESPACE)
+    cluster.apply(resident.manifest)
+
+
+@pytest.mark.parametrize("forgets", [_nats_forgets, _buckets_vanish, _etcd_forgets])
 def test_a_hub_that_lost_its_memory_stops_nothing_and_has_the_right_status_again__f(
     forgets: Callable[[Lab, Cluster, Resident], None],
     resident: Resident,
@@ -105,6 +119,42 @@ def test_a_hub_that_lost_its_memory_stops_nothing_and_has_the_right_status_again
     assert resident.containers() == before
     _hears(resident, within=HEARD_AGAIN_WITHIN)
     assert resident.containers() == before
+
+
+def test_an_operator_that_was_stopped_for_long_then_moves_the_right_devices_only(
+    resident: Resident,
+    lab: Lab,
+    fleet: Fleet,
+    cluster: Cluster,
+    images: Images,
+):
+    leaves, stays, comes = resident.devices
+    selector = fleet.label("moved", leaves, stays)
+    fleet.apply(deployment("moved", service("page", images.v1, port=PORT + 1), on=selector))
+    cluster.await_aggregate("moved", matched=2, running=2)
+    before, kept = resident.containers(), stays.containers("moved")
+    ready = {
+        device.id: cluster.condition("fleetdev", device.id, "Ready") for device in resident.devices
+    }
+
+    with _stopped(processes(lab.status())["operator"]):
+        fleet.unlabel(leaves, stays)
+        fleet.label("moved", stays, comes)
+
+        def look() -> None:
+            assert resident.containers() == before
+            assert stays.containers("moved") == kept
+
+        steadily(look, lasting=STOPPED_SECONDS, every=2)
+
+    comes.await_containers("fleet.moved.page", of="moved")
+    leaves.await_containers(of="moved")
+    cluster.await_aggregate("moved", matched=2, running=2)
+    assert stays.containers("moved") == kept
+    assert resident.containers() == before
+    resident.await_health()
+    for device, condition in ready.items():
+        assert cluster.condition("fleetdev", device, "Ready") == condition
 
 
 def _hears(resident: Resident, *, within: float) -> None:
@@ -144,6 +194,16 @@ def _store(nats: Process) -> Path:
     found = re.search(r"""["']?store_dir["']?\s*[:=]?\s*["']([^"']+)""", text)
     assert found, "nats.conf has no store_dir"
     return Path(found[1])
+
+
+@contextmanager
+def _stopped(victim: Process) -> Iterator[None]:
+    assert process(victim.pid) == victim
+    os.kill(victim.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(victim.pid, signal.SIGCONT)
 
 
 @contextmanager
