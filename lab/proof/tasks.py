@@ -32,10 +32,10 @@ def check(_: Context) -> None:
         "keyword": "run just the tests that match, as with pytest -k",
     },
 )
-def prove(_: Context, only: Sequence[str] = (), keyword: str = "") -> None:
+def prove(_: Context, only: Sequence[str] | None = None, keyword: str = "") -> None:
     """Run everything: the checks, then the tests on real parts. Needs root for the lab."""
     os.chdir(_ROOT)
-    selection = Selection(tuple(only), keyword)
+    selection = Selection(tuple(only or ()), keyword)
     known = (*suites.checks(), *suites.suites(keyword))
     if missing := suites.unknown(selection, known):
         names = ", ".join(suite.name for suite in known)

@@ -91,8 +91,7 @@ def _buckets_vanish(lab: Lab, cluster: Cluster, resident: Resident) -> None:
 
 def _etcd_forgets(lab: Lab, cluster: Cluster, resident: Resident) -> None:
     found = processes(lab.status())
-    # An operator that goes on finds out at its next resync: integration/operator/test_losing_etcd.
-    victims = {name: found[name] for name in ("kube-apiserver", "etcd", "operator")}
+    victims = {name: found[name] for name in ("kube-apiserver", "etcd")}
     data = Path(psutil.Process(found["etcd"].pid).cwd()) / "etcd"
     kill(victims)
     shutil.rmtree(data)

@@ -80,6 +80,10 @@ class KubernetesCluster:
             key_file=found.key_file,
         )
 
+    async def life(self) -> str:
+        """Name the cluster's life, by the uid of Fleet's own namespace."""
+        return str((await self._namespace())["metadata"]["uid"])
+
     async def list_deployments(self) -> list[Body]:
         """List every `Deployment`, completely or not at all."""
         return await self._list(DEPLOYMENTS)
@@ -118,9 +122,11 @@ class KubernetesCluster:
 
     async def word_to_remove_orphans(self) -> str:
         """Read which set of orphans an administrator allows to remove; empty when none."""
-        body = await self._request("GET", f"/api/v1/namespaces/{resources.NAMESPACE}")
-        annotations = body["metadata"].get("annotations") or {}
+        annotations = (await self._namespace())["metadata"].get("annotations") or {}
         return str(annotations.get(resources.REMOVE_ORPHANS, ""))
+
+    async def _namespace(self) -> Body:
+        return await self._request("GET", f"/api/v1/namespaces/{resources.NAMESPACE}")
 
     async def _list(self, path: str) -> list[Body]:
         items: list[Body] = []

@@ -8,7 +8,7 @@ status and posts no events.
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import kopf
@@ -76,19 +76,33 @@ def settings() -> kopf.OperatorSettings:
     return made
 
 
-async def run(controller: Controller, login: Login, stop: asyncio.Event) -> None:
-    """Run kopf until *stop*."""
-    others: Collection[asyncio.Task[Any]] = asyncio.all_tasks()
+async def run(
+    controller: Controller, login: Login, ending: asyncio.Event, stop: asyncio.Event
+) -> None:
+    """
+    Run kopf until *ending*. Signals set *stop*, which is the program's.
+
+    kopf's own `run_tasks` would in the end cancel every task of the program that is
+    younger than kopf; what kopf spawns ends with its root tasks.
+    """
     tasks = await kopf.spawn_tasks(
         registry=registry(controller, login),
         settings=settings(),
         clusterwide=True,
-        stop_flag=stop,
+        stop_flag=ending,
         memo=kopf.Memo(controller=controller),
     )
     # kopf took the signals over; they are the whole program's.
     stop_on_signals(stop)
-    await kopf.run_tasks(tasks, ignored=others)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in ended:
+        if isinstance(result, Exception):
+            raise result
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

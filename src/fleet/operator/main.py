@@ -110,9 +110,32 @@ async def _keep_streams(told: Settings, bus: NatsBus, metrics: Metrics) -> None:
 
 
 async def _watch(controller: Controller, cluster: KubernetesCluster, stop: asyncio.Event) -> None:
-    """Start kopf once the API server answers: it gives up where we wait."""
-    await controller.observer.listed.wait()
-    await handlers.run(controller, cluster.access, stop)
+    """
+    Run kopf once the API server answers (it gives up where we wait), for a life of the cluster.
+
+    It would go on to watch from the versions of a store that was lost, and hear nothing.
+    """
+    observer = controller.observer
+    await observer.listed.wait()
+    while not stop.is_set():
+        observer.renewed.clear()
+        ending = asyncio.Event()
+        signs = asyncio.create_task(_first(stop, observer.renewed, then=ending), name="signs")
+        try:
+            await handlers.run(controller, cluster.access, ending, stop)
+        finally:
+            signs.cancel()
+
+
+async def _first(*events: asyncio.Event, then: asyncio.Event) -> None:
+    """Set *then* once one of *events* is."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        then.set()
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 if __name__ == "__main__":

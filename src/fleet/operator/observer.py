@@ -4,6 +4,10 @@ From the API server into the world: single objects as they change, and full list
 A watch never tells what was deleted while it was disconnected, so everything is
 listed at the start and again now and then. What a list doesn't hold
 is gone, unless an event spoke of it while the list was on its way.
+
+A cluster whose store was lost and made anew is listed as soon as that is noticed;
+who watches begins again then (`renewed`), since versions of the old store say
+nothing in the new one.
 """
 
 import asyncio
@@ -26,6 +30,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 RETRY_SECONDS: Final = 2.0
+LIFE_SECONDS: Final = 10.0
 
 
 class Observer:
@@ -45,6 +50,7 @@ class Observer:
         self._liveness = liveness
         self._changed = changed
         self.listed = asyncio.Event()
+        self.renewed = asyncio.Event()
         self._seen: set[str] = set()  # uids that events spoke of since a list began
         self._unreadable: set[str] = set()  # logged once
 
@@ -92,8 +98,9 @@ class Observer:
 
         *resynced* is called after each complete list.
         """
-        said = False
+        said, life = False, ""
         while True:
+            found = await self._life()
             try:
                 await self.list_all()
             except errors.FleetError as exc:
@@ -103,8 +110,27 @@ class Observer:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 said = False
+                if life and found not in {"", life}:
+                    log.warning("cluster made anew")
+                    self.renewed.set()
+                life = found or life
                 await resynced()
-                await asyncio.sleep(every.total_seconds())
+                await self._wait(every.total_seconds(), life)
+
+    async def _wait(self, seconds: float, life: str) -> None:
+        """Wait until it is time to list again: at once, where the cluster lives another life."""
+        end = asyncio.get_running_loop().time() + seconds
+        while (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, LIFE_SECONDS))
+            if await self._life() not in {"", life}:
+                return
+
+    async def _life(self) -> str:
+        """Ask for the cluster's life; nothing is said where it doesn't answer."""
+        try:
+            return await self._cluster.life()
+        except errors.FleetError:
+            return ""
 
     async def list_all(self) -> None:
         """

@@ -31,6 +31,9 @@ class Cluster(Protocol):
     answer, and `errors.ClusterRefused` when it refuses for good.
     """
 
+    async def life(self) -> str:
+        """Name the cluster's life: one that lost its store, and was made anew, has another."""
+
     async def list_deployments(self) -> list[Body]:
         """List every `Deployment`, completely or not at all."""
 

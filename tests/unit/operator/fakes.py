@@ -27,6 +27,7 @@ class FakeCluster:
         self.devices: dict[str, dict[str, Any]] = {}
         self.events: dict[Key, Post] = {}
         self.word = ""
+        self.name = "first"
         self.hidden: set[str] = set()
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
@@ -40,6 +41,11 @@ class FakeCluster:
         """Have a `Deployment` made by somebody."""
         self.deployments[body["metadata"]["uid"]] = body
         return body
+
+    async def life(self) -> str:
+        """Name this life of the cluster."""
+        self._check()
+        return self.name
 
     async def list_deployments(self) -> list[Body]:
         """List copies."""

@@ -1,9 +1,14 @@
 """The observer: what is listed is the view, but for what was told while the list was on its way."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from fleet import errors
 from fleet.bus.memory import MemoryServer
 from fleet.contracts.names import DeviceId
 from fleet.operator.barrier import Barrier, Part
@@ -13,6 +18,7 @@ from fleet.operator.observer import Observer
 from fleet.operator.presence import SILENCE, Presence
 from fleet.operator.twins import Twins
 from fleet.operator.world import World
+from tests import virtual_time
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
 
@@ -141,3 +147,56 @@ async def test_what_was_said_of_a_device_before_a_restart_is_kept(scene: Scene):
     body["status"] = {"conditions": [{"type": "Stale", "status": "True"}]}
     await scene.observer.list_all()
     assert scene.world.silent == {DeviceId("d1")}
+
+
+@asynccontextmanager
+async def listing(scene: Scene) -> AsyncIterator[list[float]]:
+    """List on a timer of five minutes while the block runs; tell when that was done."""
+    loop = asyncio.get_running_loop()
+    listed: list[float] = []
+
+    async def note() -> None:
+        listed.append(round(loop.time()))
+
+    task = asyncio.create_task(scene.observer.keep_listing(timedelta(minutes=5), note))
+    yield listed
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_cluster_that_lives_on_is_listed_on_the_timer_alone():
+    async def scenario() -> None:
+        scene = Scene()
+        async with listing(scene) as listed:
+            await asyncio.sleep(150)
+            scene.cluster.broken = errors.ClusterUnavailable("away for a minute")
+            await asyncio.sleep(60)
+            scene.cluster.broken = None
+            await asyncio.sleep(100)
+
+            assert listed == [0, 300]
+            assert not scene.observer.renewed.is_set()
+
+    virtual_time.run(scenario())
+
+
+def test_a_cluster_made_anew_is_listed_and_watched_again_as_soon_as_it_knows_our_kinds():
+    async def scenario() -> None:
+        scene = Scene()
+        scene.cluster.add(deployment_body())
+        async with listing(scene) as listed:
+            await asyncio.sleep(101)
+            scene.cluster.name = "second"
+            scene.cluster.deployments.clear()
+            scene.cluster.unlistable = errors.ClusterRefused("404: no such kind")
+            await asyncio.sleep(30)
+            assert not scene.observer.renewed.is_set()
+            assert scene.world.deployments
+            scene.cluster.unlistable = None
+            await asyncio.sleep(3)
+
+            assert scene.observer.renewed.is_set()
+            assert not scene.world.deployments
+            assert len(listed) == 2
+
+    virtual_time.run(scenario())
