@@ -7,7 +7,6 @@ addresses and its ports; what is running is asked of the ledger, never remembere
 
 import json
 import math
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from fleet import directories
+from lab import ports
 from lab.ledger import Ledger
 
 LABS = "labs"
 _SUPERNET = IPv4Network("10.213.0.0/16")
 _FIRST_USER = 200_000_000  # above what distributions give to people, below 2^31 with 254 labs
-_IP_FREEBIND = 15  # linux/in.h; the socket module doesn't name it
 _ports_lock = threading.Lock()
 
 
@@ -123,11 +122,11 @@ class LabHost:
         It is the one to *prefer* where nothing listens there.
         """
         with _ports_lock:
-            ports = read_json(self.state / "ports.json")
-            if purpose not in ports:
-                ports = {**ports, purpose: _free_port(set(ports.values()), address, prefer)}
-                write_json(self.state / "ports.json", ports)
-            return int(ports[purpose])
+            known = read_json(self.state / "ports.json")
+            if purpose not in known:
+                known = {**known, purpose: _free_port(set(known.values()), address, prefer)}
+                write_json(self.state / "ports.json", known)
+            return int(known[purpose])
 
 
 def state_of(name: str, environ: Mapping[str, str] | None = None) -> Path:
@@ -160,20 +159,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _free_port(taken: set[int], address: str, prefer: int) -> int:
-    while True:
-        port = _bound(address, prefer) or _bound(address, 0)
-        if port not in taken:
-            return port
-        prefer = 0
-
-
-def _bound(address: str, port: int) -> int:
-    """Return the port that binding to *port* gives, or 0 where somebody listens there."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)  # the bridge may not be there yet
-        try:
-            sock.bind((address, port))
-        except OSError:
-            return 0
-        return int(sock.getsockname()[1])
+    port = prefer if prefer and ports.is_free(address, prefer) else ports.free(address)
+    while port in taken:
+        port = ports.free(address)
+    return port

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import yaml
 
+from lab import ports
 from tests import waiting
-from tests.nats_server import free_port
 
 START_SECONDS = 90  # two shared cores
 BINARIES = ("etcd", "kube-apiserver", "openssl")
@@ -66,9 +66,9 @@ class ControlPlane:
     """etcd and kube-apiserver, which may be killed, wiped, and started again."""
 
     def __init__(self, directory: Path, users: Sequence[KubeUser] = ()) -> None:
-        self.api = KubeApi(f"https://127.0.0.1:{free_port()}", directory)
+        self.api = KubeApi(f"https://127.0.0.1:{ports.free()}", directory)
         self._tokens = {user: secrets.token_hex(16) for user in (ADMIN, *users)}
-        self._etcd_port = free_port()
+        self._etcd_port = ports.free()
         self._processes: list[subprocess.Popen[bytes]] = []
         _write_tokens(directory / "tokens.csv", self._tokens)
         subprocess.run(
@@ -124,7 +124,7 @@ def running_kube_api(directory: Path, users: Sequence[KubeUser] = ()) -> Iterato
 
 
 def _etcd(directory: Path, port: int) -> list[str]:
-    peer = f"http://127.0.0.1:{free_port()}"
+    peer = f"http://127.0.0.1:{ports.free()}"
     client = f"http://127.0.0.1:{port}"
     return [
         "etcd",

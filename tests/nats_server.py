@@ -24,6 +24,7 @@ from fleet.contracts.permissions import (
     inbox_prefix,
     operator_permissions,
 )
+from lab import ports
 from tests import waiting
 
 START_SECONDS = 10
@@ -53,7 +54,7 @@ class NatsServer:
     """One server and its directory. Stop it before the directory goes."""
 
     def __init__(self, directory: Path, users: Sequence[User]) -> None:
-        self.port = free_port()
+        self.port = ports.free()
         self._directory = directory
         self._users = tuple(users)
         self._process: subprocess.Popen[bytes] | None = None
@@ -134,13 +135,6 @@ def running_nats(directory: Path, users: Sequence[User] = ()) -> Iterator[NatsSe
         yield server
     finally:
         server.kill()
-
-
-def free_port() -> int:
-    """Find a port on loopback that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _configuration(directory: Path, port: int, users: Sequence[User]) -> str:

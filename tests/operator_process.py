@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from lab import ports
 from tests.kube_api import KubeApi
 from tests.kube_client import FLEET, KubeClient, Refused
-from tests.nats_server import OPERATOR, NatsServer, free_port
+from tests.nats_server import OPERATOR, NatsServer
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +74,7 @@ class OperatorProcess:
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = f"127.0.0.1:{ports.free()}"
 
     @property
     def log(self) -> Path:

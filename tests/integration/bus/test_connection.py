@@ -20,6 +20,7 @@ from fleet.bus.streams import Sizing
 from fleet.contracts import kv
 from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
 from fleet.contracts.names import DeploymentName
+from lab import ports
 from tests import nats_server
 from tests.integration.bus import harness
 from tests.integration.bus.harness import DEVICE, PACE, Nats, following
@@ -83,7 +84,7 @@ async def test_a_credentials_file_that_is_none_is_refused_at_the_start(tmp_path,
 
 async def test_the_first_of_several_servers_that_answers_is_taken(tmp_path):
     with nats_server.running_nats(tmp_path) as server:
-        urls = f"nats://127.0.0.1:{nats_server.free_port()},{server.url}"
+        urls = f"nats://127.0.0.1:{ports.free()},{server.url}"
         async with await nats.connect(urls, name="x", pace=PACE) as bus:
             assert await connected(bus) == 1
 

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
+from lab import ports
 from lab.host import Addresses, LabHost
-from tests.nats_server import free_port
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def taken():
 
 
 def test_a_free_port_is_preferred(host):
-    wanted = free_port()
+    wanted = ports.free()
     assert host.port("nats", prefer=wanted) == wanted
 
 
@@ -34,13 +34,17 @@ def test_a_port_at_an_address_that_is_not_there_yet_is_looked_at_all_the_same(ho
 
 
 def test_a_port_once_chosen_is_kept_whatever_listens_there_now(host):
-    port = host.port("nats", prefer=free_port())
+    port = host.port("nats", prefer=ports.free())
     with socket.create_server(("127.0.0.1", port)):
         assert host.port("nats", prefer=port) == port
         assert LabHost("test", host.state, host.addresses).port("nats") == port
 
 
 def test_no_two_purposes_share_a_port(host):
-    wanted = free_port()
-    ports = {host.port(purpose, prefer=wanted) for purpose in ("nats", "registry", "monitor")}
-    assert len(ports) == 3
+    wanted = ports.free()
+    chosen = {host.port(purpose, prefer=wanted) for purpose in ("nats", "registry", "monitor")}
+    assert len(chosen) == 3
+
+
+def test_no_outgoing_connection_takes_the_port_of_a_part_that_is_down(host):
+    assert host.port("monitor") < 32_768  # where Linux begins with those, unless it is told to
