@@ -2,7 +2,8 @@
 What a device of the lab needs of its host, tried on a throw-away lab, one capability after another.
 
 The parts are made by the lab's own scores, so what works here works in `lab.up`. A trial that fails
-keeps those that build on it from being tried; whatever was made is undone.
+keeps those that build on it from being tried; whatever was made is undone. podman is asked through
+podman-py: a client that isn't ours, so that what it can't do isn't our agent's fault.
 """
 
 import errno
@@ -11,9 +12,10 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fleet.scores.score import Score
-from lab import commands, labs, probes, undoing, waiting
+from lab import labs, probes, undoing, waiting
 from lab.cgroups import CgroupsScore
 from lab.devices import host as host_devices
 from lab.devices import podman
@@ -23,8 +25,12 @@ from lab.images import catalogue, oci, sharing
 from lab.images.sharing import BaseStoreScore
 from lab.network import CableScore, FirewallScore, NamespacesScore
 
+if TYPE_CHECKING:
+    from podman import PodmanClient
+
 _NAME = "doctor"
-_LIMITS = ("--memory=32m", "--cpus=0.5", "--pids-limit=64")
+_LIMITS = {"mem_limit": "32m", "cpu_period": 100_000, "cpu_quota": 50_000, "pids_limit": 64}
+_PATIENCE = 60  # seconds, for any answer of podman
 _CLOSED_PORT = 9  # "discard": nobody listens there in a new namespace
 
 
@@ -95,13 +101,14 @@ def _images(host: LabHost, _: HostDevice) -> str:
 
 def _podman(host: LabHost, device: HostDevice) -> str:
     _bring_about(host, CgroupsScore(), *host_devices.computer(host, device))
-    found = commands.run(*_client(host, device), "version", "--format", "{{.Server.Version}}")
-    return found.strip()
+    with _client(host, device) as client:
+        return str(client.version()["Version"])
 
 
 def _container(host: LabHost, device: HostDevice) -> str:
     port = catalogue.PORT
-    _start(host, device, f"--publish={port}:{port}", "httpd", "-f", "-p", str(port), "-h", "/bin")
+    serve = ("httpd", "-f", "-p", str(port), "-h", "/bin")
+    _start(host, device, *serve, ports={f"{port}/tcp": port})
     answers = probes.tcp(str(host.addresses.device(device.index)), port)
     waiting.wait_for("the container answers", answers, within=15)
     engine = podman.engine_here()
@@ -109,7 +116,7 @@ def _container(host: LabHost, device: HostDevice) -> str:
 
 
 def _limits(host: LabHost, device: HostDevice) -> str:
-    _start(host, device, *_LIMITS, "true")
+    _start(host, device, "true", **_LIMITS)
     return "memory, cpus and pids"
 
 
@@ -117,9 +124,9 @@ def _rootless(host: LabHost, device: HostDevice) -> str:
     user = host.addresses.user(device.index + 1)
     own = replace(device, id="rootless", index=device.index + 1, base=None, user=user)
     _bring_about(host, *host_devices.ground(host, [own.id]), *host_devices.computer(host, own))
-    archive = host.state / "base.tar"  # root alone can lock the store that devices share
-    archive.write_bytes(oci.archive({sharing.NAME: catalogue.base()}))
-    commands.run(*_client(host, own), "load", "--input", str(archive))
+    archive = oci.archive({sharing.NAME: catalogue.base()})
+    with _client(host, own) as client:  # root alone can lock the store that devices share
+        tuple(client.images.load(archive))
     return f"user {user}; {_container(host, own)}"
 
 
@@ -150,19 +157,15 @@ def _refuses(address: str) -> waiting.Probe:
     return probe
 
 
-def _client(host: LabHost, device: HostDevice) -> tuple[str, ...]:
-    return ("podman", "--url", f"unix://{host_devices.socket_of(host, device.id)}")
+def _client(host: LabHost, device: HostDevice) -> "PodmanClient":
+    # Late: it brings an HTTP library, and the lab's other commands do without.
+    from podman import PodmanClient  # noqa: PLC0415
+
+    socket_path = host_devices.socket_of(host, device.id)
+    return PodmanClient(base_url=f"unix://{socket_path}", timeout=_PATIENCE)
 
 
-def _image(host: LabHost, device: HostDevice) -> str:
-    return commands.run(*_client(host, device), "images", "--quiet").split()[0]
-
-
-def _start(host: LabHost, device: HostDevice, *arguments: str) -> None:
-    """Run a container: options, then what it runs."""
-    options = [argument for argument in arguments if argument.startswith("--")]
-    command = arguments[len(options) :]
-    image = _image(host, device)
-    commands.run(
-        *_client(host, device), "run", "--detach", "--pull=never", *options, image, *command
-    )
+def _start(host: LabHost, device: HostDevice, *command: str, **options: Any) -> None:
+    """Run a container of the only image there."""
+    with _client(host, device) as client:
+        client.containers.run(client.images.list()[0].id, list(command), detach=True, **options)
