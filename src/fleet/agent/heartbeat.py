@@ -6,6 +6,10 @@ writes under the same id, both find theirs overtaken again and again. Once may
 also be an acknowledgement that got lost, or a bucket made anew; so a twin is
 only called one after several such beats in a row. The agent may not read the
 bucket: it writes on, unconditionally once, and goes by that sequence.
+
+A device may have been out of reach, and taken for gone, though its connection
+stood all the while: TCP bears a pulled cable for minutes. So whoever is heard
+again within one session says everything again, as after a new connection.
 """
 
 import asyncio
@@ -32,7 +36,7 @@ _QUIET_BEATS = 6
 
 
 class Heartbeat:
-    """The beats of one agent process."""
+    """The beats of one agent process. *on_again* is called when one is heard again in a session."""
 
     def __init__(
         self,
@@ -41,9 +45,13 @@ class Heartbeat:
         bucket: Bucket[messages.HeartbeatPayload],
         problems: Problems,
         *,
+        session: Callable[[], int],
+        on_again: Callable[[], None],
         now: Callable[[], datetime],
         random: backoff.Random,
     ) -> None:
+        self._session = session
+        self._on_again = on_again
         self._device_id = device_id
         self._instance = instance
         self._bucket = bucket
@@ -54,6 +62,7 @@ class Heartbeat:
         self._conflicts = 0
         self._quiet = 0
         self._failures = 0
+        self._failed_in = 0
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -69,9 +78,10 @@ class Heartbeat:
             self._last = None
             self._failures += 1
             if self._failures == 1:
+                self._failed_in = self._session()
                 log.warning("heartbeat not heard", reason=exc.reason, error=str(exc))
         else:
-            self._failures = 0
+            self._note_heard()
 
     def _pause(self) -> float:
         """Give the time until the next beat: soon after one that wasn't heard."""
@@ -92,6 +102,12 @@ class Heartbeat:
             self._last = await self._bucket.put(key, beat)
         else:
             self._note_quiet()
+
+    def _note_heard(self) -> None:
+        was_away, self._failures = self._failures > 0, 0
+        if was_away and self._session() == self._failed_in:
+            log.info("heard again")
+            self._on_again()
 
     def _note_conflict(self) -> None:
         self._conflicts, self._quiet = self._conflicts + 1, 0

@@ -83,6 +83,10 @@ class Link:
         if not self._may_speak.is_set():
             self._may_speak.set()
             return
+        self.say_again()
+
+    def say_again(self) -> None:
+        """Tell the hub once more all that it was told; states are spread over some seconds."""
         self._on_again()
         loop = asyncio.get_running_loop()
         for repeat in self._roster.repeat():

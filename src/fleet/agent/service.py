@@ -81,14 +81,6 @@ async def run(
     journal = Journal(identity.device_id, store or MemoryStore(), describer.problems, random)
     roster = Roster(runtime, journal, make_loop, random)
     images = Images(runtime, keeping, roster.images)
-    heartbeat = Heartbeat(
-        identity.device_id,
-        identity.instance,
-        bus.bucket(messages.DEVICE_HEARTBEAT),
-        describer.problems,
-        now=now,
-        random=random,
-    )
     link = Link(
         identity.device_id,
         bus.bucket(messages.DESIRED_STATE),
@@ -97,6 +89,16 @@ async def run(
         on_again=describer.repeat,
         random=random,
         spread=spread,
+    )
+    heartbeat = Heartbeat(
+        identity.device_id,
+        identity.instance,
+        bus.bucket(messages.DEVICE_HEARTBEAT),
+        describer.problems,
+        session=lambda: bus.session,
+        on_again=link.say_again,
+        now=now,
+        random=random,
     )
     overview = Overview(
         identity.device_id, identity.version, bus, roster, describer.problems, hub=hub, now=now

@@ -1,6 +1,7 @@
 """`heartbeat`: it beats, and twins notice each other."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from fleet.agent.heartbeat import Heartbeat
@@ -17,12 +18,21 @@ DEVICE = DeviceId("dev-01")
 KEY = "heartbeat.dev-01"
 
 
-def beating(server: MemoryServer, instance: str) -> tuple["asyncio.Task[None]", Problems]:
+def beating(
+    server: MemoryServer, instance: str, on_again: Callable[[], None] = lambda: None
+) -> tuple["asyncio.Task[None]", Problems]:
     """Start the heart of one agent, with just its device's rights."""
-    bucket = server.connect(device_permissions(DEVICE)).bucket(messages.DEVICE_HEARTBEAT)
+    bus = server.connect(device_permissions(DEVICE))
     problems = Problems(lambda: None)
     heart = Heartbeat(
-        DEVICE, instance, bucket, problems, now=lambda: datetime.now(UTC), random=lambda: 0.5
+        DEVICE,
+        instance,
+        bus.bucket(messages.DEVICE_HEARTBEAT),
+        problems,
+        session=lambda: bus.session,
+        on_again=on_again,
+        now=lambda: datetime.now(UTC),
+        random=lambda: 0.5,
     )
     return asyncio.create_task(heart.run()), problems
 
@@ -107,6 +117,28 @@ def test_breaks_in_quick_succession_are_no_twins():
             server.start()
         await asyncio.sleep(15)
         assert problems.list() == ()
+        await end(task)
+
+    virtual_time.run(scenario())
+
+
+def test_whoever_is_heard_again_within_a_session_says_everything_again_once():
+    async def scenario() -> None:
+        server = MemoryServer()
+        again: list[float] = []
+        task, _ = beating(server, "one", lambda: again.append(asyncio.get_running_loop().time()))
+        await asyncio.sleep(35)
+        assert again == []
+        server.drop_buckets()  # no answer, on a connection that stands
+        await asyncio.sleep(60)
+        server.make_buckets()
+        await asyncio.sleep(35)
+        assert len(again) == 1
+        server.stop()
+        await asyncio.sleep(60)
+        server.start()
+        await asyncio.sleep(35)
+        assert len(again) == 1, "after a new connection the link says it"
         await end(task)
 
     virtual_time.run(scenario())
