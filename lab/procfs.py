@@ -31,13 +31,19 @@ def boot_id() -> str:
 
 
 def identify(pid: int) -> Identity | None:
-    """Return who lives under *pid* now; None when nobody does, or only a zombie."""
+    """
+    Return who lives under *pid* now; None when nobody does, or only a zombie.
+
+    A process whose first thread has ended is shown as a zombie too. While others of its threads
+    are on their way out, it still holds what it had: a port that its successor wants.
+    """
     try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    state, start = fields[0], int(fields[19])
-    return None if state in {"Z", "X"} else Identity(pid, start, boot_id())
+    state, threads, start = fields[0], int(fields[17]), int(fields[19])
+    is_gone = state == "X" or (state == "Z" and threads <= 1)
+    return None if is_gone else Identity(pid, start, boot_id())
 
 
 def is_alive(who: Identity) -> bool:

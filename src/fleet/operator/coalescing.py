@@ -64,7 +64,7 @@ class StatusWriter:
             self.farewells.grant(uid)
         elif deployment.deleting_since is not None:
             await self._try_release(deployment)
-        else:
+        elif deployment.has_finalizer:
             await self._write(deployment)
 
     async def _try_release(self, deployment: Deployment) -> None:

@@ -43,6 +43,8 @@ class Deployment:
     score: ReconcileScore | None = None
     refusal: Refusal | None = None
     deleting_since: datetime | None = None
+    # Without its finalizer it may vanish while nobody looks, and leave orphans behind.
+    has_finalizer: bool = True
     # Written by the operator alone, so a change of it is no change of the deployment.
     status: Mapping[str, Any] = field(default_factory=dict, compare=False)
     version: int = field(default=0, compare=False)
@@ -93,6 +95,7 @@ def parse_deployment(body: Mapping[str, Any]) -> Deployment:
         score=score,
         refusal=refusal,
         deleting_since=_time_or_none(meta.get("deletionTimestamp")),
+        has_finalizer=FINALIZER in (meta.get("finalizers") or ()),
         status=body.get("status") or {},
         version=int(meta.get("resourceVersion") or 0),
     )

@@ -281,6 +281,7 @@ class World:
             and found.deleting_since is None
             and deployment.score is not None
             and deployment.deleting_since is None
+            and deployment.has_finalizer
             and deployment.selector.matches(found.labels)
         )
         self._matches.relate(device, uid, related=matches)

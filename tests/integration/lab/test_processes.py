@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +19,13 @@ from lab.processes import ProcessScore
 
 _LISTENER = (
     "import socket,sys,time;s=socket.create_server(('127.0.0.1',int(sys.argv[1])));time.sleep(600)"
+)
+
+
+_HEADLESS = (
+    "import ctypes,sys,threading;"
+    "threading.Thread(target=sys.stdin.read).start();"
+    "print('begins',flush=True);ctypes.CDLL(None).pthread_exit(None)"
 )
 
 
@@ -50,6 +58,25 @@ def test_a_killed_process_is_started_again(tmp_host: LabHost):
 
     assert sleeper().interpret(tmp_host).details == ("sleeper is not running",)
     assert pid(tmp_host) != first
+
+
+def test_a_process_whose_first_thread_ended_lives_as_long_as_another_one():
+    with subprocess.Popen(
+        [sys.executable, "-c", _HEADLESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdin
+        process.stdout.readline()
+        stat = Path(f"/proc/{process.pid}/stat")
+        waiting.wait_for(
+            "its first thread is gone", lambda: "" if ") Z " in stat.read_text() else "it isn't",
+            within=5,
+        )  # fmt: skip
+        assert procfs.identify(process.pid)
+        process.kill()
+        waiting.wait_for(
+            "it is gone", lambda: "alive" if procfs.identify(process.pid) else "", within=5
+        )
 
 
 @pytest.mark.parametrize(

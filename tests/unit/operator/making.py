@@ -7,6 +7,7 @@ from fleet.bus.port import Deleted, Put, Undecodable
 from fleet.contracts import kv, scores
 from fleet.contracts.messages import DeploymentState, DeviceInfo, Owner, Phase, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.contracts.resources import FINALIZER
 from fleet.operator import objects
 from fleet.operator.aggregation import Report
 from fleet.operator.indexing import Pair
@@ -50,6 +51,7 @@ def deployment_body(
         "generation": generation,
         "resourceVersion": str(version),
         "creationTimestamp": at(created).isoformat(),
+        "finalizers": [FINALIZER],
     }
     if deleted is not None:
         metadata["deletionTimestamp"] = at(deleted).isoformat()

@@ -333,3 +333,16 @@ def test_a_report_that_moves_nothing_touches_no_status():
     world.touched = type(world.touched)()
     world.put_state(pair(), making.report())
     assert not world.touched.deployments
+
+
+def test_nothing_is_wanted_of_a_deployment_that_could_vanish_unseen():
+    world = World()
+    world.put_device(device())
+    bare = making.deployment_body()
+    del bare["metadata"]["finalizers"]
+    world.put_deployment(objects.parse_deployment(bare))
+    assert world.facts(pair()).wanted is None
+
+    world.put_deployment(deployment(version=2))
+    assert world.facts(pair()).wanted is not None
+    assert world.aggregate("u1").matched == 1
