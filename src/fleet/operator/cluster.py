@@ -92,6 +92,14 @@ class KubernetesCluster:
         """List every `Device`, completely or not at all."""
         return await self._list(DEVICES)
 
+    async def read_deployment(self, deployment: Deployment) -> Body:
+        """Read one `Deployment` as it is now."""
+        return await self._request("GET", _path(deployment))
+
+    async def read_device(self, device: DeviceId) -> Body:
+        """Read one `Device` as it is now."""
+        return await self._request("GET", f"{DEVICES}/{device}")
+
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         """Make the object if it isn't there, with our finalizer and exactly these own *labels*."""
         metadata = {
@@ -109,9 +117,8 @@ class KubernetesCluster:
 
     async def apply_deployment_status(self, deployment: Deployment, status: Body) -> Body:
         """Write a whole status; the uid makes the server refuse it for a resource made again."""
-        path = f"{ROOT}/namespaces/{deployment.namespace}/{resources.DEPLOYMENT_PLURAL}"
         body = {**_reference(deployment), "status": status}
-        return await self._apply(f"{path}/{deployment.name}/status", body)
+        return await self._apply(f"{_path(deployment)}/status", body)
 
     async def post_event(self, post: Post) -> None:
         """Post an Event, or the next one of its series, as the one object that the series is."""
@@ -191,6 +198,11 @@ class KubernetesCluster:
         except (ConfigException, OSError, TypeError) as exc:
             raise errors.ClusterUnavailable(f"no access to a cluster: {exc}") from exc
         self._read_at = time.monotonic()
+
+
+def _path(deployment: Deployment) -> str:
+    of_namespace = f"{ROOT}/namespaces/{deployment.namespace}/{resources.DEPLOYMENT_PLURAL}"
+    return f"{of_namespace}/{deployment.name}"
 
 
 def _device(device: DeviceId, content: Body) -> Body:

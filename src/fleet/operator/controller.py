@@ -150,7 +150,11 @@ class Controller:
     def _make_queues(self, cluster: Cluster, paces: Paces) -> None:
         counter = self._counter
         publisher = Publisher(
-            self.world, self._bus.bucket(messages.DESIRED_STATE), self._clock, counter
+            self.world,
+            self._bus.bucket(messages.DESIRED_STATE),
+            self._clock,
+            counter,
+            look_again=self.observer.look_again,
         )
         self._removal = Removal(
             self.world,

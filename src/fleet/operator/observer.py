@@ -92,6 +92,20 @@ class Observer:
             return
         self._put_device(device)
 
+    async def look_again(self, device: DeviceId, deployment: Deployment) -> None:
+        """
+        Read the two as they are now: what a watch tells may have been overtaken long ago.
+
+        :raises errors.ClusterUnavailable: the API server didn't answer.
+        :raises errors.ClusterRefused: one of them is gone, of which the watch will tell.
+        """
+        device_body = await self._cluster.read_device(device)
+        deployment_body = await self._cluster.read_deployment(deployment)
+        if found := self._read(objects.parse_device, device_body):
+            self.observe_device(found)
+        if wanted := self._read(objects.parse_deployment, deployment_body):
+            self.observe_deployment(wanted)
+
     async def keep_listing(self, every: timedelta, resynced: Callable[[], Awaitable[None]]) -> None:
         """
         List everything now and then again, for ever; a failed list keeps the view.

@@ -40,6 +40,12 @@ class Cluster(Protocol):
     async def list_devices(self) -> list[Body]:
         """List every `Device`, completely or not at all."""
 
+    async def read_deployment(self, deployment: Deployment) -> Body:
+        """Read one `Deployment` as it is now; refused when it isn't there."""
+
+    async def read_device(self, device: DeviceId) -> Body:
+        """Read one `Device` as it is now; refused when it isn't there."""
+
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         """Make the object if it isn't there, with the finalizer and exactly these own *labels*."""
 

@@ -1,6 +1,7 @@
 """Writes `desired-state`: one key at a time by compare-and-set, what `publishing` decided."""
 
-from typing import assert_never
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, assert_never
 
 import structlog
 
@@ -8,9 +9,11 @@ from fleet import errors
 from fleet.bus.port import Bucket, Deleted, Put
 from fleet.contracts import kv
 from fleet.contracts.messages import ReconcileScore
+from fleet.contracts.names import DeviceId
 from fleet.operator import publishing
 from fleet.operator.clock import Clock
 from fleet.operator.indexing import Pair
+from fleet.operator.objects import Deployment
 from fleet.operator.orphans import Orphan
 from fleet.operator.ports import Counter
 from fleet.operator.publishing import Leave, Mark, Purge, PutValue
@@ -18,13 +21,28 @@ from fleet.operator.world import World
 
 log = structlog.get_logger()
 
+LookAgain: TypeAlias = Callable[[DeviceId, Deployment], Awaitable[None]]
+
 
 class Publisher:
-    """The one writer of `desired-state`."""
+    """
+    The one writer of `desired-state`.
+
+    *look_again* reads a device and a deployment as they are now. What a watch tells may be
+    overtaken: after a pause it tells of labels that have long been put back, and nothing may be
+    withdrawn for that.
+    """
 
     def __init__(
-        self, world: World, bucket: Bucket[ReconcileScore], clock: Clock, counter: Counter
+        self,
+        world: World,
+        bucket: Bucket[ReconcileScore],
+        clock: Clock,
+        counter: Counter,
+        *,
+        look_again: LookAgain,
     ) -> None:
+        self._look_again = look_again
         self._world = world
         self._bucket = bucket
         self._clock = clock
@@ -42,6 +60,9 @@ class Publisher:
         facts = self._world.facts(pair)
         self._note_orphan(pair, publishing.orphan(facts))
         action = publishing.decide(facts)
+        if isinstance(action, Mark) and (owner := self._world.parted(pair)):
+            await self._look_again(pair.device, owner)
+            action = publishing.decide(self._world.facts(pair))
         if action is None or isinstance(action, Leave):
             return
         try:

@@ -107,6 +107,15 @@ class World:
             remade=self._is_remade(pair, owner),
         )
 
+    def parted(self, pair: Pair) -> Deployment | None:
+        """Find who owns a key, and by labels and selector alone no longer wants it."""
+        entry = self.desired.get(pair)
+        owner = entry.value.owner if isinstance(entry, Put) else None
+        deployment = self.deployments.get(owner.uid) if owner else None
+        if deployment is None or deployment.deleting_since is not None:
+            return None
+        return None if self._is_leaving(pair.device) else deployment
+
     # What changes it.
 
     def put_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:

@@ -59,6 +59,20 @@ class FakeCluster:
         listed: list[Body] = [dict(body) for body in self.devices.values()]
         return self._after_a_while(listed)
 
+    async def read_deployment(self, deployment: Deployment) -> Body:
+        """Read a deployment."""
+        self._check()
+        if deployment.uid not in self.deployments:
+            raise errors.ClusterRefused("404 not found")
+        return dict(self.deployments[deployment.uid])
+
+    async def read_device(self, device: DeviceId) -> Body:
+        """Read a device."""
+        self._check()
+        if device not in self.devices:
+            raise errors.ClusterRefused("404 not found")
+        return dict(self.devices[device])
+
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         """Make or label an object."""
         self._check()

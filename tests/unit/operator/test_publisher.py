@@ -6,6 +6,8 @@ from fleet import errors
 from fleet.bus.memory import MemoryServer
 from fleet.bus.port import Deleted, Put
 from fleet.contracts import kv, messages
+from fleet.contracts.names import DeviceId
+from fleet.operator.objects import Deployment
 from fleet.operator.publisher import Publisher
 from fleet.operator.world import World
 from tests.unit.operator import making
@@ -22,8 +24,16 @@ class Scene:
         self.world = World()
         self.bucket = MemoryServer().connect().bucket(messages.DESIRED_STATE)
         self.counter = FakeCounter()
-        self.publisher = Publisher(self.world, self.bucket, FakeClock(), self.counter)
+        self.publisher = Publisher(
+            self.world, self.bucket, FakeClock(), self.counter, look_again=self.look_again
+        )
+        self.labels: dict[str, str] | None = None  # of the device as it is, if not as was told
         self.world.put_device(device())
+
+    async def look_again(self, _: DeviceId, __: Deployment) -> None:
+        """Read the device as it is now."""
+        if self.labels is not None:
+            self.world.put_device(device(labels=self.labels))
 
 
 @pytest.fixture
@@ -76,6 +86,20 @@ async def test_a_marker_goes_once_the_state_is_gone(scene: Scene):
     scene.world.drop_state(pair())
     await scene.publisher.work(pair())
     assert await scene.bucket.get(KEY) is None
+
+
+async def test_nothing_is_withdrawn_for_labels_that_have_long_been_put_back(scene: Scene):
+    scene.world.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    scene.world.put_device(device(labels={"site": "elsewhere"}))
+    scene.labels = {"site": "a"}
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Put)
+
+    scene.labels = {"site": "elsewhere"}
+    scene.world.put_device(device(labels=scene.labels))
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Deleted)
 
 
 async def test_a_value_that_replaced_the_marker_is_not_purged(scene: Scene):
