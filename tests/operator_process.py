@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from lab import ports
+from lab.cluster.client import FLEET, KubeClient, Refused
 from tests.kube_api import KubeApi
-from tests.kube_client import FLEET, KubeClient, Refused
 from tests.nats_server import OPERATOR, NatsServer
 from tests.waiting import eventually
 

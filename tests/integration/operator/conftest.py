@@ -7,9 +7,9 @@ import pytest
 
 from fleet.bus import nats
 from fleet.bus.nats import NatsBus
+from lab.cluster.client import kube_client
 from tests.integration.operator.site import Site
 from tests.kube_api import KubeApi
-from tests.kube_client import kube_client
 from tests.nats_server import ADMIN, OPERATOR, NatsServer, running_nats
 from tests.operator_process import OperatorProcess, install, make_token, write_kubeconfig
 

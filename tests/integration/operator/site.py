@@ -11,9 +11,9 @@ from fleet.bus.nats import NatsBus
 from fleet.bus.port import Deleted, Put
 from fleet.contracts import kv
 from fleet.contracts.names import DeploymentName
-from tests.kube_client import FLEET, KubeClient
+from lab.cluster.client import FLEET, KubeClient
+from lab.simulated_device import SimulatedDevice
 from tests.operator_process import OperatorProcess, metric
-from tests.simulated_device import SimulatedDevice
 from tests.waiting import eventually
 
 Body = dict[str, Any]

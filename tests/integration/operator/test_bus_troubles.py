@@ -15,8 +15,8 @@ from fleet.bus.streams import Sizing
 from fleet.contracts import kv
 from fleet.contracts.messages import Phase, ReconcileScore
 from fleet.operator.barrier import Part
+from lab.simulated_device import SimulatedDevice
 from tests.integration.operator.bus_scene import BusScene, bus_scene
-from tests.simulated_device import SimulatedDevice
 from tests.unit.operator import making
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body

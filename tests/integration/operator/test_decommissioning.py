@@ -9,9 +9,9 @@ import pytest
 from fleet.bus.port import Put, Synced
 from fleet.contracts import kv
 from fleet.contracts.messages import Phase
+from lab.cluster.client import FLEET
+from lab.simulated_device import SimulatedDevice
 from tests.integration.operator.site import Site, condition, is_marked, is_purged, until_gone
-from tests.kube_client import FLEET
-from tests.simulated_device import SimulatedDevice
 from tests.waiting import eventually
 
 T = TypeVar("T")

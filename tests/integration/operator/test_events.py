@@ -3,9 +3,9 @@
 import pytest
 
 from fleet.contracts.messages import Phase, StateError
+from lab.cluster.client import FLEET
+from lab.simulated_device import SimulatedDevice
 from tests.integration.operator.site import Body, Site, condition
-from tests.kube_client import FLEET
-from tests.simulated_device import SimulatedDevice
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the control plane

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from fleet.contracts.messages import Phase, ReconcileScore
+from lab.cluster.client import FLEET
+from lab.simulated_device import SimulatedDevice
 from tests.integration.operator.site import Body, Site, condition, owner_uid
 from tests.kube_api import ControlPlane, KubeApi, running_control_plane
-from tests.kube_client import FLEET
 from tests.operator_process import install, make_token
-from tests.simulated_device import SimulatedDevice
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)  # a control plane is started, and started again

@@ -4,8 +4,8 @@ import pytest
 
 from fleet import errors
 from fleet.contracts.messages import Phase
+from lab.cluster.client import FLEET
 from tests.integration.operator.site import Site, condition
-from tests.kube_client import FLEET
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the control plane

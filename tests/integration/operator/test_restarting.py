@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from fleet.contracts.messages import Phase
+from lab.cluster.client import FLEET
 from tests.integration.operator.site import Site, is_marked, owner_uid, until_gone
-from tests.kube_client import FLEET
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)  # each test starts an operator, the first all of its parts

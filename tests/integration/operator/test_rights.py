@@ -2,8 +2,8 @@
 
 import pytest
 
+from lab.cluster.client import FLEET, KubeClient, Refused, kube_client
 from tests.integration.operator.site import Site
-from tests.kube_client import FLEET, KubeClient, Refused, kube_client
 from tests.operator_process import ACCOUNT, make_token
 from tests.waiting import eventually
 

@@ -12,7 +12,7 @@ from fleet.contracts.names import DeploymentName
 from fleet.operator.barrier import Part
 from fleet.operator.controller import Controller
 from fleet.operator.correlating import Post
-from tests.simulated_device import SimulatedDevice
+from lab.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
 from tests.unit.operator.scene import MemoryScene

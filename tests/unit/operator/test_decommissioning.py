@@ -15,7 +15,7 @@ from fleet.operator.decommissioning import Decommissioner
 from fleet.operator.objects import Device
 from fleet.operator.posting import Poster
 from fleet.operator.world import World
-from tests.simulated_device import SimulatedDevice
+from lab.simulated_device import SimulatedDevice
 from tests.unit.operator import making
 from tests.unit.operator.fakes import FakeClock, FakeCluster, FakeCounter
 from tests.unit.operator.making import START, device, info, pair
