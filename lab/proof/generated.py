@@ -15,6 +15,7 @@ _LOCKED = {
     "uv": ("--group", "uv"),
     "nats-server": ("--group", "nats-server"),
     "go": ("--group", "go"),
+    "libvirt": ("--group", "libvirt"),
 }
 # One file installs on every Python and platform that we know, and names no index.
 _COMPILE = (

@@ -18,6 +18,9 @@ The exception hierarchy, in one place:
     + NameTaken                  a container that isn't ours holds the name
     + JournalUnavailable         the agent's journal could not be read or written
     + NotReady                   a part that was started did not become ready in time
+    + MachineUnreachable         a machine does not answer over SSH, or broke off
+    + CommandFailed              a program on a machine ended badly, or took too long
+    + HypervisorUnavailable      libvirt does not answer, or broke off
   - PermanentError               fails until somebody changes what was asked for
     + InvalidName                (a ValueError) not an RFC 1123 label
     + InvalidKey                 (a ValueError) not a key of its bucket
@@ -36,6 +39,13 @@ The exception hierarchy, in one place:
     + LimitUnavailable           the device can't hold a service to a limit
     + PortForbidden              the device's runtime may not open so low a port
     + DirectoryUnusable          a directory can't be made or written to
+    + InvalidHost                (a ValueError) not the address of a host
+    + InvalidMac                 (a ValueError) not the hardware address of one interface
+    + HostKeyChanged             a machine shows another SSH host key than the one pinned
+    + LoginRefused               a machine takes neither the key nor the password
+    + HostUnsupported            a machine that can't become what was asked for, and what would help
+    + HypervisorRefused          libvirt refused what was sent
+    + NotOurs                    a thing of that name is there, and somebody else's: never touched
 
 Library exceptions stop at the adapter that owns the library, and are always
 chained (``raise ... from exc``).
@@ -127,6 +137,18 @@ class NotReady(RetryableError):
     """A part was started, and did not become ready within its time."""
 
 
+class MachineUnreachable(RetryableError):
+    """A machine does not answer over SSH, or broke off in the middle."""
+
+
+class CommandFailed(RetryableError):
+    """A program on a machine ended badly, or took longer than it may."""
+
+
+class HypervisorUnavailable(RetryableError):
+    """libvirt does not answer, or went away in the middle."""
+
+
 class PermanentError(FleetError):
     """Fails until somebody changes what was asked for."""
 
@@ -197,3 +219,31 @@ class PortForbidden(PermanentError):
 
 class DirectoryUnusable(PermanentError):
     """A directory can't be made, or not be written to."""
+
+
+class InvalidHost(PermanentError, ValueError):
+    """Not the address of a host, or one that would be read as an option."""
+
+
+class InvalidMac(PermanentError, ValueError):
+    """Not the hardware address of one interface."""
+
+
+class HostKeyChanged(PermanentError):
+    """A machine shows another SSH host key than the one that is pinned for it."""
+
+
+class LoginRefused(PermanentError):
+    """A machine takes neither the key nor the password."""
+
+
+class HostUnsupported(PermanentError):
+    """A machine can't become what was asked for; the message says what would help."""
+
+
+class HypervisorRefused(PermanentError):
+    """libvirt refused what was sent."""
+
+
+class NotOurs(PermanentError):
+    """Something of that name is there, and is not ours: it is never touched."""

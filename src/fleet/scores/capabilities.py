@@ -8,6 +8,7 @@ those that it really can provide. Nothing here does I/O.
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
+from fleet.scores.linux.machine import Machine
 from fleet.scores.nats_server import NatsServer
 
 Manifest: TypeAlias = Mapping[str, Any]
@@ -47,3 +48,11 @@ class RunsNats(Protocol):
 
     def run_nats(self, wanted: NatsServer) -> None:
         """Make the server run as *wanted*, and return once it answers."""
+
+
+class RunsCommands(Protocol):
+    """Is a Linux machine, on which programs run as root."""
+
+    @property
+    def machine(self) -> Machine:
+        """The machine."""

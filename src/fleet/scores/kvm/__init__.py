@@ -1,0 +1,1 @@
+"""Hypervisors as scores: libvirt's pools, networks, volumes and domains."""

@@ -1,0 +1,1 @@
+"""Linux machines as scores: files, users, packages and services, here or over SSH."""
