@@ -8,6 +8,7 @@ those that it really can provide. Nothing here does I/O.
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
+from fleet.scores.kvm.hypervisor import Hypervisor
 from fleet.scores.linux.machine import Machine
 from fleet.scores.nats_server import NatsServer
 
@@ -56,3 +57,11 @@ class RunsCommands(Protocol):
     @property
     def machine(self) -> Machine:
         """The machine."""
+
+
+class HasLibvirt(Protocol):
+    """Runs virtual machines, by libvirt."""
+
+    @property
+    def hypervisor(self) -> Hypervisor:
+        """Its libvirt."""
