@@ -28,7 +28,7 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 
 def _written(value: Any) -> Any:
-    if isinstance(value, PurePath):
+    if isinstance(value, (PurePath, str)):  # msgspec knows no subclass of a string
         return str(value)
     raise NotImplementedError(f"{type(value).__name__} doesn't travel")
 
