@@ -199,8 +199,8 @@ def _pack(tree: Path, path: Path) -> None:
         gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as zipped,
         tarfile.open(mode="w", fileobj=zipped, format=tarfile.USTAR_FORMAT) as archive,
     ):
-        for each in sorted(tree.rglob("*")):
-            archive.add(each, str(each.relative_to(tree)), recursive=False, filter=_anonymous)
+        for name in sorted(str(each.relative_to(tree)) for each in tree.rglob("*")):
+            archive.add(tree / name, name, recursive=False, filter=_anonymous)
     draft.replace(path)
 
 

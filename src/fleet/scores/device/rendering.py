@@ -27,6 +27,7 @@ USER = "fleet-agent"
 HOME = PurePosixPath("/var/lib/fleet-podman")
 STATE_DIR = PurePosixPath("/var/lib/fleet-agent")
 UNIT = "fleet-agent.service"
+DIGEST_VARIABLE = "FLEET_SETUP"
 
 _OURS = "# Written by Fleet's set-up: changes are lost.\n"
 _LAUNCHER = f'''\
@@ -64,8 +65,14 @@ def unit_addition(uid: int, digest: str) -> str:
     """
     return (
         f"{_OURS}[Unit]\nWants=user@{uid}.service\nAfter=user@{uid}.service\n"
-        f"[Service]\nEnvironment=FLEET_SETUP={digest}\n"
+        f"[Service]\nEnvironment={DIGEST_VARIABLE}={digest}\n"
     )
+
+
+def digest(config: FleetDeviceSetupConfig, uid: int) -> str:
+    """Compute the digest of all that the agent reads at its start, and only then."""
+    parts = (agent_config(config, uid), unit(), launcher(), config.bundle.version)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def socket(uid: int) -> str:

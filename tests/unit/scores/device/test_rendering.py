@@ -73,7 +73,6 @@ def test_the_unit_is_the_one_that_is_deployed():
 def test_the_unit_waits_for_the_manager_of_its_own_user():
     text = rendering.unit_addition(993, "abc")
     parsed = configparser.ConfigParser(strict=True)
-    parsed.optionxform = str
     parsed.read_string(text)
     assert parsed["Unit"]["After"] == parsed["Unit"]["Wants"] == "user@993.service"
     assert parsed["Service"]["Environment"] == "FLEET_SETUP=abc"
