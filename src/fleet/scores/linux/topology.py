@@ -1,11 +1,15 @@
 """A Linux machine as a topology: it runs commands, here or over SSH, and promises nothing more."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from fleet import errors
+from fleet.scores.linux import packages
+from fleet.scores.linux.families import Family
 from fleet.scores.linux.local import LocalMachine
-from fleet.scores.linux.machine import Machine
+from fleet.scores.linux.machine import Machine, run
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,26 @@ class LinuxHostTopology:
                 within=within,
             )
         )
+
+    @functools.cached_property
+    def family(self) -> Family:
+        """
+        Return the family of its distribution; it is asked once.
+
+        :raises errors.HostUnsupported: none that we know.
+        """
+        return packages.read_release(self.machine).family
+
+    def ensure_ready(self) -> None:
+        """
+        See that it answers, lets us be root, and runs Linux of a family that we know.
+
+        :raises errors.HostUnsupported: it can't be worked with; says why.
+        """
+        if (uid := run(self.machine, "id", "--user").strip()) != "0":
+            what = f"{self.machine.name}: programs run as {uid} there, and not as root"
+            raise errors.HostUnsupported(what, element=self.machine.name)
+        if (kernel := run(self.machine, "uname", "-s").strip()) != "Linux":
+            what = f"{self.machine.name} runs {kernel}, and not Linux"
+            raise errors.HostUnsupported(what, element=self.machine.name)
+        _ = self.family
