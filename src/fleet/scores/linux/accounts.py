@@ -94,7 +94,7 @@ def check_name(user: str) -> None:
         raise errors.InvalidConfig("root is not a user to be made or changed", element=user)
     if not _NAME.fullmatch(user):
         raise errors.InvalidConfig(
-            f"{user!r} is not the name of a user: lower-case letters, digits, _ and - after a letter",
+            f"{user!r} is not the name of a user: lower-case letters first, then digits, _ or -",
             element=user,
         )
 

@@ -58,7 +58,7 @@ def read_arch(machine: Machine) -> Arch:
 
 @dataclass(frozen=True, slots=True)
 class PackageScore(Score[RunsCommands]):
-    """Packages are installed: *names*, and those that a *purpose* takes on this machine's family."""
+    """Packages are installed: *names*, and those that the machine's family takes for *purpose*."""
 
     names: tuple[str, ...] = ()
     purpose: Purpose | None = None
