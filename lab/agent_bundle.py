@@ -36,7 +36,7 @@ PYTHONS = ("3.11", "3.13")
 _SOURCE = Path(fleet.__file__).parent
 _ROOT = _SOURCE.parents[1]
 _REQUIREMENTS = _ROOT / "requirements" / "agent.txt"
-_UNUSED = ("operator", "scores/kvm")  # no device runs these
+_UNUSED = ("operator",)  # no device runs it
 _GLIBC = "manylinux_2_36"  # Debian 12's; later ones run what was built for it
 _MACHINES = {Arch.X86_64: 62, Arch.AARCH64: 183}  # of ELF
 _PIN = re.compile(r"^([a-z0-9-]+)==", re.MULTILINE)
@@ -92,6 +92,12 @@ def bundle(
     home.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{home}.lock"):
         return _kept(home, recipe) or _make(home, recipe)
+
+
+def is_kept(arch: Arch, python: str) -> bool:
+    """Tell whether the archive for that architecture and Python is in the cache."""
+    recipe = Recipe(arch, python)
+    return _kept(directories.cache_dir() / "agents" / recipe.digest, recipe) is not None
 
 
 def _name(recipe: Recipe) -> str:

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fleet import errors
 from fleet.scores.capabilities import RunsCommands
-from fleet.scores.linux.machine import Machine
+from fleet.scores.linux import lookup
 from fleet.scores.score import Score
 
 
@@ -13,27 +12,23 @@ from fleet.scores.score import Score
 class OfUserScore(Score[RunsCommands]):
     """What *make* makes of the number of *user*, who may be made before it by another score."""
 
-    name: str
+    what: str
     user: str
     make: Callable[[int], Score[RunsCommands]]
 
+    @property
+    def name(self) -> str:
+        """Return *what* it is."""
+        return self.what
+
     def differences(self, topology: RunsCommands) -> tuple[str, ...]:
         """Ask for the number, and then compare."""
-        uid = number(topology.machine, self.user)
-        if uid is None:
+        account = lookup.find(topology.machine, self.user)
+        if account is None:
             return (f"there is no user {self.user}",)
-        return self.make(uid).differences(topology)
+        return self.make(account.uid).differences(topology)
 
     def bring_about(self, topology: RunsCommands) -> None:
         """Ask for the number, and then act."""
-        uid = number(topology.machine, self.user)
-        if uid is None:
-            what = f"{topology.machine.name}: there is no user {self.user}"
-            raise errors.CommandFailed(what, element=self.user)
-        self.make(uid).bring_about(topology)
-
-
-def number(machine: Machine, user: str) -> int | None:
-    """Return the number of *user*, if there is one of that name."""
-    answer = machine.ask("id", "--user", "--", user)
-    return int(answer.text) if answer.ok else None
+        account = lookup.must_find(topology.machine, self.user)
+        self.make(account.uid).bring_about(topology)

@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import PurePosixPath
+from typing import Any
 
 from fleet.scores.device.bundle import CURRENT
 from fleet.scores.device.configuration import FleetDeviceSetupConfig, is_creds
@@ -101,7 +102,7 @@ def _agent_config(config: FleetDeviceSetupConfig, uid: int) -> Iterator[str]:
     yield f"device_id = {_quoted(str(config.device_id))}"
     yield f"state_dir = {_quoted(str(STATE_DIR))}"
     yield from _table("labels", config.labels)
-    hub: dict[str, str | int] = {"url": config.hub.url, "jitter": config.hub.jitter}
+    hub: dict[str, Any] = {"url": config.hub.url, "jitter": config.hub.jitter}
     if config.hub.credentials:
         hub["credentials"] = str(credentials_path(config))
     if config.hub.ca:
@@ -119,14 +120,14 @@ def _agent_config(config: FleetDeviceSetupConfig, uid: int) -> Iterator[str]:
     yield from _table("log", {"format": "json"})
 
 
-def _table(name: str, values: Mapping[str, str] | Mapping[str, int]) -> Iterator[str]:
+def _table(name: str, values: Mapping[str, Any]) -> Iterator[str]:
     if values:
         yield f"[{name}]"
     for key, value in sorted(values.items()):
         yield f"{_quoted(key)} = {_quoted(value)}"
 
 
-def _quoted(value: str | int) -> str:
+def _quoted(value: Any) -> str:
     return json.dumps(value)
 
 

@@ -32,6 +32,11 @@ FAILED = "fleet-setup: FAILED"
 _SEED_AT = "/run/fleet-seed"
 _RUN_FROM = "/run/fleet-setup"
 _CONSOLE = "/dev/console"
+_HOSTS = """\
+127.0.0.1 localhost
+127.0.1.1 {}
+::1 localhost ip6-localhost ip6-loopback
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +85,25 @@ def network_config(link: Link) -> str:
         "optional": True,
     }
     if link.gateway is not None:
-        ethernet["routes"] = [{"to": "default", "via": str(link.gateway)}]
+        # Not "default": the cloud-init of Debian 12 doesn't know that word, and gives up.
+        ethernet["routes"] = [{"to": "0.0.0.0/0", "via": str(link.gateway)}]
     if link.nameservers:
         ethernet["nameservers"] = {"addresses": [str(each) for each in link.nameservers]}
     return _written({"version": 2, "ethernets": {"eth0": ethernet}})
 
 
-def user_data(host_key: HostKey, **more: Any) -> str:
-    """Tell cloud-init the machine's host key, and what else there is."""
+def user_data(hostname: str, host_key: HostKey, **more: Any) -> str:
+    """Tell cloud-init the machine's host key, how it finds itself, and what else there is."""
     return "#cloud-config\n" + _written(
         {
             "ssh_keys": {
                 "ed25519_private": host_key.private,
-                "ed25519_public": host_key.public,
+                "ed25519_public": f"{host_key.public}\n",  # else its end is lost on the console
             },
-            "ssh_genkeytypes": [],
             "disable_root": True,
             "ssh_pwauth": False,
+            # Else `sudo` complains at each use that it can't resolve the machine's own name.
+            "write_files": [{"path": "/etc/hosts", "content": _HOSTS.format(hostname)}],
             **more,
         }
     )
@@ -115,7 +122,7 @@ def bare(
             "ssh_authorized_keys": list(keys),
         }
     ]
-    return _seed(hostname, user_data(host_key, users=users), link, {})
+    return _seed(hostname, user_data(hostname, host_key, users=users), link, {})
 
 
 def self_set(config: FleetDeviceSetupConfig, *, host_key: HostKey, link: Link | None) -> Seed:
@@ -123,9 +130,11 @@ def self_set(config: FleetDeviceSetupConfig, *, host_key: HostKey, link: Link | 
     bundle = structs.replace(config.bundle, path=Path(_SEED_AT, BUNDLE))
     there = structs.replace(config, bundle=bundle)
     files: dict[str, bytes | Path] = {SETUP: travelling.encode(there), BUNDLE: config.bundle.path}
-    words = user_data(host_key, users=[], runcmd=[list(command) for command in commands()])
+    hostname = str(config.device_id)
+    programs = [list(command) for command in commands()]
+    words = user_data(hostname, host_key, users=[], runcmd=programs)
     # A new bundle or setting is no new machine: what is set up changes over SSH from then on.
-    return _seed(str(config.device_id), words, link, files)
+    return _seed(hostname, words, link, files)
 
 
 def commands() -> tuple[tuple[str, ...], ...]:

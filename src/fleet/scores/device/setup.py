@@ -18,6 +18,7 @@ from fleet.scores.device.installing import AgentInstalledScore
 from fleet.scores.device.late import OfUserScore
 from fleet.scores.device.rendering import CONFIG_DIR, HOME, UNIT, USER
 from fleet.scores.device.running import AgentRunningScore
+from fleet.scores.linux.families import Purpose
 from fleet.scores.linux.files import AbsentScore, DirectoryScore, FileScore
 from fleet.scores.linux.packages import PackageScore
 from fleet.scores.linux.services import SystemdServiceScore, UnitFileScore
@@ -35,13 +36,9 @@ Step = Score[RunsCommands]
 
 # Above what useradd gives away by itself (SUB_UID_MAX), and so nobody else's.
 _CONTAINER_IDS = SubordinateIds(700_000_000, 65_536)
-_PACKAGES = (
-    "ca-certificates", "dbus-user-session", "openssh-server", "podman", "slirp4netns", "sudo",
-    "systemd-timesyncd", "uidmap",
-)  # fmt: skip
+_PACKAGES = ("ca-certificates", "openssh-server", "sudo", "systemd-timesyncd")
 _SYSTEMD = "/etc/systemd"
-# Without these a user's manager may not limit CPU time: systemd delegates memory and pids alone.
-_DELEGATED = "[Service]\nDelegate=cpu cpuset io memory pids\n"
+_ADMIN_HOME = f"/home/{ADMIN}"
 
 
 def _silent(_: Outcome) -> None:
@@ -102,13 +99,14 @@ class FleetDeviceSetupScore(Score[RunsCommands]):
 
 def _packages(config: FleetDeviceSetupConfig) -> Iterator[Step]:
     if config.packages:
+        yield PackageScore(purpose=Purpose.PODMAN)
         yield PackageScore(_PACKAGES)
 
 
 def _podman() -> Iterator[Step]:
     """The user whose podman the agent asks: it has no password, and is there without a login."""
     yield UserScore(
-        USER, home=str(HOME), shell="/usr/sbin/nologin", system=True, subordinate_ids=_CONTAINER_IDS
+        USER, str(HOME), "/usr/sbin/nologin", system=True, subordinate_ids=_CONTAINER_IDS
     )
     # Closed: what is in there belongs to containers.
     yield DirectoryScore(str(HOME), 0o700, USER, USER)
@@ -116,7 +114,6 @@ def _podman() -> Iterator[Step]:
     yield DirectoryScore(f"{HOME}/.config/containers", 0o700, USER, USER)
     storage = rendering.podman_storage().encode()
     yield FileScore(f"{HOME}/.config/containers/storage.conf", storage, 0o644, USER, USER)
-    yield UnitFileScore(f"{_SYSTEMD}/system/user@.service.d/50-fleet.conf", _DELEGATED.encode())
     yield LingerScore(USER)
     yield SystemdServiceScore("podman.socket", user=USER)
 
@@ -174,7 +171,7 @@ def _system(config: FleetDeviceSetupConfig) -> Iterator[Step]:
 
 def _admin(config: FleetDeviceSetupConfig) -> Iterator[Step]:
     """The user who may do everything: by key, and last of all nobody else."""
-    yield UserScore(ADMIN, home=f"/home/{ADMIN}", shell="/bin/bash")
+    yield UserScore(ADMIN, _ADMIN_HOME, "/bin/bash")
     yield AuthorizedKeysScore(ADMIN, config.admin_keys)
     yield SudoersScore("50-fleet", f"{ADMIN} ALL=(ALL) NOPASSWD: ALL\n")
     yield PasswordScore(ADMIN, config.admin_password or None)
