@@ -39,6 +39,7 @@ def checks() -> tuple[Suite, ...]:
         _pytest("unit", ("-n", "auto"), quiet=True),
         Suite("spelling", ("codespell",)),
         Suite("layers", ("lint-imports",)),
+        Suite("literals", ("python", "-m", "lab.proof.literals")),
         Suite("format", ("ruff", "format", "--check")),
         Suite("lint", ("ruff", "check")),
     )
