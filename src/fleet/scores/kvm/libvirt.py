@@ -209,8 +209,7 @@ class LibvirtHypervisor:
         """See `hypervisor.Hypervisor`."""
         with self._asking(name) as connection:
             network = connection.networkLookupByName(name)
-            if not network.isActive():
-                network.create()
+            _activate(network)
             network.setAutostart(1)
 
     def stop_network(self, name: str) -> None:
@@ -243,8 +242,7 @@ class LibvirtHypervisor:
         """See `hypervisor.Hypervisor`."""
         with self._asking(name) as connection:
             pool = connection.storagePoolLookupByName(name)
-            if not pool.isActive():
-                pool.create()
+            _activate(pool)
             pool.setAutostart(1)
 
     def undefine_pool(self, name: str) -> None:
@@ -342,6 +340,17 @@ def _is_alive(connection: Any) -> bool:
         return bool(connection.isAlive())
     except _binding().libvirtError:
         return False
+
+
+def _activate(thing: Any) -> None:
+    """Bring a network or a pool up; somebody else may do the same at this moment."""
+    if thing.isActive():
+        return
+    try:
+        thing.create()
+    except _binding().libvirtError:
+        if not thing.isActive():
+            raise
 
 
 def _or_none(looking: Callable[[], Any], gone: int) -> Any:
