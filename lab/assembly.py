@@ -1,8 +1,10 @@
 """What a lab is assembled from: its parts by name, and the stages that bring them about."""
 
 from dataclasses import dataclass
+from typing import TypeAlias, assert_never
 
 from fleet.contracts.names import DeviceId
+from fleet.scores.score import Score
 from lab import demo, operator, registry
 from lab.broker import stage as broker
 from lab.broker.stage import Broker
@@ -12,8 +14,12 @@ from lab.cluster.plane import ControlPlane
 from lab.devices import host as host_devices
 from lab.devices.environment import AgentEnvironmentScore
 from lab.devices.host import HostDevice
+from lab.devices.vm import parts as machines
+from lab.devices.vm.admission import Gate
+from lab.devices.vm.device import DEFAULT_MEMORY_MIB, VmDevice
 from lab.host import LabHost
 from lab.images import catalogue, sharing
+from lab.images.cloud import catalogue as cloud
 from lab.images.pushing import PushedScore
 from lab.images.sharing import BaseStoreScore
 from lab.network import BridgeScore, FirewallScore
@@ -21,7 +27,9 @@ from lab.operator import Operator
 from lab.ready import DevicesReadyScore
 from lab.registry import Registry
 from lab.stages import Plan, Stage
-from lab.topology import Topology
+from lab.topology import Backend, Device, Topology
+
+LabDevice: TypeAlias = HostDevice | VmDevice
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,17 @@ class Assembly:
     broker: Broker
     registry: Registry
     operator: Operator
-    devices: tuple[HostDevice, ...]
+    devices: tuple[LabDevice, ...]
+
+    @property
+    def hosts(self) -> tuple[HostDevice, ...]:
+        """Return the devices that are namespaces of this host."""
+        return tuple(each for each in self.devices if isinstance(each, HostDevice))
+
+    @property
+    def machines(self) -> tuple[VmDevice, ...]:
+        """Return the devices that are virtual machines."""
+        return tuple(each for each in self.devices if isinstance(each, VmDevice))
 
 
 def assemble(host: LabHost, topology: Topology) -> Assembly:
@@ -48,24 +66,47 @@ def assemble(host: LabHost, topology: Topology) -> Assembly:
         registry=images,
         operator=operator.operator(host, plane, hub),
         devices=tuple(
-            HostDevice(
-                id=device.id,
-                index=index,
-                labels=device.labels,
-                nats_url=hub.url,
-                credentials=hub.device(DeviceId(device.id)),
-                registry=images.address,
-                base=None if device.rootless else sharing.store_of(host),
-                user=host.addresses.user(index) if device.rootless else None,
-            )
-            for index, device in topology.numbered()
+            _device(host, hub, images, index, device) for index, device in topology.numbered()
         ),
     )
 
 
+def _device(host: LabHost, hub: Broker, images: Registry, index: int, device: Device) -> LabDevice:
+    credentials = hub.device(DeviceId(device.id))
+    match device.backend:
+        case Backend.HOST:
+            return HostDevice(
+                id=device.id,
+                index=index,
+                labels=device.labels,
+                nats_url=hub.url,
+                credentials=credentials,
+                registry=images.address,
+                base=None if device.rootless else sharing.store_of(host),
+                user=host.addresses.user(index) if device.rootless else None,
+            )
+        case Backend.VM:
+            arch = device.machine_arch
+            return VmDevice(
+                id=device.id,
+                index=index,
+                labels=device.labels,
+                nats_url=hub.url,
+                credentials=credentials,
+                registry=images.address,
+                arch=arch,
+                image=device.image or cloud.default(arch).name,
+                memory_mib=device.memory or DEFAULT_MEMORY_MIB,
+            )
+        case _:
+            assert_never(device.backend)
+
+
 def plans(lab: Assembly) -> tuple[Plan, ...]:
     """Return the stages in order. Budgets suit a slow, busy host: several times what it takes."""
-    pushed = PushedScore(lab.registry.address, catalogue.demos())
+    demos = catalogue.demos(tuple(machine.arch for machine in lab.machines))
+    pushed = PushedScore(lab.registry.address, demos)
+    gate = Gate()
     return (
         Plan(Stage.NETWORK, (BridgeScore(), FirewallScore()), budget=30),
         Plan(Stage.CONTROL_PLANE, cluster.scores(lab.plane), budget=240),
@@ -74,14 +115,9 @@ def plans(lab: Assembly) -> tuple[Plan, ...]:
         Plan(Stage.OPERATOR, operator.scores(lab.operator), budget=90),
         Plan(
             Stage.DEVICES,
-            (
-                AgentEnvironmentScore(),
-                BaseStoreScore(),
-                CgroupsScore(),
-                *host_devices.ground(lab.host, (device.id for device in lab.devices)),
-            ),
-            budget=600 + 30 * len(lab.devices),
-            lanes={device.id: host_devices.scores(lab.host, device) for device in lab.devices},
+            (*_ground_of_hosts(lab), *machines.ground(lab.host, lab.machines)),
+            budget=600 + 30 * len(lab.hosts) + machines.budget(lab.machines),
+            lanes={device.id: _lane(lab.host, device, gate) for device in lab.devices},
         ),
         Plan(
             Stage.READY,
@@ -90,9 +126,30 @@ def plans(lab: Assembly) -> tuple[Plan, ...]:
                 DevicesReadyScore(
                     lab.plane,
                     tuple(device.id for device in lab.devices),
-                    tuple(device.agent_part for device in lab.devices),
+                    tuple(device.agent_part for device in lab.hosts),
                 ),
             ),
             budget=180,
         ),
     )
+
+
+def _ground_of_hosts(lab: Assembly) -> tuple[Score[LabHost], ...]:
+    if not lab.hosts:
+        return ()
+    return (
+        AgentEnvironmentScore(),
+        BaseStoreScore(),
+        CgroupsScore(),
+        *host_devices.ground(lab.host, (device.id for device in lab.hosts)),
+    )
+
+
+def _lane(host: LabHost, device: LabDevice, gate: Gate) -> tuple[Score[LabHost], ...]:
+    match device:
+        case HostDevice():
+            return host_devices.scores(host, device)
+        case VmDevice():
+            return machines.scores(device, gate)
+        case _:
+            assert_never(device)

@@ -37,6 +37,7 @@ class Kind(enum.StrEnum):
     DIRECTORY = "directory"
     CGROUP = "cgroup"
     CONTAINERS = "container-store"
+    DOMAIN = "machine"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,18 @@ How far the lab is up is found by comparing every score with what is there; noth
 
 import platform
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 from lab import assembly, labs, network, processes, stages, topology
-from lab.assembly import Assembly
+from lab.assembly import Assembly, LabDevice
 from lab.broker.process import PART as NATS
 from lab.broker.stage import ADMIN, OPERATOR
 from lab.cluster.stage import PARTS
 from lab.devices import host as host_devices
 from lab.devices.host import HostDevice
+from lab.devices.vm import daemon, machine, reaching
+from lab.devices.vm import device as machines
+from lab.devices.vm.device import VmDevice
 from lab.errors import NothingThere
 from lab.host import LabHost
 from lab.operator import PART as OPERATOR_PART
@@ -68,7 +71,7 @@ def problems(done: tuple[Done, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def device_of(name: str, device: str) -> tuple[LabHost, HostDevice]:
+def device_of(name: str, device: str) -> tuple[LabHost, LabDevice]:
     """Return the lab's host and *device*, or say which there are."""
     known = labs.find(name)
     if known is None:
@@ -109,22 +112,56 @@ def _parts(lab: Assembly) -> Status:
     }
 
 
-def _device(host: LabHost, device: HostDevice) -> Status:
-    pid = _pid(host, device.agent_part)
+def _device(host: LabHost, device: LabDevice) -> Status:
+    match device:
+        case HostDevice():
+            own = _of_namespaces(host, device)
+        case VmDevice():
+            own = _of_machine(host, device)
+        case _:
+            assert_never(device)
     return {
         "id": device.id,
-        "backend": str(Backend.HOST),
-        "arch": platform.machine(),
         "address": str(host.addresses.device(device.index)),
         "labels": dict(device.labels),
+        "credentials": str(device.credentials),
+        "plugged": network.is_plugged(host, device.index),
+        **own,
+    }
+
+
+def _of_namespaces(host: LabHost, device: HostDevice) -> Status:
+    pid = _pid(host, device.agent_part)
+    return {
+        "backend": str(Backend.HOST),
+        "arch": platform.machine(),
         "rootless": device.user is not None,
         "netns": str(network.namespaces(host, device.id).net),
         "podman": f"unix://{host_devices.socket_of(host, device.id)}",
         "podman_pid": _pid(host, device.podman_part),
-        "credentials": str(device.credentials),
         "agent": "running" if pid else "stopped",
         "pid": pid,
-        "plugged": network.is_plugged(host, device.index),
+    }
+
+
+def _of_machine(host: LabHost, device: VmDevice) -> Status:
+    entry, where = machine.find(host, device.id), machines.places(host, device.id)
+    on = entry is not None and not machine.off(host, device.id)
+    return {
+        "backend": str(Backend.VM),
+        "arch": str(device.arch),
+        "rootless": True,
+        "agent": "running" if on and entry and entry.facts.get("booted") else "stopped",
+        "pid": None,
+        "serial": str(host.log(device.serial_part)),
+        "libvirt": daemon.uri(host),
+        "domain": machines.domain_name(host, device.id),
+        "ssh": {
+            "user": machines.ADMIN,
+            "port": 22,
+            "key": str(reaching.keypair().private),
+            "known_hosts": str(where.known_hosts),
+        },
     }
 
 

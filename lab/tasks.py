@@ -122,6 +122,22 @@ def execute(_: Context, device: str, name: str = "") -> None:
         entering.enter(*statuses.device_of(_name(name), device), _after_dashes(sys.argv))
 
 
+@task(help={"name": _NAME})
+def ssh(_: Context, device: str, name: str = "") -> None:
+    """Log in to a machine by SSH; what follows ``--`` is run there. Needs root."""
+    with _told_errors():
+        labs.require_root(f"lab.ssh {device}")
+        entering.log_in(*statuses.device_of(_name(name), device), _after_dashes(sys.argv))
+
+
+@task(help={"name": _NAME})
+def console(_: Context, device: str, name: str = "") -> None:
+    """Attach to the serial console of a machine; Ctrl-] leaves it. Needs root."""
+    with _told_errors():
+        labs.require_root(f"lab.console {device}")
+        entering.attach(*statuses.device_of(_name(name), device))
+
+
 @task(name="doctor", help={"format": "table or json (LAB_FORMAT)"})
 def examine(_: Context, format: str = "") -> None:  # noqa: A002 - the option's name
     """Try what the lab needs of this host, and tell how to mend what fails."""
@@ -161,7 +177,10 @@ def collect(
 
 def collection() -> Collection:
     """Return the tasks, to be added as ``lab``."""
-    return Collection("lab", up, down, status, show_logs, plug, unplug, execute, examine, collect)
+    return Collection(
+        "lab",
+        up, down, status, show_logs, plug, unplug, execute, ssh, console, examine, collect,
+    )  # fmt: skip
 
 
 def _up(name: str, wanted: str, *, dry_run: bool) -> None:

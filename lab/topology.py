@@ -15,13 +15,16 @@ import msgspec
 from msgspec import Meta
 
 from fleet.contracts import names
+from fleet.scores.linux.architecture import Arch
 from lab import documents
 from lab.documents import Document, Problem
 from lab.errors import TopologyInvalid
+from lab.images.cloud import catalogue
 
 DIRECTORY = Path(__file__).parent / "topologies"
 SCHEMA = DIRECTORY / "topology.schema.json"
 MOST_DEVICES = 99  # two digits in the names of links
+
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ID = "1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or a digit"
@@ -57,19 +60,43 @@ class Backend(enum.StrEnum):
     """What carries a device."""
 
     HOST = "host"
+    VM = "vm"
+
+
+# What a device of each back-end can't be told.
+_OF_ONE_BACKEND: Mapping[Backend, tuple[str, ...]] = {
+    Backend.HOST: ("arch", "image", "memory"),
+    Backend.VM: ("rootless",),
+}
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     One device; what carries it is *backend* (see `lab.devices`).
 
-    On a *rootless* one, podman and the agent run as an unprivileged user.
+    On a *rootless* one, podman and the agent run as an unprivileged user; a machine always is.
+    *arch*, *image* (of the catalogue of cloud images) and *memory* (MiB) are a machine's alone.
     """
 
     id: Id
     backend: Backend = Backend.HOST
     labels: dict[LabelKey, LabelValue] = {}
     rootless: bool = False
+    arch: Arch | None = None
+    image: str | None = None
+    memory: Annotated[int, Meta(ge=384, le=65536)] | None = None
+
+    @property
+    def machine_arch(self) -> Arch:
+        """Return the architecture of a machine."""
+        return self.arch or Arch.X86_64
+
+    @property
+    def place(self) -> str:
+        """Say what of the device stays as it is for as long as the lab stands."""
+        if self.backend is Backend.VM:
+            return f"{self.id} (vm {self.machine_arch})"
+        return f"{self.id}{' (rootless)' * self.rootless}"
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +111,11 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def places(self) -> tuple[str, ...]:
         """Return what of each device stays as it is for as long as the lab stands, in words."""
-        return tuple(f"{each.id}{' (rootless)' * each.rootless}" for each in self.devices)
+        return tuple(each.place for each in self.devices)
+
+    def of(self, backend: Backend) -> tuple[Device, ...]:
+        """Return the devices that *backend* carries."""
+        return tuple(each for each in self.devices if each.backend is backend)
 
 
 def load(name: str) -> Topology:
@@ -116,7 +147,10 @@ def parse(text: str, where: str) -> Topology:
     :raises TopologyInvalid: with a line for each thing that is wrong.
     """
     document = documents.read(text)
-    found = documents.check(document, json.loads(SCHEMA.read_text())) or _repeated(document)
+    found = documents.check(document, json.loads(SCHEMA.read_text())) or (
+        *_repetitions(document),
+        *_misplaced(document),
+    )
     if found:
         message = "\n".join(f"{where}:{problem}" for problem in found)
         raise TopologyInvalid(message, element=where, hint=f"what there can be: {SCHEMA}")
@@ -129,12 +163,8 @@ def schema() -> Mapping[str, Any]:
     return {"$schema": _DIALECT, "title": "A topology of Fleet's lab", **described}
 
 
-def _repeated(document: Document) -> tuple[Problem, ...]:
-    """Find devices of one name, which a schema can't."""
-    return tuple(_repetitions(document))
-
-
 def _repetitions(document: Document) -> Iterator[Problem]:
+    """Find devices of one name, which a schema can't."""
     first: dict[str, int] = {}
     for index, device in enumerate(document.value.get("devices", ())):
         path = ("devices", index, "id")
@@ -142,3 +172,27 @@ def _repetitions(document: Document) -> Iterator[Problem]:
             reason = f"{device['id']!r} is the device of line {first[device['id']]} already"
             yield document.problem(path, reason)
         first.setdefault(device["id"], document.line(path))
+
+
+def _misplaced(document: Document) -> Iterator[Problem]:
+    """Find what one back-end has and another hasn't, and images that there aren't."""
+    for index, device in enumerate(document.value.get("devices", ())):
+        backend = Backend(device.get("backend", Backend.HOST))
+        for field in _OF_ONE_BACKEND[backend]:
+            if field in device:
+                reason = f"a device of backend {backend} has none"
+                yield document.problem(("devices", index, field), reason)
+        if backend is Backend.VM and (reason := _image_trouble(device)):
+            yield document.problem(("devices", index, "image"), reason)
+
+
+def _image_trouble(device: Mapping[str, Any]) -> str:
+    if "image" not in device:
+        return ""
+    arch = Arch(device.get("arch", Arch.X86_64))
+    known = {image.name: image.arch for image in catalogue.known()}
+    if device["image"] not in known:
+        return f"there is no image {device['image']!r}; there are {', '.join(sorted(known))}"
+    if known[device["image"]] is not arch:
+        return f"{device['image']} is of {known[device['image']]}, the device of {arch}"
+    return ""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from lab import cgroups, labs, ledger, mounts, network, processes
 from lab.devices import host as devices
+from lab.devices.vm import undoing as machines
 from lab.host import LabHost
 from lab.ledger import Entry, Kind, Left
 
@@ -18,6 +19,7 @@ UNDOERS: Mapping[Kind, Callable[[Entry], None]] = {
     Kind.DIRECTORY: mounts.undo_directory,
     Kind.CGROUP: cgroups.undo,
     Kind.CONTAINERS: devices.undo_containers,
+    Kind.DOMAIN: machines.undo_domain,
 }
 
 

@@ -8,12 +8,12 @@ The lab's demo images. All stand on one layer, busybox, which devices share.
 """
 
 import functools
-import shutil
+import platform
 from collections.abc import Mapping
-from pathlib import Path
 
-from lab.errors import PreflightFailed
-from lab.images.oci import File, Image, Layer
+from fleet.scores.linux.architecture import Arch
+from lab.images import busybox
+from lab.images.oci import File, Image, Index, Layer
 
 PORT = 8080
 _STOP = "SIGKILL"  # busybox handles no SIGTERM: stopping would take the ten seconds of patience
@@ -32,36 +32,42 @@ echo "${{GREETING:-hello}} from hello-web {version} on $(hostname)"
 @functools.cache
 def base() -> Image:
     """Return the image that the others stand on."""
-    return Image((_busybox(),), ("sh",), {"PATH": "/bin"})
+    machine = platform.machine()
+    return Image((_busybox(machine),), ("sh",), {"PATH": "/bin"}, machine=machine)
 
 
-def demos() -> Mapping[str, Image]:
-    """Return the demo images by ``repository:tag``."""
+def demos(others: tuple[Arch, ...] = ()) -> Mapping[str, Image | Index]:
+    """Return the demo images by ``repository:tag``, for this host and machines of *others*."""
+    machines = (platform.machine(), *sorted({*others} - {platform.machine()}))
+    if len(machines) == 1:
+        return _demos(machines[0])
+    found = [_demos(machine) for machine in machines]
+    return {name: Index(tuple(each[name] for each in found)) for name in found[0]}
+
+
+def _demos(machine: str) -> Mapping[str, Image]:
     return {
-        "demo/hello-web:v1": _hello_web("v1"),
-        "demo/hello-web:v2": _hello_web("v2"),
+        "demo/hello-web:v1": _hello_web("v1", machine),
+        "demo/hello-web:v2": _hello_web("v2", machine),
         "demo/sleeper:v1": Image(
-            (_busybox(),), ("sleep", "infinity"), {"PATH": "/bin"}, stop_signal=_STOP
+            (_busybox(machine),), ("sleep", "infinity"), {"PATH": "/bin"},
+            stop_signal=_STOP, machine=machine,
         ),
-    }
+    }  # fmt: skip
 
 
-def _hello_web(version: str) -> Image:
+def _hello_web(version: str, machine: str) -> Image:
     page = File(_PAGE.format(version=version).encode(), 0o755)
     site = Layer.of({"www/cgi-bin/index.cgi": page})
     serve = ("httpd", "-f", "-p", str(PORT), "-h", "/www")
     env = {"PATH": "/bin", "VERSION": version}
-    return Image((_busybox(), site), serve, env, (PORT,), stop_signal=_STOP)
+    layers = (_busybox(machine), site)
+    return Image(layers, serve, env, (PORT,), stop_signal=_STOP, machine=machine)
 
 
 @functools.cache
-def _busybox() -> Layer:
-    found = shutil.which("busybox")
-    if found is None:
-        raise PreflightFailed(
-            "busybox is not installed", element="busybox", hint="apt-get install busybox-static"
-        )
+def _busybox(machine: str) -> Layer:
     links = {f"bin/{name}": File(link="busybox") for name in _APPLETS}
-    program = {"bin/busybox": File(Path(found).read_bytes(), 0o755)}
+    program = {"bin/busybox": File(busybox.program(machine).read_bytes(), 0o755)}
     users = {"etc/passwd": File(b"root:x:0:0:root:/:/bin/sh\n"), "tmp/.keep": File()}
     return Layer.of({**program, **links, **users})

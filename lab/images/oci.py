@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
@@ -54,13 +55,15 @@ class Image:
     env: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
     stop_signal: str = "SIGTERM"
+    machine: str = field(default_factory=platform.machine)
+    """what its programs are made for, as the kernel calls it"""
 
     @property
     def config(self) -> bytes:
         """Return the image's configuration blob."""
         return _json(
             {
-                "architecture": architecture(platform.machine()),
+                "architecture": architecture(self.machine),
                 "os": "linux",
                 "config": {
                     "Cmd": list(self.command),
@@ -98,6 +101,35 @@ class Image:
         """Return every blob but the manifest, by digest."""
         whole = (self.config, *(layer.blob for layer in self.layers))
         return {digest(blob): blob for blob in whole}
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One image for several architectures: who pulls it gets its own."""
+
+    images: tuple[Image, ...]
+
+    @property
+    def manifest(self) -> bytes:
+        """Return the index; its digest is the image's."""
+        listed = [
+            {
+                **_descriptor(_MANIFEST, image.manifest),
+                "platform": {"architecture": architecture(image.machine), "os": "linux"},
+            }
+            for image in self.images
+        ]
+        return _json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": listed})
+
+    @property
+    def digest(self) -> str:
+        """Return what the image is pulled by."""
+        return digest(self.manifest)
+
+    @property
+    def media_type(self) -> str:
+        """Return the media type of the manifest."""
+        return _INDEX
 
 
 def layout(images: Mapping[str, Image]) -> Mapping[str, bytes]:

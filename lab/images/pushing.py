@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from fleet.scores.score import Score
 from lab.errors import LabError
 from lab.host import LabHost
-from lab.images.oci import Image
+from lab.images.oci import Image, Index
 
 _OK = 300
+_MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class PushedScore(Score[LabHost]):
     """The registry at *registry* (host:port) has *images*, by ``repository:tag``."""
 
     registry: str
-    images: Mapping[str, Image]
+    images: Mapping[str, Image | Index]
 
     @property
     def name(self) -> str:
@@ -44,19 +45,27 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _digest_there(registry: str, repository: str, tag: str) -> str | None:
-    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    accept = {"Accept": _MANIFESTS}
     status, headers = _ask(registry, "HEAD", f"/v2/{repository}/manifests/{tag}", b"", accept)
     return headers.get("docker-content-digest") if status < _OK else None
 
 
-def _push(registry: str, repository: str, tag: str, image: Image) -> None:
+def _push(registry: str, repository: str, tag: str, image: Image | Index) -> None:
+    if isinstance(image, Index):
+        for each in image.images:
+            _push(registry, repository, each.digest, each)
+    else:
+        _push_blobs(registry, repository, image)
+    kind = {"Content-Type": image.media_type}
+    where = f"/v2/{repository}/manifests/{tag}"
+    _must(_ask(registry, "PUT", where, image.manifest, kind)[0], f"PUT {where}")
+
+
+def _push_blobs(registry: str, repository: str, image: Image) -> None:
     for name, blob in image.blobs().items():
         status, _ = _ask(registry, "HEAD", f"/v2/{repository}/blobs/{name}")
         if status >= _OK:
             _upload(registry, repository, name, blob)
-    kind = {"Content-Type": image.media_type}
-    where = f"/v2/{repository}/manifests/{tag}"
-    _must(_ask(registry, "PUT", where, image.manifest, kind)[0], f"PUT {where}")
 
 
 def _upload(registry: str, repository: str, name: str, blob: bytes) -> None:

@@ -1,0 +1,157 @@
+"""
+The cache of cloud images: ``$HARMONY_DATA_DIR/fleet/cloud-images/sha256/DIGEST/``.
+
+A download has the digest of what was published; an image built here has that of its recipe, and its
+description the digests of what came of it. A directory gets its name when all in it is complete and
+verified, so what has a name may be used; nothing in it is ever written again. Many may ask for the
+same image at once: one makes it, the others wait.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from fleet import directories
+from lab.errors import LabError
+from lab.host import read_json, write_json
+from lab.images.cloud import building, downloading
+from lab.images.cloud.catalogue import Built, Download, Image
+
+_DESCRIPTION = "image.json"
+_READ_ONLY = 0o444
+_PARTS = (building.DISK, building.KERNEL, building.INITRD)
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image as it lies in the cache. Its files are read-only."""
+
+    image: Image
+    digest: str
+    disk: Path
+    kernel: Path | None
+    initrd: Path | None
+
+    @property
+    def directory(self) -> Path:
+        """Return where the image lies."""
+        return self.disk.parent
+
+
+def home() -> Path:
+    """Return the directory of all images, made if need be."""
+    path = directories.cache_dir() / "cloud-images" / "sha256"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def digest_of(image: Image) -> str:
+    """Return what *image* is found by."""
+    match image.source:
+        case Download(sha256=digest):
+            return digest
+        case Built():
+            return hashlib.sha256(building.described(image).encode()).hexdigest()
+
+
+def stored(image: Image) -> Stored | None:
+    """Return *image*, if it is there; nothing is hashed."""
+    where = home() / digest_of(image)
+    if not (where / _DESCRIPTION).exists():
+        return None
+    parts = {name: where / name for name in _PARTS if (where / name).exists()}
+    if building.DISK not in parts:
+        return None
+    return Stored(
+        image,
+        where.name,
+        parts[building.DISK],
+        parts.get(building.KERNEL),
+        parts.get(building.INITRD),
+    )
+
+
+def ensure(image: Image, saw: Callable[[str], None]) -> Stored:
+    """
+    Return *image*, pulled or built now where it isn't there.
+
+    :raises LabError: it can't be had; says why. What was fetched so far is kept.
+    """
+    if found := stored(image):
+        return found
+    where = home() / digest_of(image)
+    with filelock.FileLock(f"{where}.lock"):
+        if stored(image) is None:
+            _make(image, where, saw)
+    found = stored(image)
+    if found is None:
+        raise LabError(
+            f"image {image.name} is not in {where} though it was made", element=image.name
+        )
+    return found
+
+
+def verify(image: Stored) -> tuple[str, ...]:
+    """Hash every file of *image*, and name those that aren't what they were."""
+    recorded: Mapping[str, str] = read_json(image.directory / _DESCRIPTION).get("files", {})
+    return tuple(
+        f"{name} is {'missing' if found is None else 'damaged'}"
+        for name, wanted in sorted(recorded.items())
+        if (found := _digest(image.directory / name)) != wanted
+    )
+
+
+def set_aside(image: Stored) -> Path:
+    """Take a damaged image out of the cache, so that it is made anew; return where it is now."""
+    aside = image.directory.with_name(f"{image.digest}.damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    image.directory.rename(aside)
+    return aside
+
+
+def _make(image: Image, where: Path, saw: Callable[[str], None]) -> None:
+    above = where.parent.parent / "making"
+    above.mkdir(exist_ok=True)
+    draft = above / where.name
+    shutil.rmtree(draft, ignore_errors=True)  # of one that was killed: we hold the lock
+    draft.mkdir()
+    try:
+        match image.source:
+            case Download() as source:
+                downloading.fetch(source, draft / building.DISK, parts=above, saw=saw)
+            case Built():
+                building.build(image, draft, saw)
+        files = {name: _digest(draft / name) for name in _PARTS if (draft / name).exists()}
+        for name in files:
+            (draft / name).chmod(_READ_ONLY)
+        write_json(draft / _DESCRIPTION, {"image": image.name, "files": files})
+        _sync(draft)
+        draft.rename(where)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _digest(path: Path) -> str | None:
+    whole = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                whole.update(chunk)
+    except FileNotFoundError:
+        return None
+    return whole.hexdigest()
+
+
+def _sync(directory: Path) -> None:
+    for path in (*directory.iterdir(), directory):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,71 @@
+"""
+Runs a program while the kernel knows how to run another architecture's programs, by qemu-user.
+
+    unshare --mount --propagation private python -m lab.images.cloud.emulating ARCH PROGRAM…
+
+The registration is the whole kernel's, so it is taken back afterwards; one that was there before
+stays. Two at once wait for each other: the first to end would take it from the second.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fleet.scores.linux.architecture import Arch
+
+_TABLE = Path("/proc/sys/fs/binfmt_misc")
+# The beginning of an ELF program for each machine, and which bits of it count: as QEMU's own
+# scripts/qemu-binfmt-conf.sh has them.
+_MAGIC = {
+    Arch.AARCH64: rb"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00",
+    Arch.X86_64: rb"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x3e\x00",
+}
+_MASK = rb"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
+
+
+@contextmanager
+def emulated(arch: Arch) -> Iterator[None]:
+    """Let the kernel run programs of *arch*, for as long as the block takes."""
+    if not (_TABLE / "status").exists():
+        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(_TABLE)], check=True)
+    with _held():
+        entry = _TABLE / f"qemu-{arch}"
+        known = entry.exists()
+        if not known:
+            (_TABLE / "register").write_bytes(_line(arch, entry.name))
+        try:
+            yield
+        finally:
+            if not known:
+                entry.write_text("-1")
+
+
+def _line(arch: Arch, name: str) -> bytes:
+    """Describe how to run programs of *arch*: F opens ours now, so that any root finds it."""
+    program = f"/usr/bin/qemu-{arch}-static".encode()
+    return b":".join((b"", name.encode(), b"M", b"", _MAGIC[arch], _MASK, program, b"F"))
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """Wait for whoever else has told the kernel: by the lock of a directory."""
+    directory = os.open("/usr/bin", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the program, and return its exit status."""
+    with emulated(Arch(arguments[0])):
+        return subprocess.run(arguments[1:], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

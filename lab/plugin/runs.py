@@ -1,0 +1,121 @@
+"""
+The lab of one pytest run, as one of its processes sees it; and what became of its tests.
+
+Made by pytest's configuration in every run, so nothing here is imported that a run without a lab
+would pay for.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab.plugin import settings
+from lab.plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from lab.plugin.devices import Lab
+    from lab.plugin.port import LabPort
+    from lab.plugin.sharing import Ending, SharedLab
+
+FIXTURE = "_fleet_lab_run"
+MARKER = "needs"
+_MOST_EVIDENCE = 20  # failures of one worker: what fails everywhere says the same
+
+
+class Run:
+    """One process' view of the run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._shared: SharedLab | None = None
+        self._port: LabPort | None = None
+        self._lab: Lab | None = None
+        self._attached = 0
+        self.settings: Settings = settings.read(config)
+        self.worker: str = getattr(config, "workerinput", {}).get("workerid", "main")
+
+    @property
+    def port(self) -> "LabPort":
+        """Return the lab itself: the real one, unless a conftest puts another in its place."""
+        if self._port is None:
+            self._port = self._config.hook.pytest_fleet_lab(
+                name=self.settings.name, topology=self.settings.topology
+            )
+        return self._port
+
+    @property
+    def shared(self) -> "SharedLab":
+        """Return the lab as it is shared with the other processes of the run."""
+        if self._shared is None:
+            from lab.plugin.sharing import SharedLab  # noqa: PLC0415
+
+            self._shared = SharedLab(self.settings, self.port)
+        return self._shared
+
+    def lab(self) -> "Lab":
+        """Return the lab, up; or skip where the host can't carry one, or fail as it first did."""
+        from lab.plugin.sharing import Came  # noqa: PLC0415
+
+        outcome = self.shared.attach()
+        if outcome.came is Came.UNFIT:
+            pytest.skip(f"this host can't carry a lab: {outcome.reason}")
+        if outcome.came is Came.BROKEN:
+            pytest.fail(f"lab {self.settings.name} is broken: {outcome.reason}", pytrace=False)
+        if self._lab is None:
+            from lab.plugin.devices import Lab  # noqa: PLC0415
+            from lab.plugin.leasing import Leases  # noqa: PLC0415
+
+            leases = Leases(self.port.state / "leases")
+            self._lab = Lab(self.port, self.port.status(), leases, self.worker)
+        return self._lab
+
+    def check_needs(self, needs: Iterable[str]) -> None:
+        """Skip where no device of the lab can do what a test *needs*."""
+        from fleet import errors  # noqa: PLC0415
+        from lab.plugin import needs as capabilities  # noqa: PLC0415
+
+        try:
+            wanted = capabilities.wanted(needs)
+        except errors.FleetError as exc:
+            pytest.fail(f"{exc}; {getattr(exc, 'hint', '')}", pytrace=False)
+        status = self.lab().status if wanted else {}
+        if wanted and not capabilities.fitting(status, wanted):
+            pytest.skip(capabilities.why_none(status, wanted))
+
+    def evidence(self, test: str) -> tuple[tuple[str, str], ...]:
+        """Return the sections for the report of a test that failed."""
+        if self._lab is None:
+            return ()
+        from lab.plugin import evidence  # noqa: PLC0415
+
+        self._attached += 1
+        if self._attached > _MOST_EVIDENCE:
+            return ((f"{evidence.PREFIX}no more evidence", f"{_MOST_EVIDENCE} tests have failed"),)
+        return evidence.attach(self._lab, self.settings.directory, test)
+
+    def finish(self, *, failed: bool) -> "Ending | None":
+        """Take the lab down or leave it, at the end of the whole run."""
+        if not (self.settings.directory / "lab.json").exists():
+            return None
+        return self.shared.finish(failed=failed)
+
+
+_RUN = pytest.StashKey[Run]()
+
+
+def of(config: pytest.Config) -> Run:
+    """Return the run of *config*; settings that make no sense are told when it is first asked."""
+    if _RUN not in config.stash:
+        config.stash[_RUN] = Run(config)
+    return config.stash[_RUN]
+
+
+def uses_lab(item: pytest.Item) -> bool:
+    """Tell whether a test asks for a fixture of ours: a conftest may have others of those names."""
+    return FIXTURE in getattr(item, "fixturenames", ())
+
+
+def needs_of(item: pytest.Item) -> tuple[str, ...]:
+    """Return what a test needs of its device, by its markers."""
+    return tuple(name for marker in item.iter_markers(MARKER) for name in marker.args)
