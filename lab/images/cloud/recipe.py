@@ -47,7 +47,6 @@ MASKED = (
 _CLOUD = """\
 # Of Fleet: only what a machine is told by its seed, and only where a seed can be.
 datasource_list: [NoCloud]
-network: {config: enabled}
 disable_root: true
 ssh_pwauth: false
 ssh_deletekeys: false
@@ -92,7 +91,7 @@ REMOVED = (
     "etc/ssh/ssh_host_*",
     "var/lib/apt/lists/*_*",
     "var/log/*.log",
-    "etc/cloud/cloud.cfg.d/*",
+    "etc/cloud/cloud.cfg.d/90_dpkg.cfg",
 )
 
 
