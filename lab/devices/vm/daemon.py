@@ -109,7 +109,7 @@ def _process(topology: LabHost, digest: str) -> ProcessScore:
     return ProcessScore(
         part=PART,
         argv=("unshare", "--mount", "--propagation", "private", "sh", "-c", _LAUNCH, "sh",
-              *binds, "--", "libvirtd"),
+              *binds, "--", "libvirtd", "--pid-file", "/run/libvirt/libvirtd.pid"),
         ready=probes.unix(_sockets(topology) / "libvirt-sock"),
         config_digest=digest,
     )  # fmt: skip
