@@ -8,6 +8,7 @@ What it made it removes again, whatever happens.
 """
 
 import argparse
+import functools
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ def main() -> int:
             name = deployment["metadata"]["name"]
             waiting.until(
                 f"{name} to run everywhere",
-                lambda deployment=deployment: _missing(fleet, deployment),
+                functools.partial(_missing, fleet, deployment),
                 within=options.within,
             )
             print(f"{name}: {_ready(fleet, deployment)} after {time.monotonic() - begun:.2f} s")

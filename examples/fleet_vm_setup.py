@@ -1,5 +1,5 @@
 """
-Makes a device of a bare machine, over SSH. It may be run again at any time: what is as wanted stays.
+Makes a device of a bare machine, over SSH. It may be run again: what is as wanted stays.
 
     ./dev python examples/fleet_vm_setup.py 192.0.2.7 pi-01 --user pi --key ~/.ssh/id_ed25519 \\
         --pins pins --hub tls://hub.example:4222 --credentials pi-01.json --label site=berlin
@@ -24,6 +24,8 @@ from fleet.scores.linux.topology import LinuxHostTopology
 from fleet.scores.score import Change, Outcome
 from lab.agent_bundle import bundle
 
+_PYTHON = "import sys; print('%d.%d' % sys.version_info[:2])"
+
 
 def main() -> int:
     """Set the machine up, and say how to see that it registers."""
@@ -44,9 +46,7 @@ def main() -> int:
 
 def _config(options: argparse.Namespace, there: SshMachine) -> FleetDeviceSetupConfig:
     arch = Arch(machine.run(there, "uname", "-m").strip())
-    python = machine.run(
-        there, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"
-    )
+    python = machine.run(there, "python3", "-c", _PYTHON)
     return FleetDeviceSetupConfig(
         device_id=DeviceId(options.device),
         labels=dict(label.split("=", 1) for label in options.label),
