@@ -42,6 +42,15 @@
             pkgs.shadow
             pkgs.slirp4netns
             pkgs.util-linux
+            # Devices that are machines, and their images.
+            pkgs.e2fsprogs
+            pkgs.gcc
+            pkgs.libvirt
+            pkgs.mmdebstrap
+            pkgs.openssh
+            pkgs.pkg-config
+            pkgs.qemu
+            pkgs.pkgsStatic.qemu-user
             # Images for the demo: a static busybox, and Debian's name for the registry.
             pkgs.pkgsStatic.busybox
             (pkgs.writeShellScriptBin "docker-registry" ''exec ${pkgs.distribution}/bin/registry "$@"'')
@@ -54,6 +63,7 @@
             export VIRTUAL_ENV=$PWD/.venv
             uv pip sync --quiet --require-hashes requirements/dev.txt requirements/build.txt
             uv pip install --quiet --no-deps --no-build-isolation --editable .
+            uv pip install --quiet --no-deps --no-build-isolation --require-hashes -r requirements/libvirt.txt
             PATH=${pkgs.ruff}/bin:$VIRTUAL_ENV/bin:$PATH
           '';
         };

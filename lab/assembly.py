@@ -104,7 +104,7 @@ def _device(host: LabHost, hub: Broker, images: Registry, index: int, device: De
 
 def plans(lab: Assembly) -> tuple[Plan, ...]:
     """Return the stages in order. Budgets suit a slow, busy host: several times what it takes."""
-    demos = catalogue.demos(tuple(machine.arch for machine in lab.machines))
+    demos = catalogue.published(tuple(machine.arch for machine in lab.machines))
     pushed = PushedScore(lab.registry.address, demos)
     gate = Gate()
     return (

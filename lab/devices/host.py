@@ -61,17 +61,18 @@ def root_of(topology: LabHost, device: str) -> Path:
 def socket_of(topology: LabHost, device: str) -> Path:
     """Return the socket of *device*'s podman: in its directory, unless that is too long a path."""
     usual = root_of(topology, device) / "podman.sock"
-    return usual if podman.fits_a_socket(usual) else _short_place(topology) / device / usual.name
+    return usual if podman.fits_a_socket(usual) else short_place(topology) / device / usual.name
 
 
-def _short_place(topology: LabHost) -> Path:
+def short_place(topology: LabHost) -> Path:
+    """Return where sockets go whose own path would be too long (`ShortPlaceScore`)."""
     return Path(f"/tmp/fleet-lab-{topology.addresses.number}")  # noqa: S108 - closed to others
 
 
 def ground(topology: LabHost, devices: Iterable[str]) -> tuple[Score[LabHost], ...]:
     """Return what must be there before the parts of any of *devices*."""
     sockets = [socket_of(topology, device) for device in devices]
-    elsewhere = any(_short_place(topology) in socket.parents for socket in sockets)
+    elsewhere = any(short_place(topology) in socket.parents for socket in sockets)
     return (PlacesScore(), *([ShortPlaceScore()] if elsewhere else []))
 
 
@@ -190,12 +191,12 @@ class ShortPlaceScore(Score[LabHost]):
         return "place of sockets"
 
     def differences(self, topology: LabHost) -> tuple[str, ...]:
-        where = _short_place(topology)
+        where = short_place(topology)
         known = topology.ledger.find(Kind.DIRECTORY, str(where))
         return () if known and where.is_dir() else (f"{where} is missing",)
 
     def bring_about(self, topology: LabHost) -> None:
-        mounts.make_closed(topology.ledger, _short_place(topology))
+        mounts.make_closed(topology.ledger, short_place(topology))
 
 
 @dataclass(frozen=True)

@@ -36,16 +36,17 @@ def base() -> Image:
     return Image((_busybox(machine),), ("sh",), {"PATH": "/bin"}, machine=machine)
 
 
-def demos(others: tuple[Arch, ...] = ()) -> Mapping[str, Image | Index]:
-    """Return the demo images by ``repository:tag``, for this host and machines of *others*."""
+def published(others: tuple[Arch, ...] = ()) -> Mapping[str, Image | Index]:
+    """Return the demo images for this host, and for machines of *others* too."""
     machines = (platform.machine(), *sorted({*others} - {platform.machine()}))
     if len(machines) == 1:
-        return _demos(machines[0])
-    found = [_demos(machine) for machine in machines]
+        return demos(machines[0])
+    found = [demos(machine) for machine in machines]
     return {name: Index(tuple(each[name] for each in found)) for name in found[0]}
 
 
-def _demos(machine: str) -> Mapping[str, Image]:
+def demos(machine: str = platform.machine()) -> Mapping[str, Image]:
+    """Return the demo images by ``repository:tag``, for what the kernel calls *machine*."""
     return {
         "demo/hello-web:v1": _hello_web("v1", machine),
         "demo/hello-web:v2": _hello_web("v2", machine),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-
 from fleet.bus import nats as buses
 from fleet.bus.nats import NatsBus
 from fleet.bus.port import Entry

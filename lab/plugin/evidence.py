@@ -5,6 +5,7 @@ The ends go to the report as sections, more to files in the run's directory. Wha
 why: evidence never hides a failure.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def _logs(title: str, paths: Iterable[Path]) -> Iterator[Piece]:
     for path in paths:
         if path.exists():
             name = title if path.stem in title else f"{title}, {path.name}"
-            yield _tried(name, lambda path=path: path.read_text(errors="replace"))
+            yield _tried(name, functools.partial(path.read_text, errors="replace"))
 
 
 def _told(status: Status, device: str) -> Mapping[str, Any]:

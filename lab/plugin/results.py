@@ -1,4 +1,4 @@
-"""What came of each test of a run, as the reports of its phases tell. Kept small: every run has it."""
+"""What came of each test of a run, as the reports of its phases tell. Small: every run has it."""
 
 from dataclasses import dataclass, field
 

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet import directories
 from fleet.scores.kvm.libvirt import LibvirtHypervisor
 from fleet.scores.score import Score
 from lab import files, mounts, probes
 from lab.devices import podman
+from lab.devices.host import ShortPlaceScore, short_place
 from lab.errors import PreflightFailed
 from lab.files import FileScore
 from lab.host import LabHost
@@ -91,7 +93,9 @@ def scores(topology: LabHost) -> tuple[Score[LabHost], ...]:
         root / "etc" / "libvirtd.conf": _DAEMON.format(sockets=_sockets(topology)),
         root / "etc" / "qemu.conf": _QEMU,
     }
+    elsewhere = short_place(topology) in _sockets(topology).parents
     return (
+        *([ShortPlaceScore()] if elsewhere else []),
         PlacesScore(),
         *(FileScore(path, content) for path, content in written.items()),
         _process(topology, files.digest(*written.values())),
@@ -100,21 +104,28 @@ def scores(topology: LabHost) -> tuple[Score[LabHost], ...]:
 
 def _process(topology: LabHost, digest: str) -> ProcessScore:
     root = root_of(topology)
-    binds = [str(part) for name, at in _PLACES.items() for part in (root / name, at)]
+    places = {**{name: root / name for name in _PLACES}, "cache": _cache()}
+    binds = [str(part) for name, at in _PLACES.items() for part in (places[name], at)]
     return ProcessScore(
         part=PART,
         argv=("unshare", "--mount", "--propagation", "private", "sh", "-c", _LAUNCH, "sh",
-              *binds, "--", "libvirtd"),
+              *binds, "--", "libvirtd", "--pid-file", "/run/libvirt/libvirtd.pid"),
         ready=probes.unix(_sockets(topology) / "libvirt-sock"),
         config_digest=digest,
     )  # fmt: skip
 
 
+def _cache() -> Path:
+    """Return where libvirt keeps what it knows of QEMU, which takes seconds to find out."""
+    return directories.cache_dir() / "libvirt"
+
+
 def _sockets(topology: LabHost) -> Path:
     """Return where the daemon's sockets are: with its files, unless that is too long a path."""
     usual = root_of(topology) / "run"
-    short = Path(f"/tmp/fleet-lab-{topology.addresses.number}") / PART  # noqa: S108 - closed to others
-    return usual if podman.fits_a_socket(usual / "libvirt-admin-sock") else short
+    if podman.fits_a_socket(usual / "libvirt-admin-sock"):
+        return usual
+    return short_place(topology) / PART
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,8 @@ class PlacesScore(Score[LabHost]):
             self._claim(topology, path)
 
     def _own(self, topology: LabHost) -> tuple[Path, ...]:
-        return (*(root_of(topology) / name for name in _PLACES), _sockets(topology))
+        own = (root_of(topology) / name for name in _PLACES)
+        return (*own, _cache(), _sockets(topology))
 
     def _claim(self, topology: LabHost, path: Path) -> None:
         try:

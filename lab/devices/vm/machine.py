@@ -23,7 +23,7 @@ from lab.devices.vm.admission import Gate
 from lab.devices.vm.booting import Boot, Follower, ssh
 from lab.devices.vm.budgets import Step
 from lab.devices.vm.device import VmDevice
-from lab.errors import LabError
+from lab.errors import LabError, PartDied
 from lab.host import LabHost, read_json, write_json
 from lab.images.cloud import cache, catalogue
 from lab.ledger import Entry, Kind
@@ -57,7 +57,10 @@ class DiskScore(Score[LabHost]):
         base = base_of(topology, self.device.id)
         if base is None or not where.disk.exists():
             return (f"{where.disk} is missing",)
-        return () if base.disk.exists() else (f"the image {base.digest} that it stands on is gone",)
+        if not base.disk.exists():
+            return (f"the image {base.digest} that it stands on is gone",)
+        entry = find(topology, self.device.id)
+        return ("the first boot from it failed",) if entry and entry.facts.get("spoilt") else ()
 
     def bring_about(self, topology: LabHost) -> None:
         where = devices.places(topology, self.device.id)
@@ -75,6 +78,10 @@ class DiskScore(Score[LabHost]):
             str(draft),
         )  # fmt: skip
         draft.replace(where.disk)
+        if find(topology, self.device.id) is not None:  # it has yet to be on with this disk
+            topology.ledger.note(
+                Kind.DOMAIN, self.device.id, digest="", booted=False, set_up="", spoilt=False
+            )
 
 
 def base_of(topology: LabHost, device: str) -> Base | None:
@@ -132,16 +139,10 @@ class MachineScore(Score[LabHost]):
     def _switch_on(self, topology: LabHost, hypervisor: LibvirtHypervisor, wanted: Domain) -> None:
         log = topology.log(self.device.serial_part)
         log.parent.mkdir(parents=True, exist_ok=True)
-        known = topology.ledger.find(Kind.DOMAIN, self.device.id)
         topology.ledger.intend(
             Kind.DOMAIN, self.device.id, uri=daemon.uri(topology), domain=wanted.name,
             pid_file=str(daemon.pid_file(topology, wanted.name)),
             digest=self._digest(topology), serial_begins=_size(log), booted=False,
-        )  # fmt: skip
-        topology.ledger.note(
-            Kind.DOMAIN, self.device.id,
-            digest=self._digest(topology), serial_begins=_size(log), booted=False,
-            set_up=known.facts.get("set_up", "") if known else "",
         )  # fmt: skip
         undoing.forget(hypervisor, wanted.name)
         hypervisor.define(domains.xml(wanted))
@@ -165,6 +166,10 @@ class MachineScore(Score[LabHost]):
             took = follower.follow()
         except LabError as exc:
             exc.log = evidence.gather(topology, self.device, boot, hypervisor, exc)
+            exc.hint = exc.hint or f"invoke lab.console {self.device.id}; lab.up tries again"
+            # What was set up half at a first boot is no disk to go on with (`DiskScore`).
+            spoilt = boot.sets_up and isinstance(exc, PartDied)
+            topology.ledger.note(Kind.DOMAIN, self.device.id, spoilt=spoilt)
             raise
         _record(topology, boot, took)
         seeded = devices.places(topology, self.device.id).seeded

@@ -72,7 +72,7 @@ class SeedScore(Score[LabHost]):
     """
     There is a seed for the first boot of *device*.
 
-    Once it has booted the seed stays as it is, whatever changes: cloud-init would take the machine
+    Once it is set up the seed stays as it is, whatever changes: cloud-init would take the machine
     for another one, and set it up from the start.
     """
 
@@ -87,7 +87,7 @@ class SeedScore(Score[LabHost]):
         if not where.seed.exists() or not where.seeded.exists():
             return (f"{where.seed} is missing",)
         entry = topology.ledger.find(Kind.DOMAIN, self.device.id)
-        if entry is not None and entry.facts.get("booted"):
+        if entry is not None and entry.facts.get("set_up"):
             return ()
         same = where.seeded.read_text() == digest(self.device)
         return () if same else (f"{where.seed} holds another set-up",)

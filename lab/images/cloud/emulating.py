@@ -9,6 +9,7 @@ stays. Two at once wait for each other: the first to end would take it from the 
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ def emulated(arch: Arch) -> Iterator[None]:
 
 def _line(arch: Arch, name: str) -> bytes:
     """Describe how to run programs of *arch*: F opens ours now, so that any root finds it."""
-    program = f"/usr/bin/qemu-{arch}-static".encode()
+    program = os.fsencode(shutil.which(f"qemu-{arch}-static") or f"qemu-{arch}-static")
     return b":".join((b"", name.encode(), b"M", b"", _MAGIC[arch], _MASK, program, b"F"))
 
 

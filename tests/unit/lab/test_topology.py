@@ -43,12 +43,31 @@ def test_load_has_twenty_devices_at_four_sites_and_every_ring_at_each():
             "4: devices[2].id: 'a' is the device of line 2 already",
         ),
         ("devices:\n  - id: Pi_1", "2: devices[0].id: 'Pi_1' is not 1 to 63 of a-z"),
-        ("devices:\n  - id: a\n    backend: vm", "3: devices[0].backend: 'vm' is not one of"),
+        ("devices:\n  - id: a\n    backend: pod", "3: devices[0].backend: 'pod' is not one of"),
+        (
+            "devices:\n  - id: a\n    arch: aarch64",
+            "3: devices[0].arch: a device of backend host has none",
+        ),
+        (
+            "devices:\n  - id: a\n    backend: vm\n    rootless: true",
+            "4: devices[0].rootless: a device of backend vm has none",
+        ),
+        (
+            "devices:\n  - id: a\n    backend: vm\n    image: debian-1",
+            "4: devices[0].image: there is no image 'debian-1'; there are debian-12-aarch64,",
+        ),
+        (
+            "devices:\n  - id: a\n    backend: vm\n    image: debian-12-aarch64",
+            "4: devices[0].image: debian-12-aarch64 is of aarch64, the device of x86_64",
+        ),
         (
             "devices:\n  - id: a\n    lables: {}",
             "3: devices[0].lables: unknown key; did you mean 'labels'?",
         ),
-        ("devices:\n  - {id: a, xyz: 1}", "2: devices[0].xyz: unknown key; there are backend,"),
+        (
+            "devices:\n  - {id: a, xyz: 1}",
+            "2: devices[0].xyz: unknown key; there are arch, backend,",
+        ),
         ("devices:\n  - labels: {}", "2: devices[0]: 'id' is a required property"),
         (
             "devices:\n  - id: a\n    labels:\n      version: 1.0",

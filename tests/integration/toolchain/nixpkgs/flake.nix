@@ -30,20 +30,28 @@
             "busybox"
             "conmon"
             "distribution"
+            "e2fsprogs"
             "etcd"
             "fuse-overlayfs"
+            "gcc"
             "git"
             "iproute2"
             "iptables"
             "kubectl"
             "kubernetes"
+            "libvirt"
+            "mmdebstrap"
             "nats-server"
             "netavark"
             "nftables"
+            "openssh"
             "passt"
+            "pkg-config"
             "podman"
             "procps"
             "python313"
+            "qemu"
+            "qemu-user"
             "ruff"
             "runc"
             "shadow"
@@ -56,7 +64,7 @@
         all
         // {
           pkgsStatic = {
-            inherit (all) busybox;
+            inherit (all) busybox qemu-user;
           };
           writeShellScriptBin = name: text: package name { inherit text; };
           # The packages are inputs of the derivation, or a wrong name would never be looked at.
