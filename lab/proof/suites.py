@@ -53,6 +53,8 @@ def suites(keyword: str = "") -> tuple[Suite, ...]:
         _pytest("e2e", ("-n", "0"), keyword=keyword),
         _pytest("blackbox", ("-n", "0"), keyword=keyword),
         _pytest("load", ("-n", "0"), keyword=keyword),
+        # Minutes of a machine are for `invoke test.full`.
+        _pytest("vm", ("-n", "0", "-m", "not slow"), keyword=keyword),
     )
 
 

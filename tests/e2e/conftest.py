@@ -18,13 +18,20 @@ import pytest
 
 from tests.e2e.hosts import Snapshot, snapshot
 from tests.using_lab import sessions
-from tests.using_lab.cluster import Cluster
-from tests.using_lab.devices import Device
 from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
-from tests.using_lab.fleets import Fleet
-from tests.using_lab.labs import Lab, Printed, Status
-from tests.using_lab.manifests import NAMESPACE, OTHER_NAMESPACE
-from tests.using_lab.sessions import devices, images, status, sums, sums_hold  # noqa: F401 - fixtures
+from tests.using_lab.labs import Lab, Printed
+from tests.using_lab.sessions import (  # noqa: F401 - fixtures
+    cluster,
+    devices,
+    fleet,
+    images,
+    needs,
+    status,
+    sums,
+    sums_hold,
+)
+
+pytest.register_assert_rewrite("tests.using_lab.deploying")
 
 TIMEOUT = 240
 HERE = Path(__file__).parent
@@ -68,19 +75,3 @@ def lab(brought_up: tuple[Lab, BroughtUp]) -> Lab:
 def first_up(brought_up: tuple[Lab, BroughtUp]) -> BroughtUp:
     """How the session's lab came up."""
     return brought_up[1]
-
-
-@pytest.fixture(scope="session")
-def cluster(status: Status) -> Cluster:  # noqa: F811 - a fixture
-    """The lab's cluster, with the namespaces of the tests in it."""
-    cluster = Cluster.of(status)
-    cluster.ensure_namespaces(NAMESPACE, OTHER_NAMESPACE)
-    return cluster
-
-
-@pytest.fixture
-def fleet(cluster: Cluster, devices: tuple[Device, ...]) -> Iterator[Fleet]:  # noqa: F811 - a fixture
-    """The fleet, left after the test as it was found."""
-    fleet = Fleet(cluster, devices)
-    yield fleet
-    fleet.tidy()

@@ -1,14 +1,15 @@
-"""A device, seen through its podman socket, its network namespace and its pages."""
+"""A device, of this host or a machine, seen through its podman, its network and its pages."""
 
 import json
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.using_lab import insides
+from tests.using_lab.insides import Inside
 from tests.using_lab.waiting import eventually
 
 WITHIN = 60
@@ -31,18 +32,17 @@ class Device:
 
     id: str
     address: str
-    socket: str
-    netns: str
+    inside: Inside
 
     @classmethod
     def of(cls, status: dict[str, Any]) -> "Device":
         """Read a device of `lab.status`."""
-        return cls(status["id"], status["address"], status["podman"], status["netns"])
+        return cls(status["id"], status["address"], insides.of(status))
 
     def podman(self, *arguments: str) -> str:
         """Run a podman command against the device's API."""
         done = subprocess.run(
-            ["podman", "--remote", "--url", self.socket, *arguments],
+            self.inside.podman(*arguments),
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"podman {arguments} on {self.id}: {done.stderr}"
@@ -98,7 +98,7 @@ class Device:
         """Tell whether a connection from inside the device to *host*:*port* is accepted."""
         dial = f"import socket; socket.create_connection(({host!r}, {port}), 3).close()"
         done = subprocess.run(
-            ["nsenter", f"--net={self.netns}", sys.executable, "-c", dial],
+            self.inside.python(dial),
             capture_output=True, timeout=30, check=False,
         )  # fmt: skip
         return done.returncode == 0

@@ -12,8 +12,10 @@ import pytest
 
 from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Device
+from tests.using_lab.fleets import Fleet
 from tests.using_lab.images import Images
 from tests.using_lab.labs import Lab, Printed, Status
+from tests.using_lab.manifests import NAMESPACE, OTHER_NAMESPACE
 from tests.using_lab.sums import Sums
 
 
@@ -40,6 +42,34 @@ def status(lab: Lab) -> Status:
 def devices(status: Status) -> tuple[Device, ...]:
     """The devices of the lab."""
     return tuple(Device.of(each) for each in status["devices"])
+
+
+@pytest.fixture(autouse=True)
+def needs(request: pytest.FixtureRequest) -> None:
+    """Skip a test that needs more of the lab's devices than there is: `needs(devices=3)`."""
+    marker = request.node.get_closest_marker("needs")
+    if marker is None:
+        return
+    lab, wanted = request.getfixturevalue("lab"), marker.kwargs["devices"]
+    found = len(request.getfixturevalue("devices"))
+    if found < wanted:
+        pytest.skip(f"it needs {wanted} devices, and lab {lab.name} has {found}")
+
+
+@pytest.fixture(scope="session")
+def cluster(status: Status) -> Cluster:
+    """The lab's cluster, with the namespaces of the tests in it."""
+    cluster = Cluster.of(status)
+    cluster.ensure_namespaces(NAMESPACE, OTHER_NAMESPACE)
+    return cluster
+
+
+@pytest.fixture
+def fleet(cluster: Cluster, devices: tuple[Device, ...]) -> Iterator[Fleet]:
+    """The fleet, left after the test as it was found."""
+    fleet = Fleet(cluster, devices)
+    yield fleet
+    fleet.tidy()
 
 
 @pytest.fixture(scope="session")

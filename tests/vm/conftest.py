@@ -1,0 +1,67 @@
+"""
+One lab with a machine for all tests here, brought up as a user does: `invoke lab.up`.
+
+`LAB_NAME` (default `vm-e2e`) and `LAB_KEEP` are those of the end-to-end tests. A test marked `slow`
+takes minutes of the machine; `invoke test` leaves those out.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+
+from tests.using_lab import insides, sessions
+from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
+from tests.using_lab.labs import Lab, Status
+from tests.using_lab.sessions import (  # noqa: F401 - fixtures
+    cluster,
+    devices,
+    fleet,
+    images,
+    needs,
+    status,
+    sums,
+    sums_hold,
+)
+from tests.vm.machines import Machine
+
+pytest.register_assert_rewrite("tests.using_lab.deploying")
+
+TIMEOUT = 600
+TOPOLOGY = "vm-smoke"
+HERE = Path(__file__).parent
+LAST = ("test_faults.py",)  # they break the machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests here their own time, and run those last that break the machine."""
+    ours = [item for item in items if HERE in item.path.parents]
+    for item in ours:
+        item.add_marker(pytest.mark.timeout(TIMEOUT, func_only=True))
+    ours.sort(key=lambda item: item.path.name in LAST)
+    items[:] = [item for item in items if HERE not in item.path.parents] + ours
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The session's lab, up."""
+    wanted = Lab(os.environ.get("LAB_NAME", "vm-e2e"), TOPOLOGY)
+    with sessions.lab(wanted) as (lab, _, _):
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def machine(lab: Lab, status: Status) -> Machine:  # noqa: F811 - a fixture
+    """The lab's machine."""
+    return Machine.of(lab, status["devices"][0])
+
+
+@pytest.fixture(scope="session")
+def host(status: Status) -> Any:  # noqa: F811 - a fixture
+    """The machine as testinfra sees it: over SSH, as root, with the pinned host key."""
+    device = status["devices"][0]
+    config = insides.ssh_config(device)
+    return testinfra.get_host(f"ssh://{device['id']}", ssh_config=str(config), sudo=True)
