@@ -8,7 +8,7 @@ from lab.proof import tasks as proof
 
 namespace = Collection(
     proof.check,
-    proof.prove,
+    proof.collection(),
     proof.fix,
     proof.lock,
     proof.crds,

@@ -5,10 +5,11 @@ A *check* needs nothing but the Python environment and is quiet unless it
 fails; a *suite* needs the lab's parts and shows its output as it comes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 REPORTS = Path("build")
+MACHINES = ("vm-smoke", "vm-arm64", "vm-debian-13")  # topologies of one machine each
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Suite:
     command: tuple[str, ...]
     report: Path | None = None
     shows_output: bool = False
+    lab: str = ""
+    """the lab that it brings up, if it has machines"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,22 @@ def suites(keyword: str = "") -> tuple[Suite, ...]:
     )
 
 
+def full(keyword: str = "") -> tuple[Suite, ...]:
+    """List what takes too long for every change: all faults, arm64, and the next Debian."""
+    return (
+        *(suite for suite in suites(keyword) if suite.name != "vm"),
+        *(_on_machine(topology, keyword) for topology in MACHINES),
+    )
+
+
+def _on_machine(topology: str, keyword: str) -> Suite:
+    """Run the suite of machines on the one of *topology*."""
+    lab = f"{topology}-full"
+    suite = _pytest("vm", ("-n", "0"), keyword=keyword, report=topology)
+    where = ("env", f"LAB_NAME={lab}", f"LAB_TOPOLOGY={topology}")
+    return replace(suite, name=topology, command=(*where, *suite.command), lab=lab)
+
+
 def fixes() -> tuple[Suite, ...]:
     """List what a machine can put right, in order."""
     return (
@@ -72,9 +91,14 @@ def unknown(selection: Selection, known: tuple[Suite, ...]) -> tuple[str, ...]:
 
 
 def _pytest(
-    name: str, arguments: tuple[str, ...], *, keyword: str = "", quiet: bool = False
+    name: str,
+    arguments: tuple[str, ...],
+    *,
+    keyword: str = "",
+    quiet: bool = False,
+    report: str = "",
 ) -> Suite:
-    report = REPORTS / f"junit-{name}.xml"
+    path = REPORTS / f"junit-{report or name}.xml"
     selected = ("-k", keyword) if keyword else ()
-    command = ("pytest", f"tests/{name}", *arguments, f"--junitxml={report}", *selected)
-    return Suite(name, command, report, shows_output=not quiet)
+    command = ("pytest", f"tests/{name}", *arguments, f"--junitxml={path}", *selected)
+    return Suite(name, command, path, shows_output=not quiet)

@@ -31,7 +31,7 @@ from tests.vm.machines import Machine
 pytest.register_assert_rewrite("tests.using_lab.deploying")
 
 TIMEOUT = 600
-TOPOLOGY = "vm-smoke"
+TOPOLOGY = os.environ.get("LAB_TOPOLOGY", "vm-smoke")
 HERE = Path(__file__).parent
 LAST = ("test_faults.py",)  # they break the machine
 

@@ -32,3 +32,12 @@ def test_the_lab_is_used_by_one_test_at_a_time():
         suite for suite in suites.suites() if suite.name in {"e2e", "blackbox", "load", "vm"}
     ]
     assert [suite.command[2:4] for suite in on_a_lab] == [("-n", "0")] * 4
+
+
+def test_the_full_proof_runs_the_suite_of_machines_on_each_topology_of_one():
+    machines = [suite for suite in suites.full() if suite.lab]
+
+    assert [suite.name for suite in machines] == list(suites.MACHINES)
+    assert all(f"LAB_TOPOLOGY={suite.name}" in suite.command for suite in machines)
+    assert all("not slow" not in suite.command for suite in machines)
+    assert len({suite.report for suite in suites.full()}) == len(suites.full())
