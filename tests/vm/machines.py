@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.using_lab import insides
@@ -41,6 +42,11 @@ class Machine:
         done = self.asks(*argv)
         assert done.returncode == 0, f"{argv} on {self.id}: {done.stderr or done.stdout}"
         return done.stdout
+
+    @property
+    def serial(self) -> Path:
+        """Return the file with all that its serial console said."""
+        return Path(self.status["serial"])
 
     @property
     def boot_id(self) -> str:

@@ -192,7 +192,7 @@ def _upgrade(lab: Lab, machine: Machine, bundle: Bundle, *, within: float = REPO
     cluster = Cluster.of(lab.status())
 
     def missing() -> str:
-        known = cluster.get("fleetdev", machine.id)["status"]["inventory"]["agentVersion"]
+        known = cluster.get("fleetdev", machine.id)["status"]["agentVersion"]
         return "" if known == bundle.version else f"the cluster knows it by version {known}"
 
     with setting_up.log_in(host, device) as there:

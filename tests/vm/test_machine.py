@@ -8,7 +8,7 @@ import pytest
 
 from fleet.scores.device.setup import FleetDeviceSetupScore
 from fleet.scores.linux.topology import LinuxHostTopology
-from fleet.scores.score import Change
+from fleet.scores.score import Change, Outcome
 from lab import status as statuses
 from lab.devices.vm import seeding, setting_up
 from lab.devices.vm.device import VmDevice
@@ -139,7 +139,8 @@ def test_containers_are_the_agents_users_and_their_ports_the_only_ones_open(
 def test_setting_up_again_over_ssh_changes_nothing_and_touches_no_file(
     lab: Lab, machine: Machine, host: Any
 ):
-    told, before = [], _times(host)
+    told: list[Outcome] = []
+    before = _times(host)
     place, device = statuses.device_of(lab.name, machine.id)
     assert isinstance(device, VmDevice)
 
