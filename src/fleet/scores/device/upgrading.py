@@ -29,7 +29,8 @@ class AgentUpgradeScore(Score[RunsCommands]):
 
     *missing* says what has not been heard from this version yet, and nothing once it has: from a
     heartbeat or the device's information in the fleet's buckets. When *within* seconds bring
-    nothing, or it doesn't even start, the version before is put back and started, and the score fails with `errors.NotReady`.
+    nothing, or it doesn't even start, the version before is put back and started, and the score
+    fails with `errors.NotReady`.
     """
 
     bundle: Bundle
