@@ -5,8 +5,10 @@ A device of this host is entered by its namespaces; a machine by SSH as its admi
 pinned host key of `lab.status` and one connection for all commands.
 """
 
+import atexit
 import functools
 import shlex
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -107,4 +109,6 @@ def ssh_config(status: dict[str, Any]) -> Path:
 
 @functools.cache
 def _directory() -> Path:
-    return Path(tempfile.mkdtemp(prefix="fleet-ssh-"))
+    made = Path(tempfile.mkdtemp(prefix="fleet-ssh-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made

@@ -95,6 +95,7 @@ def test_an_upgrade_runs_when_it_reports_in_and_containers_run_on(
     assert kiosk.containers() == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_all_goes_on_once_it_is_freed(machine: Machine, kiosk: Kiosk):
     free = machine.root("df", "--output=avail", "--block-size=1", "/var/lib").split()[-1]
     machine.root("fallocate", "--length", free, FULL)
@@ -108,6 +109,7 @@ def test_a_full_disk_is_told_and_all_goes_on_once_it_is_freed(machine: Machine, 
     kiosk.await_page(kiosk.images.v2_says)
 
 
+@pytest.mark.slow
 def test_containers_come_back_after_a_reboot(machine: Machine, kiosk: Kiosk):
     before = kiosk.containers()
 

@@ -29,7 +29,8 @@ class AgentUpgradeScore(Score[RunsCommands]):
 
     *missing* says what has not been heard from this version yet, and nothing once it has: from a
     heartbeat or the device's information in the fleet's buckets. When *within* seconds bring
-    nothing, the version before is put back and started, and the score fails with `errors.NotReady`.
+    nothing, or it doesn't even start, the version before is put back and started, and the score
+    fails with `errors.NotReady`.
     """
 
     bundle: Bundle
@@ -53,15 +54,15 @@ class AgentUpgradeScore(Score[RunsCommands]):
         """Install, restart and listen; go back when nothing is heard."""
         machine = topology.machine
         AgentInstalledScore(self.bundle).interpret(topology).expect()
-        _restart(machine)
         what = f"the agent {self.bundle.version} reports in"
         try:
+            _restart(machine)  # fails at once where the version can't even read its configuration
             waiting.until(what, self.missing, within=self.within)
-        except errors.NotReady as exc:
+        except (errors.NotReady, errors.CommandFailed) as exc:
             raise self._gone_back(machine, exc) from exc
         installing.prune(machine)
 
-    def _gone_back(self, machine: Machine, why: errors.NotReady) -> errors.NotReady:
+    def _gone_back(self, machine: Machine, why: errors.FleetError) -> errors.NotReady:
         before = installing.previous(machine)
         if before in {None, str(self.bundle.folder)}:
             return errors.NotReady(
