@@ -74,9 +74,10 @@ class Hub:
         *,
         revision: str | None = None,
         reason: str | None = None,
+        running: str | None = None,
         within: float = 15.0,
     ) -> messages.DeploymentState:
-        """Wait until *deployment* is in *phase*."""
+        """Wait until *deployment* is in *phase*, and its service *running* runs."""
         seen: list[messages.DeploymentState] = []
 
         async def look() -> bool:
@@ -90,6 +91,7 @@ class Hub:
                 state.phase is phase
                 and revision in (None, state.revision)
                 and (reason is None or reason == found)
+                and (running is None or (running, "running") in _services(state))
             )
 
         try:
@@ -130,3 +132,7 @@ async def running_agent(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _services(state: messages.DeploymentState) -> set[tuple[str, str]]:
+    return {(service.name, str(service.state)) for service in state.services}

@@ -98,7 +98,7 @@ async def test_what_the_device_cannot_give_fails_its_service_and_no_other(
     lacking = [{"hostPath": "/nowhere", "mountPath": "/data"}]
     async with start_agent():
         await hub.deploy("web", sleeper("a", volumes=lacking), sleeper("b"))
-        state = await hub.reaches("web", Phase.FAILED, reason="HostPathMissing")
+        # On a busy host the failure is told before the other service is there.
+        state = await hub.reaches("web", Phase.FAILED, reason="HostPathMissing", running="b")
         assert state.error
         assert state.error.service == "a"
-        assert {s.name: s.state for s in state.services}["b"] == "running"
