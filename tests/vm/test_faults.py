@@ -98,8 +98,8 @@ def test_an_upgrade_runs_when_it_reports_in_and_containers_run_on(
 @pytest.mark.slow
 def test_a_full_disk_is_told_and_all_goes_on_once_it_is_freed(machine: Machine, kiosk: Kiosk):
     free = machine.root("df", "--output=avail", "--block-size=1", "/var/lib").split()[-1]
-    machine.root("fallocate", "--length", free, FULL)
     try:
+        machine.asks("fallocate", "--length", free, FULL)  # takes all there is, and then fails
         kiosk.serve(kiosk.images.v2)
         kiosk.fleet.cluster.await_aggregate("kiosk", matched=1, failed=1, within=BACK_WITHIN)
         assert kiosk.images.v1_says in kiosk.device.page(PORT)
