@@ -40,6 +40,7 @@ from lab import status as statuses
 from lab.errors import LabError, TopologyInvalid
 from lab.host import LabHost
 from lab.stages import Done
+from lab.timeline import recording
 
 _HINT = (
     "`invoke lab.doctor` tries what the host must be able to do; `invoke lab.up` goes on from here"
@@ -198,7 +199,8 @@ def _up(name: str, wanted: str, *, dry_run: bool) -> None:
             begun = time.monotonic()
             standing_on = uses.of_checkout(known.host)
             uses.begin(known.host, standing_on)
-            done = stages.reach(assembly.plans(lab), known.host, progress)
+            audience = recording.recorded(progress, known.host.logs)
+            done = stages.reach(assembly.plans(lab), known.host, audience)
             if not any(entry.failed for entry in done):
                 uses.settle(known.host, standing_on)
             took = time.monotonic() - begun
