@@ -4,6 +4,7 @@ from invoke.collection import Collection
 
 from lab import tasks as lab
 from lab.bench import tasks as bench
+from lab.images.cloud import tasks as images
 from lab.proof import tasks as proof
 
 namespace = Collection(
@@ -14,5 +15,6 @@ namespace = Collection(
     proof.crds,
     proof.schema,
     lab.collection(),
+    images.collection(),
     bench.collection(),
 )

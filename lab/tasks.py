@@ -53,7 +53,7 @@ _NAME = "name of the lab (LAB_NAME; default: default)"
 @task(help={"topology": "name or file (LAB_TOPOLOGY)", "name": _NAME, "dry-run": "only tell"})
 def up(_: Context, topology: str = "", name: str = "", dry_run: bool = False) -> None:
     """Bring the lab up, or repair it; changes nothing where all is well. Needs root."""
-    with _told_errors():
+    with told_errors():
         labs.require_root("lab.up")
         _up(
             _name(name),
@@ -65,7 +65,7 @@ def up(_: Context, topology: str = "", name: str = "", dry_run: bool = False) ->
 @task(help={"name": _NAME})
 def down(_: Context, name: str = "") -> None:
     """Take the lab down: all that its ledger says is ours, and nothing else. Needs root."""
-    with _told_errors():
+    with told_errors():
         labs.require_root("lab.down")
         _down(_name(name))
 
@@ -73,7 +73,7 @@ def down(_: Context, name: str = "") -> None:
 @task(help={"name": _NAME, "format": "table or json (LAB_FORMAT)"})
 def status(_: Context, name: str = "", format: str = "") -> None:  # noqa: A002 - the option's name
     """Show how far the lab is up, its parts and its devices."""
-    with _told_errors():
+    with told_errors():
         found = statuses.status(_name(name))
         match format or os.environ.get("LAB_FORMAT", "table"):
             case "json":
@@ -94,7 +94,7 @@ def status(_: Context, name: str = "", format: str = "") -> None:  # noqa: A002 
 )
 def show_logs(_: Context, part: str = "", follow: bool = False, name: str = "") -> None:
     """Show the log of a part, or the last lines of all."""
-    with _told_errors():
+    with told_errors():
         chosen = logs.choose(labs.state_of(_name(name)) / "logs", part)
         logs.show(chosen, sys.stdout)
         if follow:
@@ -104,21 +104,21 @@ def show_logs(_: Context, part: str = "", follow: bool = False, name: str = "") 
 @task(help={"name": _NAME})
 def plug(_: Context, device: str, name: str = "") -> None:
     """Put a device's network cable back in. Needs root."""
-    with _told_errors():
+    with told_errors():
         _set_plugged(_name(name), device, plugged=True)
 
 
 @task(help={"name": _NAME})
 def unplug(_: Context, device: str, name: str = "") -> None:
     """Pull a device's network cable; its containers run on. Needs root."""
-    with _told_errors():
+    with told_errors():
         _set_plugged(_name(name), device, plugged=False)
 
 
 @task(name="exec", help={"name": _NAME})
 def execute(_: Context, device: str, name: str = "") -> None:
     """Run what follows ``--`` in a device, as itself; without it, a shell. Needs root."""
-    with _told_errors():
+    with told_errors():
         labs.require_root(f"lab.exec {device}")
         entering.enter(*statuses.device_of(_name(name), device), _after_dashes(sys.argv))
 
@@ -126,7 +126,7 @@ def execute(_: Context, device: str, name: str = "") -> None:
 @task(help={"name": _NAME})
 def ssh(_: Context, device: str, name: str = "") -> None:
     """Log in to a machine by SSH; what follows ``--`` is run there. Needs root."""
-    with _told_errors():
+    with told_errors():
         labs.require_root(f"lab.ssh {device}")
         entering.log_in(*statuses.device_of(_name(name), device), _after_dashes(sys.argv))
 
@@ -134,7 +134,7 @@ def ssh(_: Context, device: str, name: str = "") -> None:
 @task(help={"name": _NAME})
 def console(_: Context, device: str, name: str = "") -> None:
     """Attach to the serial console of a machine; Ctrl-] leaves it. Needs root."""
-    with _told_errors():
+    with told_errors():
         labs.require_root(f"lab.console {device}")
         entering.attach(*statuses.device_of(_name(name), device))
 
@@ -142,7 +142,7 @@ def console(_: Context, device: str, name: str = "") -> None:
 @task(name="doctor", help={"format": "table or json (LAB_FORMAT)"})
 def examine(_: Context, format: str = "") -> None:  # noqa: A002 - the option's name
     """Try what the lab needs of this host, and tell how to mend what fails."""
-    with _told_errors():
+    with told_errors():
         found = doctor.examine()
         if (format or os.environ.get("LAB_FORMAT", "table")) == "json":
             print(json.dumps([finding.as_dict() for finding in found], indent=2))
@@ -167,7 +167,7 @@ def collect(
     dry_run: bool = False,
 ) -> None:
     """Remove what no lab needs: old logs, unused images, environments, toolchains. Needs root."""
-    with _told_errors():
+    with told_errors():
         labs.require_root("lab.gc")
         found = leftovers.find(older_than)
         chosen = [each for each in found if all or each.kind is not leftovers.Kind.LAB]
@@ -279,7 +279,7 @@ def _name(given: str) -> str:
 
 
 @contextlib.contextmanager
-def _told_errors() -> Iterator[None]:
+def told_errors() -> Iterator[None]:
     """Show an error as a person needs it, and end with its exit code."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
