@@ -13,6 +13,7 @@ from lab.errors import PreflightFailed
 
 _APT = Path("/etc/apt")
 _SUITES = re.compile(r"^Suites:(.*)$", re.MULTILINE | re.IGNORECASE)
+_LINE_ARCH = re.compile(r"\[\s*arch=[^]\s]*\s*\]\s*|\barch=[^]\s]*\s*")
 _ARCHITECTURES = re.compile(r"^Architectures:.*\n?", re.MULTILINE | re.IGNORECASE)
 
 
@@ -35,7 +36,9 @@ def for_release(texts: Iterable[str], host: str, wanted: str) -> str:
         for stanza in re.split(r"\n\s*\n", text):
             if _is_stanza_for(host, stanza):
                 stanzas.append(_ARCHITECTURES.sub("", stanza).strip())  # noqa: PERF401 - it reads so
-        lines += [line for line in text.splitlines() if _is_line_for(host, line)]
+        lines += [
+            _LINE_ARCH.sub("", line) for line in text.splitlines() if _is_line_for(host, line)
+        ]
     found = "\n\n".join(stanzas) if stanzas else "\n".join(lines)
     if not found:
         raise PreflightFailed(
