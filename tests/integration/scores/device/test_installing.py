@@ -150,6 +150,20 @@ def test_an_upgrade_that_nothing_is_heard_from_is_taken_back(
     assert [folder for *_, folder in restarts] == [str(next_bundle.folder), str(bundle.folder)]
 
 
+def test_an_upgrade_that_does_not_even_start_is_taken_back(machine, bundle, next_bundle):
+    def systemctl(argv, stdin):
+        starts = installing.current(machine) == str(bundle.folder)
+        return Answer(0) if starts else Answer(1, b"", b"Job for fleet-agent.service failed")
+
+    machine.stand_ins["systemctl"] = systemctl
+    installed(machine, bundle).expect()
+    score = AgentUpgradeScore(next_bundle, missing=lambda: "", within=0)
+    error = score.interpret(LinuxHostTopology(machine)).error
+    assert isinstance(error, errors.NotReady)
+    assert "fleet-agent.service failed" in str(error)
+    assert installing.current(machine) == str(bundle.folder)
+
+
 def test_whoever_was_ended_before_hearing_from_an_upgrade_can_still_go_back(
     machine, bundle, next_bundle, restarts
 ):
