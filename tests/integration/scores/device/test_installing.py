@@ -118,7 +118,7 @@ def restarts(machine):
     """What systemd was told; there is none here."""
     told = []
 
-    def systemctl(argv, stdin):
+    def systemctl(argv):
         told.append((*argv[1:], installing.current(machine)))
         return Answer(0)
 
@@ -151,7 +151,7 @@ def test_an_upgrade_that_nothing_is_heard_from_is_taken_back(
 
 
 def test_an_upgrade_that_does_not_even_start_is_taken_back(machine, bundle, next_bundle):
-    def systemctl(argv, stdin):
+    def systemctl(argv):
         starts = installing.current(machine) == str(bundle.folder)
         return Answer(0) if starts else Answer(1, b"", b"Job for fleet-agent.service failed")
 
