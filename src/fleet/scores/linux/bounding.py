@@ -17,6 +17,9 @@ _TIMED_OUT = frozenset({124, -9})  # what `timeout` answers: it ended in time, o
 # NixOS has its programs in the last: enough of them to tell that it is NixOS.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 _CLEAN = ("env", "-i", "LC_ALL=C", "HOME=/root", f"PATH={_PATH}")
+_UNRESOLVED = (
+    "sudo: unable to resolve host"  # a warning at each use, where /etc/hosts lacks the host
+)
 # Asked for in C as well, since what it complains of is recognised below.
 _AS_ROOT = ("env", "LC_ALL=C", "sudo", "-n", "--")
 
@@ -43,14 +46,20 @@ def judge(
     """
     if answer.code in _TIMED_OUT and took >= within:
         raise late(name, argv, within)
-    if not is_root and answer.code == 1 and answer.err.startswith(b"sudo: "):
-        said = answer.err.decode(errors="replace").splitlines()[0]
+    if not is_root and answer.code == 1 and (said := _refusal(answer)):
         raise errors.LoginRefused(
             f"{name}: this user can't become root ({said}); log in as root, or give it"
             " NOPASSWD: ALL in a file of /etc/sudoers.d",
             element=name,
         )
     return answer
+
+
+def _refusal(answer: Answer) -> str:
+    """Return what `sudo` said for a refusal; that a host can't resolve its own name is none."""
+    lines = answer.err.decode(errors="replace").splitlines()
+    said = next((line for line in lines if not line.startswith(_UNRESOLVED)), "")
+    return said if said.startswith("sudo: ") else ""
 
 
 def late(name: str, argv: Sequence[str], within: float) -> errors.CommandFailed:
