@@ -62,7 +62,7 @@ def _compared(wanted: ET.Element, actual: ET.Element, above: str) -> Iterator[st
 
 def _children(wanted: ET.Element, actual: ET.Element, path: str) -> Iterator[str]:
     """Compare in order of each tag: libvirt keeps the order of disks and of interfaces."""
-    for tag in dict.fromkeys(child.tag for child in wanted):
+    for tag in dict.fromkeys((*(child.tag for child in wanted), *sorted(_COUNTED))):
         wants, finds = wanted.findall(tag), actual.findall(tag)
         for want, find in zip(wants, finds, strict=False):
             yield from _compared(want, find, path)
@@ -71,7 +71,7 @@ def _children(wanted: ET.Element, actual: ET.Element, path: str) -> Iterator[str
 
 
 # More of these than wanted is a difference; of others, libvirt adds what it needs.
-_COUNTED = frozenset({"disk", "interface", "host", "ip"})
+_COUNTED = frozenset({"dhcp", "disk", "forward", "host", "interface", "ip"})
 
 
 def _same(tag: str, name: str, wanted: str, found: str | None) -> bool:
