@@ -52,7 +52,8 @@ class Check:
     def as_finding(self, arch: Arch) -> Finding:
         """Return it as the doctor says it: machines are optional, so what is missing warns."""
         verdict = Verdict.WORKS if self.ok else Verdict.WARNS
-        return Finding(f"machines {arch}: {self.name}", verdict, self.found, self.fix)
+        fix = "" if self.ok else self.fix
+        return Finding(f"machines {arch}: {self.name}", verdict, self.found, fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +179,8 @@ def _accelerator(arch: Arch, kernel: Path | None, machine: Machine) -> Check:
     if kernel is None:
         return Check("accelerator", ok=True, found="not tried: there is no kernel yet")
     choice = accelerator.choose(arch, kernel, machine=machine)
-    slow = choice.accelerator is Accelerator.TCG
-    return Check(
-        "accelerator",
-        ok=True,
-        found=choice.reason,
-        fix="it works, ten times slower" if slow else "",
-    )
+    slow = "; that works, ten times slower" if choice.accelerator is Accelerator.TCG else ""
+    return Check("accelerator", ok=True, found=f"{choice.reason}{slow}")
 
 
 def reports(kernels: Mapping[Arch, Path]) -> Iterator[PreflightReport]:

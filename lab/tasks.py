@@ -20,6 +20,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from fleet import errors
+from fleet.scores.linux.architecture import Arch
 from lab import (
     assembly,
     collecting,
@@ -30,6 +31,7 @@ from lab import (
     leftovers,
     logs,
     network,
+    preflight,
     showing,
     stages,
     topology,
@@ -39,6 +41,7 @@ from lab import (
 from lab import status as statuses
 from lab.errors import LabError, TopologyInvalid
 from lab.host import LabHost
+from lab.images.cloud import cache, catalogue
 from lab.stages import Done
 from lab.timeline import recording
 
@@ -143,7 +146,7 @@ def console(_: Context, device: str, name: str = "") -> None:
 def examine(_: Context, format: str = "") -> None:  # noqa: A002 - the option's name
     """Try what the lab needs of this host, and tell how to mend what fails."""
     with told_errors():
-        found = doctor.examine()
+        found = (*doctor.examine(), *_about_machines())
         if (format or os.environ.get("LAB_FORMAT", "table")) == "json":
             print(json.dumps([finding.as_dict() for finding in found], indent=2))
         else:
@@ -174,6 +177,14 @@ def collect(
         only_told = dry_run or _is_set("LAB_DRY_RUN")
         gone = () if only_told else collecting.collect(chosen)
         showing.leftovers(found, gone, dry_run=only_told)
+
+
+def _about_machines() -> Iterator[doctor.Finding]:
+    """Tell what this host lacks for machines; one without them is no worse a host."""
+    stored = {arch: cache.stored(catalogue.default(arch)) for arch in Arch}
+    kernels = {arch: image.kernel for arch, image in stored.items() if image and image.kernel}
+    for report in preflight.reports(kernels):
+        yield from report.as_findings()
 
 
 def collection() -> Collection:
