@@ -24,7 +24,7 @@ DISK = "disk.qcow2"
 KERNEL = "vmlinuz"
 INITRD = "initrd"
 
-_BUILDER = 1  # raised when this module makes something else of the same recipe
+_BUILDER = 2  # raised when this module makes something else of the same recipe
 _WITHIN = 3000  # seconds for the packages, under emulation of another architecture
 _UUID = "d8a1f0c6-53f4-4f04-9c1e-6a8f7d0b1c55"  # the same in every image: nothing depends on it
 _PROGRAMS = {
@@ -45,7 +45,9 @@ def build(image: Image, into: Path, saw: Callable[[str], None]) -> None:
     require_programs(image.arch)
     root = into / "root"
     saw(f"{image.name}: installing its packages; a minute, or ten for another architecture")
-    _install(image, root, into / "sources")
+    listed = into / "sources"
+    _install(image, root, listed)
+    listed.unlink()  # it may hold a password of the host's
     saw(f"{image.name}: writing its files")
     _furnish(root)
     kernel = _kernel(root)

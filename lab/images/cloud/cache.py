@@ -19,7 +19,7 @@ import filelock
 from fleet import directories
 from lab.errors import LabError
 from lab.host import read_json, write_json
-from lab.images.cloud import building, downloading
+from lab.images.cloud import building, downloading, overlays
 from lab.images.cloud.catalogue import Built, Download, Image
 
 _DESCRIPTION = "image.json"
@@ -61,13 +61,12 @@ def digest_of(image: Image) -> str:
 
 
 def stored(image: Image) -> Stored | None:
-    """Return *image*, if it is there; nothing is hashed."""
+    """Return *image*, if it is there, and each file as long as it was; nothing is hashed."""
     where = home() / digest_of(image)
-    if not (where / _DESCRIPTION).exists():
+    sizes: Mapping[str, int] = read_json(where / _DESCRIPTION).get("sizes", {})
+    if building.DISK not in sizes or _sizes(where) != sizes:
         return None
-    parts = {name: where / name for name in _PARTS if (where / name).exists()}
-    if building.DISK not in parts:
-        return None
+    parts = {name: where / name for name in sizes}
     return Stored(
         image,
         where.name,
@@ -108,10 +107,15 @@ def verify(image: Stored) -> tuple[str, ...]:
 
 
 def set_aside(image: Stored) -> Path:
-    """Take a damaged image out of the cache, so that it is made anew; return where it is now."""
+    """
+    Take a damaged image out of the cache, so that it is made anew; return where it is now.
+
+    The caller has seen that no disk stands on it: what is made anew may have other bytes.
+    """
     aside = image.directory.with_name(f"{image.digest}.damaged")
-    shutil.rmtree(aside, ignore_errors=True)
-    image.directory.rename(aside)
+    with filelock.FileLock(f"{image.directory}.lock"):
+        shutil.rmtree(aside, ignore_errors=True)
+        image.directory.rename(aside)
     return aside
 
 
@@ -119,7 +123,11 @@ def _make(image: Image, where: Path, saw: Callable[[str], None]) -> None:
     above = where.parent.parent / "making"
     above.mkdir(exist_ok=True)
     draft = above / where.name
-    shutil.rmtree(draft, ignore_errors=True)  # of one that was killed: we hold the lock
+    if where.exists() and (disks := overlays.standing_on(where / building.DISK)):
+        message = f"image {image.name} in {where} is damaged, and {disks} stand on it"
+        raise LabError(message, element=image.name, hint="take their labs down, then try again")
+    for broken in (draft, where):  # of one that was killed, or truncated since: we hold the lock
+        shutil.rmtree(broken, ignore_errors=True)
     draft.mkdir()
     try:
         match image.source:
@@ -130,11 +138,17 @@ def _make(image: Image, where: Path, saw: Callable[[str], None]) -> None:
         files = {name: _digest(draft / name) for name in _PARTS if (draft / name).exists()}
         for name in files:
             (draft / name).chmod(_READ_ONLY)
-        write_json(draft / _DESCRIPTION, {"image": image.name, "files": files})
+        about = {"image": image.name, "files": files, "sizes": _sizes(draft)}
+        write_json(draft / _DESCRIPTION, about)
         _sync(draft)
         draft.rename(where)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sizes(directory: Path) -> Mapping[str, int]:
+    paths = (directory / name for name in _PARTS)
+    return {path.name: path.stat().st_size for path in paths if path.exists()}
 
 
 def _digest(path: Path) -> str | None:

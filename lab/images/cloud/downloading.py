@@ -44,7 +44,8 @@ def fetch(source: Download, target: Path, *, parts: Path, saw: Callable[[str], N
     """
     part = parts / f"{source.sha256}.part"
     resumed = part.exists()
-    _complete(source, part, saw)
+    if not resumed or _digest(part) != source.sha256:
+        _complete(source, part, saw)
     found = _digest(part)
     if found != source.sha256 and resumed:
         saw("the parts don't fit together: from the start")

@@ -1,11 +1,5 @@
-"""
-Finds the images that nobody needs. An image that a disk stands on is needed, whatever lab it is of.
+"""Finds the images that nobody needs: an image that a disk stands on is needed, whoever's it is."""
 
-A disk of a lab is an overlay: without its image it is nothing. So every qcow2 file of every lab is
-asked what it stands on, snapshots included, before an image is taken for unused.
-"""
-
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +7,9 @@ from pathlib import Path
 
 import filelock
 
-from lab import commands, host, locks
-from lab.errors import LabError
+from lab import locks
 from lab.images.cloud import cache, catalogue
+from lab.images.cloud.overlays import overlays
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +20,6 @@ class Unused:
     bytes: int
     is_current: bool
     """whether the catalogue would make or fetch just this one again"""
-
-
-def overlays() -> dict[Path, tuple[Path, ...]]:
-    """Return the disks of all labs by the image that they stand on."""
-    found: dict[Path, tuple[Path, ...]] = {}
-    for disk in sorted(host.labs_dir().glob("*/**/*.qcow2")):
-        if (base := _base(disk)) is not None:
-            found[base] = (*found.get(base, ()), disk)
-    return found
 
 
 def find() -> tuple[Unused, ...]:
@@ -59,12 +44,3 @@ def _unused() -> Iterator[Unused]:
         if path.is_dir() and path not in needed:
             size = sum(each.stat().st_size for each in path.iterdir())
             yield Unused(path, size, path.name in current)
-
-
-def _base(disk: Path) -> Path | None:
-    answer = commands.ask("qemu-img", "info", "--force-share", "--output=json", str(disk))
-    if not answer.ok:
-        message = f"{disk}: nobody knows what it stands on: {answer.err.strip()}"
-        raise LabError(message, element=str(disk), hint="take its lab down, or remove the file")
-    found = json.loads(answer.out).get("full-backing-filename")
-    return Path(found) if found else None

@@ -91,6 +91,8 @@ REMOVED = (
     "etc/ssh/ssh_host_*",
     "var/lib/apt/lists/*_*",
     "var/log/*.log",
+    "etc/apt/sources.list",  # the host's own: they lead nowhere from a lab
+    "etc/apt/sources.list.d/*",
     "etc/cloud/cloud.cfg.d/90_dpkg.cfg",
 )
 

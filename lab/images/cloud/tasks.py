@@ -11,7 +11,8 @@ from invoke.tasks import task
 from rich.table import Table
 
 from lab import showing
-from lab.images.cloud import cache, catalogue, leftovers
+from lab.images.cloud import cache, catalogue, leftovers, overlays
+from lab.images.cloud.cache import Stored
 from lab.images.cloud.catalogue import Built, Image
 from lab.tasks import told_errors
 
@@ -51,12 +52,9 @@ def verify(_: Context, name: Sequence[str] | None = None) -> None:
             stored = cache.stored(image)
             if stored is None:
                 continue
-            if found := cache.verify(stored):
-                damaged += 1
-                aside = cache.set_aside(stored)
-                showing.console.print(f"{image.name}: {'; '.join(found)}; now in {aside}")
-            else:
-                showing.console.print(f"{image.name}: whole")
+            found = cache.verify(stored)
+            damaged += bool(found)
+            showing.console.print(f"{image.name}: {_dealt_with(stored, found) or 'whole'}")
         if damaged:
             raise Exit(code=1)
 
@@ -83,6 +81,16 @@ def _chosen(names: Sequence[str] | None) -> Sequence[Image]:
     if names:
         return [catalogue.find(name) for name in names]
     return [image for image in catalogue.known() if image.release == "bookworm"]
+
+
+def _dealt_with(stored: Stored, found: Sequence[str]) -> str:
+    """Set a damaged image aside, unless disks stand on it, and say so."""
+    if not found:
+        return ""
+    damage = "; ".join(found)
+    if disks := overlays.standing_on(stored.disk):
+        return f"{damage}; left where it is: {disks} stand on it; take their labs down"
+    return f"{damage}; now in {cache.set_aside(stored)}"
 
 
 def _described(image: Image) -> dict[str, Any]:

@@ -1,0 +1,114 @@
+"""The cache of images, with an image that is a download: whole, or made anew, and never halfway."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fleet.scores.linux.architecture import Arch
+from lab.errors import LabError
+from lab.images.cloud import cache, leftovers
+from lab.images.cloud.catalogue import Download, Image
+from tests.lab_host import needs
+
+CONTENT = b"an image" * 100_000
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
+    """An image that is fetched from a file of this host."""
+    monkeypatch.setenv("HARMONY_DATA_DIR", str(tmp_path / "data"))
+    published = tmp_path / "published.qcow2"
+    published.write_bytes(CONTENT)
+    source = Download(url=published.as_uri(), sha256=hashlib.sha256(CONTENT).hexdigest())
+    return Image(name="x", arch=Arch.X86_64, release="bookworm", size=1024, source=source)
+
+
+def ensure(image: Image) -> cache.Stored:
+    """Have the image, and tell nobody."""
+    return cache.ensure(image, lambda _: None)
+
+
+def test_an_image_is_read_only_whole_and_kept(image: Image):
+    stored = ensure(image)
+
+    assert stored.disk.read_bytes() == CONTENT
+    assert stored.disk.stat().st_mode & 0o777 == 0o444
+    assert cache.verify(stored) == ()
+    assert ensure(image) == stored
+
+
+def test_an_image_that_was_truncated_is_none_and_is_made_anew(image: Image):
+    stored = ensure(image)
+    stored.disk.chmod(0o644)
+    stored.disk.write_bytes(CONTENT[:4])
+
+    assert cache.stored(image) is None
+    assert ensure(image).disk.read_bytes() == CONTENT
+
+
+def test_a_damaged_image_is_named_and_set_aside(image: Image):
+    stored = ensure(image)
+    stored.disk.chmod(0o644)
+    stored.disk.write_bytes(b"!" + CONTENT[1:])
+
+    assert cache.verify(stored) == ("disk.qcow2 is damaged",)
+    aside = cache.set_aside(stored)
+    assert aside.name.endswith(".damaged")
+    assert cache.stored(image) is None
+
+
+def test_what_was_left_by_one_that_was_killed_does_no_harm(image: Image):
+    left = cache.home().parent / "making" / cache.digest_of(image)
+    left.mkdir(parents=True)
+    (left / "disk.qcow2").write_bytes(b"half")
+
+    assert ensure(image).disk.read_bytes() == CONTENT
+    assert not left.exists()
+
+
+def test_many_may_ask_at_once_and_all_have_the_same(image: Image):
+    assert isinstance(image.source, Download)
+    program = f"""
+from fleet.scores.linux.architecture import Arch
+from lab.images.cloud import cache
+from lab.images.cloud.catalogue import Download, Image
+
+source = Download(url={image.source.url!r}, sha256={image.source.sha256!r})
+image = Image(name="x", arch=Arch.X86_64, release="r", size=1024, source=source)
+print(cache.ensure(image, lambda _: None).digest)
+"""
+    asking = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+
+    said = {process.communicate(timeout=60)[0].strip() for process in asking}
+    assert said == {image.source.sha256}
+    assert cache.stored(image) is not None
+
+
+@needs("qemu-img")
+def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
+    stored = ensure(image)
+    (unused,) = leftovers.find()
+    assert unused.path == stored.directory
+    disk = cache.home().parents[1] / "labs" / "mine" / "devices" / "vm-01" / "disk.qcow2"
+    disk.parent.mkdir(parents=True)
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-u", "-F", "qcow2", "-b", str(stored.disk),
+         str(disk), "1M"],
+        check=True,
+    )  # fmt: skip
+
+    assert leftovers.find() == ()
+    assert not leftovers.remove(unused)
+    stored.disk.chmod(0o644)
+    stored.disk.write_bytes(CONTENT[:4])
+    with pytest.raises(LabError, match=r"damaged, and .*/vm-01/disk\.qcow2 stand on it"):
+        ensure(image)
+    disk.unlink()
+    assert leftovers.remove(unused)
+    assert not stored.directory.exists()
