@@ -76,6 +76,11 @@ def stored(image: Image) -> Stored | None:
     )
 
 
+def is_incomplete(image: Image) -> bool:
+    """Tell whether something of *image* is there that is no image any more."""
+    return (home() / digest_of(image)).exists() and stored(image) is None
+
+
 def ensure(image: Image, saw: Callable[[str], None]) -> Stored:
     """
     Return *image*, pulled or built now where it isn't there.

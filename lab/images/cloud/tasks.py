@@ -50,11 +50,11 @@ def verify(_: Context, name: Sequence[str] | None = None) -> None:
         damaged = 0
         for image in _chosen(name) if name else catalogue.known():
             stored = cache.stored(image)
-            if stored is None:
+            if stored is None and not cache.is_incomplete(image):
                 continue
-            found = cache.verify(stored)
+            found = _dealt_with(stored) if stored else "incomplete: made anew when next needed"
             damaged += bool(found)
-            showing.console.print(f"{image.name}: {_dealt_with(stored, found) or 'whole'}")
+            showing.console.print(f"{image.name}: {found or 'whole'}")
         if damaged:
             raise Exit(code=1)
 
@@ -83,11 +83,11 @@ def _chosen(names: Sequence[str] | None) -> Sequence[Image]:
     return [image for image in catalogue.known() if image.release == "bookworm"]
 
 
-def _dealt_with(stored: Stored, found: Sequence[str]) -> str:
-    """Set a damaged image aside, unless disks stand on it, and say so."""
-    if not found:
+def _dealt_with(stored: Stored) -> str:
+    """Set an image aside if it is damaged and no disk stands on it, and say so."""
+    damage = "; ".join(cache.verify(stored))
+    if not damage:
         return ""
-    damage = "; ".join(found)
     if disks := overlays.standing_on(stored.disk):
         return f"{damage}; left where it is: {disks} stand on it; take their labs down"
     return f"{damage}; now in {cache.set_aside(stored)}"

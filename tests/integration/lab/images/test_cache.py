@@ -46,7 +46,9 @@ def test_an_image_that_was_truncated_is_none_and_is_made_anew(image: Image):
     stored.disk.write_bytes(CONTENT[:4])
 
     assert cache.stored(image) is None
+    assert cache.is_incomplete(image)
     assert ensure(image).disk.read_bytes() == CONTENT
+    assert not cache.is_incomplete(image)
 
 
 def test_a_damaged_image_is_named_and_set_aside(image: Image):
