@@ -32,22 +32,17 @@ from lab import (
     logs,
     network,
     preflight,
+    raising,
     showing,
     stages,
     topology,
     undoing,
-    uses,
 )
 from lab import status as statuses
 from lab.errors import LabError, TopologyInvalid
 from lab.host import LabHost
 from lab.images.cloud import cache, catalogue
-from lab.stages import Done
-from lab.timeline import recording
 
-_HINT = (
-    "`invoke lab.doctor` tries what the host must be able to do; `invoke lab.up` goes on from here"
-)
 _PATIENCE = 900  # another command on the same lab: a first `up` builds and installs
 
 _NAME = "name of the lab (LAB_NAME; default: default)"
@@ -208,38 +203,21 @@ def _up(name: str, wanted: str, *, dry_run: bool) -> None:
             labs.settle(known, wanted_parts.places())
             lab = assembly.assemble(known.host, wanted_parts)
             begun = time.monotonic()
-            standing_on = uses.of_checkout(known.host)
-            uses.begin(known.host, standing_on)
-            audience = recording.recorded(progress, known.host.logs)
-            done = stages.reach(assembly.plans(lab), known.host, audience)
-            if not any(entry.failed for entry in done):
-                uses.settle(known.host, standing_on)
+            done = raising.reach(lab, progress)
             took = time.monotonic() - begun
-    _raise_failures([entry for entry in done if entry.failed], known.host)
+    raise_failures(raising.failures(done, known.host))
     showing.summary(done, took)
     found = statuses.status(name)
     showing.tables(found)
     showing.next_steps(known.host, found, demo.selects())
 
 
-def _raise_failures(failed: Sequence[Done], host: LabHost) -> None:
+def raise_failures(found: Sequence[LabError]) -> None:
     """Tell of all that failed: the last one as the error that ends the command."""
-    for entry in failed[:-1]:
-        showing.failure(_placed(entry, host))
-    for entry in failed[-1:]:
-        raise _placed(entry, host)
-
-
-def _placed(done: Done, host: LabHost) -> LabError:
-    """Return the error of an outcome, with a place to look and a thing to do where it has none."""
-    found = done.outcome.error
-    if not isinstance(found, LabError):
-        cause, found = found, LabError(f"{done.outcome.score}: {found}")
-        found.__cause__ = cause
-    found.log = found.log or host.logs
-    found.hint = found.hint or _HINT
-    found.where = done.lane
-    return found
+    for error in found[:-1]:
+        showing.failure(error)
+    for error in found[-1:]:
+        raise error
 
 
 def _tell_only(name: str, wanted: str, progress: showing.Progress) -> None:
