@@ -34,7 +34,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _WAYS_OUT = {
-    "image": "invoke images.pull has the images of the catalogue; those that changed since are gone",
+    "image": "invoke images.pull has the images of the catalogue as it is now",
     "topology": "give the topology back what it had",
     "qemu": "put the QEMU back that took it",
 }

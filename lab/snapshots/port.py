@@ -1,8 +1,8 @@
 """
 What of a lab can be snapshotted, as those who take and restore snapshots see it.
 
-The order in which the parts are dealt with is not theirs (`taking`, `restoring`). Every verb is safe
-to say again, and content with a part that is broken or gone already: a reset mends what it finds.
+The order in which the parts are dealt with is not theirs (`taking`, `restoring`). Every verb is
+safe to say again, and content with a part that is broken or gone: a reset mends what it finds.
 Every method may raise `errors.FleetError`.
 """
 
@@ -36,7 +36,7 @@ class Store(Protocol):
         """Return how many bytes a copy may take."""
 
     def copy(self, into: Path) -> None:
-        """Copy the files into the directory *into*, which is empty."""
+        """Copy the files to *into*, which isn't there yet."""
 
     def put_back(self, kept: Path) -> None:
         """Replace the files by those that `copy` put into *kept*."""
@@ -59,7 +59,7 @@ class Machine(Protocol):
         """Stop its clock."""
 
     def save(self, into: Path) -> None:
-        """Put memory and disk into the directory *into*, which is empty; the machine is off then."""
+        """Put memory and disk into the directory *into*, which isn't there; it is off then."""
 
     def go_on(self, saved: Path) -> None:
         """Let it run again: from where it was paused, or from what `save` put into *saved*."""
@@ -70,8 +70,13 @@ class Machine(Protocol):
     def restore(self, kept: Path) -> None:
         """Go on from what `save` put into *kept*, which stays. It is off before."""
 
-    def set_clock(self) -> None:
-        """Wait until the guest answers, and tell it what time it is: it slept since the save."""
+    def wake(self) -> str:
+        """
+        Wait until the guest answers, and return its boot id.
+
+        It slept since the save: it is told what time it is, and that its connection to the hub is
+        gone, which TCP alone might take a minute to find out.
+        """
 
 
 class Journal(Protocol):
@@ -85,7 +90,7 @@ class Journal(Protocol):
         """Return how many bytes a copy may take."""
 
     def copy(self, into: Path) -> None:
-        """Copy the journal into the directory *into*, which is empty."""
+        """Copy the journal to *into*, which isn't there yet."""
 
     def stop(self) -> None:
         """End the agent."""

@@ -1,4 +1,4 @@
-"""Tells what came of taking or restoring a snapshot: as a table for a person, or as plain values."""
+"""Tells what came of taking or restoring a snapshot: as a table, or as plain values."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,9 +16,7 @@ _MIB = 1 << 20
 
 def described(manifest: Manifest) -> dict[str, Any]:
     """Return what a snapshot is, as plain values."""
-    found = msgspec.to_builtins(manifest)
-    assert isinstance(found, dict)
-    return {**found, "bytes": manifest.bytes}
+    return {**msgspec.to_builtins(manifest), "bytes": manifest.bytes}
 
 
 def listed(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:

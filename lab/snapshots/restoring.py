@@ -1,9 +1,9 @@
 """
 The order in which a snapshot is restored. Decides only.
 
-Everything that could say or write something is ended first. Then the stores: a machine that wakes up
-goes on talking to a hub that knows just what it said last. Host devices come last: their containers
-are made anew, of what their agents remember.
+Everything that could say or write something is ended first. Then the stores: a machine that wakes
+up goes on talking to a hub that knows just what it said last. Host devices come last: their
+containers are made anew, of what their agents remember.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,17 +29,14 @@ def stores(site: Site, kept: Places) -> Iterator[Step]:
     yield Step(LAB, "starting the services", site.raise_ground)
 
 
-def devices(
-    site: Site, snapshot: Snapshot, require_boot: Callable[[Machine, str], None]
-) -> Iterator[Step]:
+def devices(site: Site, snapshot: Snapshot, wake: Callable[[Machine, str], None]) -> Iterator[Step]:
     """Yield what brings the devices back, and all that is left to be brought about."""
     kept = snapshot.places
     for machine in site.machines:
         yield Step(machine.name, "restoring", partial(machine.restore, kept.machine(machine.name)))
     for machine in site.machines:
-        yield Step(machine.name, "setting the clock", machine.set_clock)
         boot = snapshot.manifest.boots[machine.name]
-        yield Step(machine.name, "comparing its boot", partial(require_boot, machine, boot))
+        yield Step(machine.name, "waking up", partial(wake, machine, boot))
     for journal in site.journals:
         act = partial(journal.rebuild, kept.journal(journal.name))
         yield Step(journal.name, "rebuilding", act)

@@ -1,24 +1,18 @@
 """
 The real lab, as `lab.snapshots.port` wants it.
 
-Services are processes that the ledger names; what starts them again is the walk that `lab.up` takes.
+Services are processes that the ledger names; what starts them again is the walk of `lab.up`.
 Machines are libvirt's (`lab.devices.vm.saving`); host devices are namespaces of this host.
 """
 
-import hashlib
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
-from fleet.contracts.names import DeviceId
 from fleet.scores.score import interpret_all
 from lab import (
     assembly,
-    commands,
     copying,
     operator,
     processes,
@@ -26,7 +20,6 @@ from lab import (
     registry,
     stages,
     status,
-    waiting,
 )
 from lab import topology as topologies
 from lab.assembly import Assembly
@@ -35,14 +28,12 @@ from lab.broker import process as broker
 from lab.cluster import stage as cluster
 from lab.devices import host as host_devices
 from lab.devices.host import HostDevice
-from lab.devices.vm import accelerators, machine
-from lab.devices.vm.device import VmDevice
 from lab.devices.vm.saving import VmMachine
-from lab.errors import LabError, PreflightFailed, WaitTimedOut
+from lab.errors import LabError, WaitTimedOut
 from lab.host import LabHost
-from lab.images.cloud import cache, catalogue
 from lab.labs import Lab
 from lab.ledger import Kind
+from lab.snapshots import identifying
 from lab.snapshots.archive import Archive
 from lab.snapshots.keys import Key
 from lab.stages import Audience, Plan, Stage
@@ -53,14 +44,11 @@ SERVICES = (
     operator.PART, registry.PART, broker.PART,
     cluster.CONTROLLER_MANAGER, cluster.API_SERVER, cluster.ETCD,
 )  # fmt: skip
-# What they keep, by the directory of the lab. Tokens, certificates and passwords are with those that
-# they open: a store without its keys is of no use.
+# What they keep, by the directory of the lab. Tokens, certificates and passwords are with what they
+# open: a store without its keys is of no use.
 STORES: Mapping[str, str] = {
     "etcd": "cluster", "NATS": "broker", "images": "registry", "identity": "operator",
 }  # fmt: skip
-
-_HEARD_WITHIN = 150  # a link that broke unseen is noticed by 30 s; the rest is a busy host's
-_LOOK_EVERY = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +152,7 @@ class LabSite:
 
     def key(self) -> Key:
         """See `port.Site`."""
-        machines = self.lab.machines
-        return Key(
-            image={each.id: image_of(self.lab.host, each) for each in machines},
-            topology={each.id: _described(each) for each in self.topology.devices},
-            qemu=dict(self._qemus()),
-        )
+        return identifying.key_of(self.lab, self.topology)
 
     def require_well(self) -> None:
         """See `port.Site`."""
@@ -195,23 +178,16 @@ class LabSite:
 
     def await_heard(self, since: datetime) -> Mapping[str, datetime]:
         """See `port.Site`."""
-        devices = tuple(DeviceId(device.id) for device in self.lab.devices)
-        return await_heard(lambda: heartbeats.last_heard(self.lab.broker, devices), devices, since,
-                           self.audience.sees, self.lab.host.logs)  # fmt: skip
+        try:
+            return heartbeats.await_heard(self.lab.broker, since, saw=self.audience.sees)
+        except WaitTimedOut as exc:
+            exc.log = self.lab.host.logs
+            raise
 
     def _raise(self, plans: Sequence[Plan]) -> None:
         done = raising.reach(self.lab, self.audience, plans)
         for error in raising.failures(done, self.lab.host):
             raise error
-
-    def _qemus(self) -> Iterator[tuple[str, str]]:
-        for arch in sorted({each.arch for each in self.lab.machines}):
-            kernels = {
-                kernel_of(self.lab.host, each) for each in self.lab.machines if each.arch is arch
-            }
-            ways = {accelerators.chosen(kernel) for kernel in kernels if kernel}
-            program = f"qemu-system-{arch}"
-            yield program, emulator(program, " ".join(sorted(ways)))
 
 
 def of(known: Lab, audience: Audience) -> LabSite:
@@ -223,70 +199,3 @@ def of(known: Lab, audience: Audience) -> LabSite:
 def archive_of(host: LabHost) -> Archive:
     """Return the snapshots of a lab."""
     return Archive(host.state / "snapshots")
-
-
-def await_heard(
-    ask: Callable[[], Mapping[DeviceId, datetime]],
-    devices: Sequence[DeviceId],
-    since: datetime,
-    saw: Callable[[str], None],
-    logs: Path,
-    within: float = _HEARD_WITHIN,
-) -> Mapping[str, datetime]:
-    """
-    Wait until *ask* tells that each of *devices* was heard after *since*.
-
-    :raises WaitTimedOut: names those that were not.
-    """
-    heard: dict[str, datetime] = {}
-
-    def probe() -> str:
-        heard.update({device: at for device, at in ask().items() if at > since})
-        silent = [device for device in devices if device not in heard]
-        return f"not heard yet: {', '.join(silent)}" if silent else ""
-
-    try:
-        waiting.wait_for("every device is heard", probe, within=within, every=_LOOK_EVERY, saw=saw)
-    except WaitTimedOut as exc:
-        exc.log = logs
-        exc.hint = (
-            "a machine: invoke lab.exec DEVICE -- journalctl -u fleet-agent; else its agent's log"
-        )
-        raise
-    return heard
-
-
-def image_of(host: LabHost, device: VmDevice) -> str:
-    """Return the digest of the image that the disk of *device* stands on, or would if it were new."""
-    base = machine.base_of(host, device.id)
-    if base is not None:
-        return base.digest if base.disk.exists() else f"{base.digest}, which is gone"
-    stored = cache.stored(catalogue.find(device.image))
-    return stored.digest if stored else f"{device.image}, which is not in the cache"
-
-
-def kernel_of(host: LabHost, device: VmDevice) -> Path | None:
-    """Return the kernel that *device* boots, or would if its disk were new."""
-    if base := machine.base_of(host, device.id):
-        return base.kernel
-    stored = cache.stored(catalogue.find(device.image))
-    return stored.kernel if stored else None
-
-
-def emulator(program: str, accelerator: str) -> str:
-    """Describe the QEMU called *program*: its version, its digest, and how it runs guests."""
-    path = shutil.which(program)
-    if path is None:
-        raise PreflightFailed(
-            f"the program `{program}` is not installed", element=program, hint="invoke lab.doctor"
-        )
-    first = commands.run(path, "--version").partition("\n")[0]
-    with Path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"{first} (sha256 {digest[:16]}), {accelerator}"
-
-
-def _described(device: topologies.Device) -> str:
-    """Return the digest of a device of the topology, after what can be told of it in words."""
-    digest = hashlib.sha256(msgspec.json.encode(device, order="deterministic")).hexdigest()
-    return f"{device.place} {digest[:16]}"

@@ -11,7 +11,7 @@ class Step:
 
     part: str
     what: str
-    act: Callable[[], None]
+    act: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def going_on(site: Site, saved: Places) -> Iterator[Step]:
         yield Step(machine.name, "going on", act)
 
 
-def clocks(site: Site) -> Iterator[Step]:
-    """Yield what tells each machine how long it slept."""
+def waking(site: Site) -> Iterator[Step]:
+    """Yield what tells each machine that it slept."""
     for machine in site.machines:
-        yield Step(machine.name, "setting the clock", machine.set_clock)
+        yield Step(machine.name, "waking up", machine.wake)

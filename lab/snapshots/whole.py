@@ -1,9 +1,9 @@
 """
 Takes and restores snapshots of a whole lab.
 
-Whatever happens while one is taken, the lab goes on: what was paused or stopped runs again, and what
-was begun of the snapshot is removed. Before one is restored it is checked against what is here, and
-nothing is touched where it doesn't fit. A restore that was interrupted is begun again.
+Whatever happens while one is taken, the lab goes on: what was paused or stopped runs again, and
+what was begun of the snapshot is removed. Before one is restored it is checked against what is
+here, and nothing is touched where it doesn't fit. A restore that was interrupted is begun again.
 """
 
 from collections.abc import Callable, Mapping
@@ -87,7 +87,7 @@ def restore(site: Site, shelf: Archive, name: str, telling: Telling) -> Result:
     try:
         took = steps.walk(restoring.stores(site, snapshot.places), telling)
         since = datetime.now(UTC)
-        took += steps.walk(restoring.devices(site, snapshot, _require_boot), telling)
+        took += steps.walk(restoring.devices(site, snapshot, _wake), telling)
         heard, waited = _hear(site, since, telling)
     except LabError as exc:
         exc.hint = f"{exc.hint}; {_AGAIN}" if exc.hint else _AGAIN
@@ -134,7 +134,7 @@ def _go_on(
             failed.append(exc)
     since = datetime.now(UTC)
     took += steps.walk((Step(restoring.LAB, "starting everything", site.raise_all),), telling)
-    took += steps.walk(taking.clocks(site), telling)
+    took += steps.walk(taking.waking(site), telling)
     heard, waited = _hear(site, since, telling)
     for first in failed:
         raise first
@@ -149,9 +149,9 @@ def _hear(
     return heard, steps.walk((step,), telling)
 
 
-def _require_boot(machine: Machine, wanted: str) -> None:
-    """Refuse a guest that has started anew instead of going on."""
-    found = machine.boot_id()
+def _wake(machine: Machine, wanted: str) -> None:
+    """Wake *machine* up, and refuse a guest that has started anew instead of going on."""
+    found = machine.wake()
     if found != wanted:
         message = f"{machine.name} has started anew: its boot is {found}, the snapshot's {wanted}"
         raise LabError(message, element=machine.name)

@@ -120,24 +120,33 @@ class VmMachine:
             hypervisor.define(domains.xml(machine.domain(self.host, self.device)))
             hypervisor.restore(saved.memory)
 
-    def set_clock(self) -> None:
+    def wake(self) -> str:
         """See `port.Machine`."""
         accelerator = machine.domain(self.host, self.device).accelerator
         within = budgets.seconds(Step.SSH, self.device.arch, accelerator)
+        boots: list[str] = []
 
         def probe() -> str:
             with setting_up.log_in(self.host, self.device) as there:
                 linux.run(there, "date", "--utc", "--set", f"@{time.time():.3f}")
+                # Where the kernel can't, the agent finds out by itself, if later.
+                there.ask("ss", "--kill", "--tcp", "--numeric", "dst", self._hub)
+                boots.append(linux.run(there, "cat", _BOOT_ID).strip())
             return ""
 
         try:
             waiting.wait_for(
-                f"{self.device.id}: its clock is set", probe, within=within, every=_LOOK_EVERY,
+                f"{self.device.id}: it answers", probe, within=within, every=_LOOK_EVERY,
                 saw=self.host.saw, check=self._require_on,
             )  # fmt: skip
         except WaitTimedOut as exc:
             exc.log = self.host.log(self.device.serial_part)
             raise
+        return boots[-1]
+
+    @property
+    def _hub(self) -> str:
+        return self.device.nats_url.removeprefix("nats://")
 
     @property
     def _files(self) -> Path:
