@@ -1,7 +1,7 @@
 """Copies files as they are, holes and owners included, by reference where the file system can."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lab import commands
@@ -51,16 +51,23 @@ def allocated(path: Path) -> int:
     return own + sum(map(allocated, inside))
 
 
-def require_room(where: Path, sizes: Iterable[int], what: str) -> None:
+def free(where: Path) -> int:
+    """Return how many bytes are free on the disk of *where*."""
+    return shutil.disk_usage(where).free
+
+
+def require_room(
+    where: Path, sizes: Iterable[int], what: str, room: Callable[[Path], int] = free
+) -> None:
     """
-    Refuse *what* where the disk of *where* hasn't room for *sizes*, in bytes.
+    Refuse *what* where the disk of *where* hasn't *room* for *sizes*, in bytes.
 
     :raises PreflightFailed: says how much is needed, and how much is free.
     """
-    needed, free = sum(sizes) + _MARGIN, shutil.disk_usage(where).free
-    if needed > free:
+    needed, there = sum(sizes) + _MARGIN, room(where)
+    if needed > there:
         raise PreflightFailed(
-            f"{what} needs {needed >> 20} MiB on the disk of {where}, {free >> 20} MiB are free",
+            f"{what} needs {needed >> 20} MiB on the disk of {where}, {there >> 20} MiB are free",
             element=str(where),
             hint="invoke lab.gc frees what no lab needs; lab.snapshot --list shows the snapshots",
         )

@@ -9,6 +9,7 @@ here, and nothing is touched where it doesn't fit. A restore that was interrupte
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from fleet import errors
 from lab import copying
@@ -97,7 +98,9 @@ def restore(site: Site, shelf: Archive, name: str, telling: Telling) -> Result:
     return Result(snapshot, (*took, *waited), heard)
 
 
-def check(site: Site, shelf: Archive, name: str) -> Snapshot:
+def check(
+    site: Site, shelf: Archive, name: str, room: Callable[[Path], int] = copying.free
+) -> Snapshot:
     """Return the snapshot *name* if it fits; raises as `restore` does, and touches nothing."""
     snapshot = shelf.find(name)
     keys.require_same(name, snapshot.manifest.key, site.key())
@@ -107,7 +110,7 @@ def check(site: Site, shelf: Archive, name: str) -> Snapshot:
         *(kept.journal(journal.name) for journal in site.journals),
         *(kept.machine(machine.name) for machine in site.machines),
     )
-    copying.require_room(shelf.home, map(copying.allocated, copied), f"lab.reset to {name}")
+    copying.require_room(shelf.home, map(copying.allocated, copied), f"lab.reset to {name}", room)
     return snapshot
 
 
