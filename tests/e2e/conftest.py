@@ -35,7 +35,8 @@ pytest.register_assert_rewrite("tests.using_lab.deploying")
 
 TIMEOUT = 240
 HERE = Path(__file__).parent
-LAST = ("test_repair.py", "test_teardown.py")  # they break the lab, and end it
+# They break the lab, and end it.
+LAST = ("test_snapshots.py", "test_repair.py", "test_teardown.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -33,7 +33,7 @@ pytest.register_assert_rewrite("tests.using_lab.deploying")
 TIMEOUT = 600
 TOPOLOGY = os.environ.get("LAB_TOPOLOGY", "vm-smoke")
 HERE = Path(__file__).parent
-LAST = ("test_faults.py",)  # they break the machine
+LAST = ("test_snapshots.py", "test_faults.py")  # they break the machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if HERE in item.path.parents]
     for item in ours:
         item.add_marker(pytest.mark.timeout(TIMEOUT, func_only=True))
-    ours.sort(key=lambda item: item.path.name in LAST)
+    ours.sort(key=lambda item: LAST.index(item.path.name) + 1 if item.path.name in LAST else 0)
     items[:] = [item for item in items if HERE not in item.path.parents] + ours
 
 
