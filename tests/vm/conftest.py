@@ -19,6 +19,7 @@ from tests.using_lab.labs import Lab, Status
 from tests.using_lab.sessions import (  # noqa: F401 - fixtures
     cluster,
     devices,
+    fitting,
     fleet,
     images,
     needs,
