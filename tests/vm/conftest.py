@@ -37,7 +37,7 @@ pytest.register_assert_rewrite("tests.using_lab.deploying")
 TIMEOUT = 600
 TOPOLOGY = os.environ.get("LAB_TOPOLOGY", "vm-smoke")
 HERE = Path(__file__).parent
-LAST = ("test_faults.py",)  # they break the machine
+LAST = ("test_boots.py", "test_faults.py")  # they break the machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
