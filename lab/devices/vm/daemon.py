@@ -33,9 +33,16 @@ _PLACES: Mapping[str, Path] = {
     "cache": Path("/var/cache/libvirt"),
     "log": Path("/var/log/libvirt"),
 }
+# Debian's libvirtd won't start without the user that it would run QEMU as, whatever `_QEMU` says,
+# and only a package that starts a daemon of the host's makes that user. So ours alone sees one.
 _LAUNCH = """\
 while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done
 shift
+known() { grep -q "^$2:" "/etc/$1" && return
+  { cat "/etc/$1"; echo "$2:x:$3"; } > "/run/libvirt/$1" && mount --bind "/run/libvirt/$1" "/etc/$1"
+}
+known passwd libvirt-qemu 64055:64055::/nonexistent:/usr/sbin/nologin || exit
+known group libvirt-qemu 64055: || exit
 exec "$@"
 """
 _DAEMON = """\
