@@ -19,13 +19,12 @@ from lab.topology import Backend
 from tests.using_lab import insides, sessions
 from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
 from tests.using_lab.labs import Lab, Status
+from tests.using_lab.needing import fitting, needs  # noqa: F401 - fixtures
 from tests.using_lab.sessions import (  # noqa: F401 - fixtures
     cluster,
     devices,
-    fitting,
     fleet,
     images,
-    needs,
     status,
     sums,
     sums_hold,
@@ -38,7 +37,7 @@ TIMEOUT = 600
 TOPOLOGY = os.environ.get("LAB_TOPOLOGY", "vm-smoke")
 HERE = Path(__file__).parent
 LAST = (  # they make another of the machine, or break it
-    "test_promoting.py", "test_boots.py", "test_faults.py",
+    "test_snapshots.py", "test_promoting.py", "test_boots.py", "test_faults.py",
 )  # fmt: skip
 
 
