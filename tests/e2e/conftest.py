@@ -20,12 +20,12 @@ from tests.e2e.hosts import Snapshot, snapshot
 from tests.using_lab import sessions
 from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
 from tests.using_lab.labs import Lab, Printed
+from tests.using_lab.needing import fitting, needs  # noqa: F401 - fixtures
 from tests.using_lab.sessions import (  # noqa: F401 - fixtures
     cluster,
     devices,
     fleet,
     images,
-    needs,
     status,
     sums,
     sums_hold,
