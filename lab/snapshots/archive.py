@@ -112,7 +112,7 @@ class Archive:
         return tuple(sorted(path.parent.name for path in self.home.glob(f"[!.]*/{_MANIFEST}")))
 
     def begin(self, name: str) -> Places:
-        """Return an empty place to take the snapshot *name* in; what was begun before is gone."""
+        """Return an empty place to take the snapshot *name* in."""
         require_name(name)
         self._settle(name)
         self.abandon(name)
@@ -130,6 +130,11 @@ class Archive:
         draft.rename(place)
         self._settle(manifest.name)
         return Snapshot(Places(place), manifest)
+
+    def collect(self) -> None:
+        """Remove all that was begun and never finished. Whoever calls this holds the lab."""
+        for draft in self.home.glob(".*.new"):
+            copying.remove(draft)
 
     def abandon(self, name: str) -> None:
         """Remove what was begun of the snapshot *name*."""

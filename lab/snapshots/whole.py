@@ -44,7 +44,7 @@ def take(site: Site, shelf: Archive, name: str, lab: str, telling: Telling) -> R
     archive.require_name(name)
     telling(f"{lab}: checking that all is well")
     site.require_well()
-    shelf.abandon(name)
+    shelf.collect()
     sizes = (
         *(store.size() for store in site.stores),
         *(journal.size() for journal in site.journals),

@@ -110,8 +110,8 @@ def test_a_draft_is_no_snapshot_and_is_collected_by_the_next_that_is_taken(
     shelf.begin("other")
     with pytest.raises(NothingThere, match="other was never finished"):
         shelf.find("other")
-    whole.take(PretendSite(), shelf, "other", "x", lambda _: None)
-    assert sorted(path.name for path in shelf.home.iterdir()) == ["default", "other"]
+    whole.take(PretendSite(), shelf, "third", "x", lambda _: None)
+    assert sorted(path.name for path in shelf.home.iterdir()) == ["default", "third"]
 
 
 def test_the_one_before_counts_when_publishing_was_killed_between_its_two_renames(
