@@ -14,6 +14,7 @@ from pathlib import Path
 from fleet import errors
 from fleet.scores.kvm import domains
 from fleet.scores.kvm.domains import DirectBoot, Disk, Domain, NetworkRef, VmInterface
+from fleet.scores.kvm.hypervisor import Power
 from fleet.scores.kvm.libvirt import LibvirtHypervisor
 from fleet.scores.score import Score
 from lab import commands, waiting
@@ -127,14 +128,19 @@ class MachineScore(Score[LabHost]):
             with self.gate.admitted(
                 self.device.id, self.device.memory_mib, within=within, saw=topology.saw
             ):
-                if not self._is_on(topology, hypervisor):
+                if not self._goes_on(topology, hypervisor, wanted):
                     self._switch_on(topology, hypervisor, wanted)
                 self._follow(topology, hypervisor, wanted)
 
-    def _is_on(self, topology: LabHost, hypervisor: LibvirtHypervisor) -> bool:
+    def _goes_on(self, topology: LabHost, hypervisor: LibvirtHypervisor, wanted: Domain) -> bool:
+        """Tell whether it is on as wanted; let it run where somebody paused it, and left."""
         entry = find(topology, self.device.id)
-        same = entry is not None and entry.facts.get("digest") == self._digest(topology)
-        return same and not _off(hypervisor, devices.domain_name(topology, self.device.id))
+        if entry is None or entry.facts.get("digest") != self._digest(topology):
+            return False
+        found = hypervisor.find(wanted.name)
+        if found is not None and found.state is Power.PAUSED:
+            hypervisor.resume(wanted.name)
+        return not _off(hypervisor, wanted.name)
 
     def _switch_on(self, topology: LabHost, hypervisor: LibvirtHypervisor, wanted: Domain) -> None:
         log = topology.log(self.device.serial_part)
