@@ -21,6 +21,8 @@ from lab import commands
 from lab.errors import LabError
 from lab.images.cloud.catalogue import Download
 
+PART = ".part"  # what the name of a download ends in that isn't complete
+
 _CHUNK = 1 << 20
 _TIMEOUT = 60  # seconds that a server may be silent
 _TOLD_EVERY = 32 << 20
@@ -42,7 +44,7 @@ def fetch(source: Download, target: Path, *, parts: Path, saw: Callable[[str], N
     :raises DownloadBroken: the server broke off, or the disk is full; the next try goes on there.
     :raises ImageRefused: it is another file, or its signature isn't good.
     """
-    part = parts / f"{source.sha256}.part"
+    part = parts / f"{source.sha256}{PART}"
     resumed = part.exists()
     if not resumed or _digest(part) != source.sha256:
         _complete(source, part, saw)

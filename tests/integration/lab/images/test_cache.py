@@ -1,29 +1,15 @@
 """The cache of images, with an image that is a download: whole, or made anew, and never halfway."""
 
-import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from fleet.scores.linux.architecture import Arch
 from lab.errors import LabError
 from lab.images.cloud import cache, leftovers
 from lab.images.cloud.catalogue import Download, Image
+from tests.integration.lab.images.conftest import CONTENT
 from tests.lab_host import needs
-
-CONTENT = b"an image" * 100_000
-
-
-@pytest.fixture
-def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
-    """An image that is fetched from a file of this host."""
-    monkeypatch.setenv("HARMONY_DATA_DIR", str(tmp_path / "data"))
-    published = tmp_path / "published.qcow2"
-    published.write_bytes(CONTENT)
-    source = Download(url=published.as_uri(), sha256=hashlib.sha256(CONTENT).hexdigest())
-    return Image(name="x", arch=Arch.X86_64, release="bookworm", size=1024, source=source)
 
 
 def ensure(image: Image) -> cache.Stored:
