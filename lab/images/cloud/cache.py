@@ -29,6 +29,13 @@ _PARTS = (building.DISK, building.KERNEL, building.INITRD, building.PACKAGES)
 _CHUNK = 1 << 20
 
 
+_IN_USE = "take their labs down, then try again"
+
+
+class ImageInUse(LabError):
+    """Disks of labs stand on an image that is damaged: without it they are nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An image as it lies in the cache. Its files are read-only."""
@@ -138,13 +145,12 @@ def set_aside(image: Stored) -> Path:
     """
     Take a damaged image out of the cache, so that it is made anew; return where it is now.
 
-    :raises LabError: disks stand on it; what is made anew may have other bytes than they know.
+    :raises ImageInUse: disks stand on it; what is made anew may have other bytes than they know.
     """
     aside = image.directory.with_name(f"{image.digest}.damaged")
     with lock_of(image.directory):
         if disks := overlays.standing_on(image.disk):
-            message = f"image {image.image.name} in {image.directory} is left: {disks} stand on it"
-            raise LabError(message, element=image.image.name, hint="take their labs down")
+            raise ImageInUse(f"{disks} stand on it", element=image.image.name, hint=_IN_USE)
         shutil.rmtree(aside, ignore_errors=True)
         image.directory.rename(aside)
     return aside
@@ -154,7 +160,7 @@ def _make(image: Image, where: Path, saw: Callable[[str], None]) -> None:
     draft = making() / where.name
     if where.exists() and (disks := overlays.standing_on(where / building.DISK)):
         message = f"image {image.name} in {where} is damaged, and {disks} stand on it"
-        raise LabError(message, element=image.name, hint="take their labs down, then try again")
+        raise ImageInUse(message, element=image.name, hint=_IN_USE)
     for broken in (draft, where):  # of one that was killed, or truncated since: we hold the lock
         shutil.rmtree(broken, ignore_errors=True)
     draft.mkdir()
