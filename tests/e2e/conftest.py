@@ -23,6 +23,7 @@ from tests.using_lab.labs import Lab, Printed
 from tests.using_lab.sessions import (  # noqa: F401 - fixtures
     cluster,
     devices,
+    fitting,
     fleet,
     images,
     needs,

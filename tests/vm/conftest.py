@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 import testinfra
 
+from lab import preflight, topology
+from lab.images.cloud import cache, catalogue
+from lab.topology import Backend
 from tests.using_lab import insides, sessions
 from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
 from tests.using_lab.labs import Lab, Status
 from tests.using_lab.sessions import (  # noqa: F401 - fixtures
     cluster,
     devices,
+    fitting,
     fleet,
     images,
     needs,
@@ -47,7 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """The session's lab, up."""
+    """The session's lab, up; where this host can't carry its machines, skipped with the reason."""
+    if lacks := "; ".join(filter(None, (each.reason() for each in _preflight()))):
+        # The proof of a change installs what it needs: there a skip would hide that it didn't.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(lacks)
     wanted = Lab(os.environ.get("LAB_NAME", "vm-e2e"), TOPOLOGY)
     with sessions.lab(wanted) as (lab, _, _):
         yield lab
@@ -65,3 +72,11 @@ def host(status: Status) -> Any:  # noqa: F811 - a fixture
     device = status["devices"][0]
     config = insides.ssh_config(device)
     return testinfra.get_host(f"ssh://{device['id']}", ssh_config=str(config), sudo=True)
+
+
+def _preflight() -> Iterator[preflight.PreflightReport]:
+    machines = topology.load(TOPOLOGY).of(Backend.VM)
+    for image in map(catalogue.find, sorted({each.machine_image for each in machines})):
+        yield preflight.check_fleet_smoke_preflight_for_arch(
+            image.arch, has_image=cache.stored(image) is not None
+        )
