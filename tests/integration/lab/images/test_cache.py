@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from lab.errors import LabError
-from lab.images.cloud import cache, leftovers
+from lab.images.cloud import cache, leftovers, overlays
 from lab.images.cloud.catalogue import Download, Image
 from tests.integration.lab.images.conftest import CONTENT
 from tests.lab_host import needs
@@ -78,11 +79,8 @@ print(cache.ensure(image, lambda _: None).digest)
     assert cache.stored(image) is not None
 
 
-@needs("qemu-img")
-def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
-    stored = ensure(image)
-    (unused,) = leftovers.find()
-    assert unused.path == stored.directory
+def disk_on(stored: cache.Stored) -> Path:
+    """Make the disk of a machine of some lab, over *stored*."""
     disk = cache.home().parents[1] / "labs" / "mine" / "devices" / "vm-01" / "disk.qcow2"
     disk.parent.mkdir(parents=True)
     subprocess.run(
@@ -90,6 +88,15 @@ def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
          str(disk), "1M"],
         check=True,
     )  # fmt: skip
+    return disk
+
+
+@needs("qemu-img")
+def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
+    stored = ensure(image)
+    (unused,) = leftovers.find()
+    assert unused.path == stored.directory
+    disk = disk_on(stored)
 
     assert leftovers.find() == ()
     assert not leftovers.remove(unused)
@@ -100,3 +107,42 @@ def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
     disk.unlink()
     assert leftovers.remove(unused)
     assert not stored.directory.exists()
+
+
+@needs("qemu-img")
+def test_a_damaged_image_that_a_disk_stands_on_stays_where_it_is(image: Image):
+    stored = ensure(image)
+    disk = disk_on(stored)
+
+    with pytest.raises(cache.ImageInUse, match=r"/vm-01/disk\.qcow2 stand on it"):
+        cache.set_aside(stored)
+    assert stored.disk.exists()
+
+    disk.unlink()
+    assert (cache.set_aside(stored) / "disk.qcow2").exists()
+
+
+@needs("qemu-img", "qemu-io")
+def test_a_disk_that_a_machine_writes_to_is_seen_too(bootable: cache.Stored):
+    disk = disk_on(bootable)
+    # A program of QEMU's, at work on it as a machine is: it locks the disk against others.
+    with subprocess.Popen(
+        ["qemu-io", "-f", "qcow2", str(disk)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writing:
+        assert writing.stdin is not None
+        assert writing.stdout is not None
+        writing.stdin.write(b"write 0 512\n")
+        writing.stdin.flush()
+        assert b"wrote 512/512" in writing.stdout.readline()
+
+        assert overlays.standing_on(bootable.disk) == str(disk)
+        writing.kill()
+
+
+@needs("qemu-img")
+def test_a_disk_that_nobody_can_read_is_named(image: Image):
+    disk = disk_on(ensure(image))
+    disk.write_bytes(b"QFI\xfbgarbage")
+
+    with pytest.raises(LabError, match=r"vm-01/disk\.qcow2: nobody knows what it stands on"):
+        leftovers.find()
