@@ -146,3 +146,13 @@ def test_a_disk_that_nobody_can_read_is_named(image: Image):
 
     with pytest.raises(LabError, match=r"vm-01/disk\.qcow2: nobody knows what it stands on"):
         leftovers.find()
+
+
+@needs("qemu-img")
+def test_a_disk_that_goes_while_disks_are_looked_at_stands_on_nothing(image: Image):
+    stored = ensure(image)
+    disk = disk_on(stored)
+    disk.rename(disk.with_name("gone"))
+    disk.symlink_to("nowhere")  # listed, and not there when it is asked
+
+    assert overlays.standing_on(stored.disk) == ""

@@ -18,6 +18,7 @@ from lab.images.cloud.downloading import DownloadBroken, ImageRefused
 
 CONTENT = os.urandom(3 << 20)
 HALF = len(CONTENT) // 2
+ALTERED = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
 
 
 @dataclass
@@ -138,7 +139,7 @@ def test_parts_that_do_not_fit_together_are_fetched_anew(source: Download, tmp_p
 def test_a_file_with_another_digest_is_refused_and_not_kept(
     server: Server, source: Download, tmp_path: Path
 ):
-    server.behaviour.content = CONTENT[:-1] + b"!"
+    server.behaviour.content = ALTERED
 
     with pytest.raises(ImageRefused, match=f"and not {source.sha256}") as caught:
         fetch(source, tmp_path)
@@ -201,7 +202,7 @@ def test_one_that_sends_nothing_more_is_not_asked_for_ever(
 
 
 def test_another_file_without_a_length_is_refused(server: Server, source: Download, tmp_path: Path):
-    server.behaviour = Behaviour(content=CONTENT[:-1] + b"!", says_length=False)
+    server.behaviour = Behaviour(content=ALTERED, says_length=False)
 
     with pytest.raises(ImageRefused):
         fetch(source, tmp_path)
