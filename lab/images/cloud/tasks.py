@@ -15,7 +15,7 @@ from lab.errors import TopologyInvalid
 from lab.images.cloud import cache, catalogue, leftovers
 from lab.images.cloud.cache import Stored
 from lab.images.cloud.catalogue import Built, Image
-from lab.tasks import told_errors
+from lab.invoking import told_errors
 
 _NAMES = {"name": "an image of the catalogue (may be repeated; default: those of Debian 12)"}
 _FORMAT = "table or json"
