@@ -17,7 +17,6 @@ from lab.plugin.needs import Capability
 from lab.plugin.port import Answer, LabPort, Status
 
 _WITHIN = 60
-_LEASE_WITHIN = 300  # another test on the same device may take its time
 _AGENT_USER = "fleet-agent"
 
 
@@ -113,7 +112,7 @@ class Lab:
 
     @contextlib.contextmanager
     def lease(
-        self, *needs: str, test: str = "a block", within: float = _LEASE_WITHIN
+        self, *needs: str, test: str = "a block", within: float = _WITHIN
     ) -> Iterator[Device]:
         """
         Hold a device that nobody else of any run holds; rather the one that we had before.

@@ -64,17 +64,16 @@ def pytest_fleet_lab(name: str, topology: str) -> "LabPort":
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Bring the lab up before the first test, where any uses it: no test's timeout pays for it."""
     config = session.config
-    wanted = not config.option.collectonly and not session.testsfailed
+    wanted = not _only_shows(config) and not session.testsfailed
     if wanted and any(map(runs.uses_lab, getattr(session, "items", ()))):
         _tell(config, f"lab {runs.of(config).settings.name}: {runs.of(config).shared.log}")
         runs.of(config).shared.attach()
     return (yield)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that needs what no device of the lab can do."""
-    if runs.uses_lab(item) and (needs := runs.needs_of(item)):
+    """Skip a test that needs what no device of the lab can do, before its fixtures are made."""
+    if not _only_shows(item.config) and runs.uses_lab(item) and (needs := runs.needs_of(item)):
         runs.of(item.config).check_needs(needs)
 
 
@@ -115,7 +114,7 @@ def pytest_sessionfinish(
     """End the lab once all workers have ended, and write the page."""
     result = yield
     config = session.config
-    if not _is_worker(config) and not config.option.collectonly:
+    if not _is_worker(config):
         failed = exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
         _end(session, failed=failed)
     return result
@@ -140,7 +139,10 @@ def _end(session: pytest.Session, *, failed: bool) -> None:
 
     if ending.fate is None and not failed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # what was left behind must be seen
-    written = page.write(run, ending, session.config.stash[_RESULTS])
+    try:
+        written = str(page.write(run, ending, session.config.stash[_RESULTS]))
+    except OSError as exc:
+        written = f"not to be had: {exc}"
     session.config.stash[_WORDS] += [ending.words, f"timeline: {written}"]
 
 
@@ -148,6 +150,10 @@ def _tell(config: pytest.Config, words: str) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not _is_worker(config):
         reporter.write_line(words)
+
+
+def _only_shows(config: pytest.Config) -> bool:
+    return bool(config.option.collectonly or config.option.setupplan)
 
 
 def _is_worker(config: pytest.Config) -> bool:

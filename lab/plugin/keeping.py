@@ -21,6 +21,8 @@ class Fate(enum.StrEnum):
 
     LEFT_UP = "left up"
     TAKEN_DOWN = "taken down"
+    NEVER_UP = "never up"
+    """the run didn't get as far as to bring it up"""
 
 
 def fate(keep: Keep, *, failed: bool, was_up: bool) -> Fate:
