@@ -44,8 +44,8 @@ class Plan:
     ask_fails: str = ""
     times_out: bool = False
     """whoever asks a device is interrupted by pytest-timeout"""
-    topology: str = ""
-    """one that is up before the run begins"""
+    was_up_as: str = ""
+    """the topology of one that is up before the run begins"""
     tells: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,8 +63,8 @@ class FakeLab:
         world.mkdir(parents=True, exist_ok=True)
         made = cls(world, name, topology)
         made.plan(**plan)
-        if made._plan.topology:
-            replace(made, topology=made._plan.topology).up(world / "before.log")
+        if made._plan.was_up_as:
+            replace(made, topology=made._plan.was_up_as).up(world / "before.log")
             made._calls.unlink()
         return made
 

@@ -30,7 +30,7 @@ class Device:
     backend: str
     labels: Mapping[str, str]
     capabilities: frozenset[Capability]
-    told: Mapping[str, Any]
+    told: Mapping[str, Any] = field(repr=False)
     lab: LabPort = field(repr=False, compare=False)
 
     @classmethod

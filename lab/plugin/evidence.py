@@ -97,7 +97,7 @@ def _asked(device: Device, command: str) -> str:
 
 def _logs(title: str, paths: Iterable[Path]) -> Iterator[Piece]:
     for path in paths:
-        if path.exists():
+        if path.exists() and path.stat().st_size:
             name = title if path.stem in title else f"{title}, {path.name}"
             yield _tried(name, functools.partial(path.read_text, errors="replace"))
 

@@ -3,7 +3,7 @@
 import sys
 import pytest
 
-from tests.unit.lab.plugin.conftest import NAME, Theirs, plan
+from tests.their_repository import NAME, Theirs, plan
 
 pytest_plugins = ("pytester",)
 
@@ -76,7 +76,7 @@ def test_a_lab_is_kept_as_was_asked(
 
 
 def test_a_lab_that_was_up_is_used_and_stays_up(theirs: Theirs):
-    plan(theirs, topology="load")
+    plan(theirs, was_up_as="load")
     theirs.has(FAILS)
 
     done = theirs.run("--lab-keep=never")
@@ -87,7 +87,7 @@ def test_a_lab_that_was_up_is_used_and_stays_up(theirs: Theirs):
 
 def test_a_lab_that_was_kept_is_one_that_was_up_for_the_next_run(theirs: Theirs):
     theirs.has(PASSES)
-    theirs.run("--lab-keep=always")
+    theirs.run_apart("--lab-keep=always")
 
     done = theirs.run("--lab-keep=never")
 
@@ -95,7 +95,7 @@ def test_a_lab_that_was_kept_is_one_that_was_up_for_the_next_run(theirs: Theirs)
 
 
 def test_a_lab_of_another_topology_is_neither_used_nor_taken_down(theirs: Theirs):
-    plan(theirs, topology="load")
+    plan(theirs, was_up_as="load")
     theirs.has(PASSES)
 
     done = theirs.run("--lab-topology=smoke")
@@ -122,9 +122,8 @@ def test_a_broken_lab_fails_each_test_at_once_with_the_first_reason(theirs: Thei
     done = theirs.run()
 
     done.assert_outcomes(passed=1, errors=3)
-    for name in ("one", "two", "three"):
-        done.stdout.fnmatch_lines(f"ERROR *test_{name} - *lab theirs didn't come up: etcd ended with 1*")
-    done.stdout.fnmatch_lines(["*log: *lab.log", "*hint: mend it"])
+    told = ["lab theirs didn't come up: etcd ended with 1", "log: *lab.log", "hint: mend it"]
+    done.stdout.fnmatch_lines(told * 3)
     assert theirs.lab.calls == ["up", "down"]
 
 
@@ -328,15 +327,14 @@ def test_a_bad_option_is_a_usage_error(theirs: Theirs, options: list[str], words
         ({}, ["--lab-log-dir=/dev/null/logs"], "--lab-log-dir: */dev/null/logs*"),
     ],
 )
-@pytest.mark.parametrize("workers", [[], ["-n1"]], ids=["alone", "xdist"])
 def test_a_setting_that_makes_no_sense_fails_the_tests_of_the_lab_alone(
-    theirs: Theirs, monkeypatch, variables: dict[str, str], options: list[str], words: str, workers
+    theirs: Theirs, monkeypatch, variables: dict[str, str], options: list[str], words: str
 ):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     theirs.has(PASSES + "\ndef test_other(): pass")
 
-    done = theirs.run_apart(*options, *workers)
+    done = theirs.run(*options)
 
     done.assert_outcomes(passed=1, errors=1)
     done.stdout.fnmatch_lines(f"*didn't come up: {words}")
