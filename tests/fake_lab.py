@@ -182,7 +182,13 @@ class FakeLab:
         logs.mkdir(exist_ok=True)
         events.append(
             logs / events.NAME,
-            Event(at=time.time(), stage="control-plane", score="etcd", seconds=1, change=Change.CHANGED),
+            Event(
+                at=time.time(),
+                stage="control-plane",
+                score="etcd",
+                seconds=1,
+                change=Change.CHANGED,
+            ),
         )
         for device in self._plan.devices:
             (logs / f"agent-{device['id']}.log").write_text(f"{SAID} ({device['id']})\n")

@@ -63,9 +63,7 @@ class Theirs:
 
 
 @pytest.fixture
-def theirs(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Theirs:
+def theirs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Theirs:
     """A repository with a lab of two devices, the first rootful, the other rootless."""
     for variable in os.environ:
         if variable.startswith(("LAB_", "PYTEST_")):

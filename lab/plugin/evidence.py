@@ -40,7 +40,8 @@ def attach(lab: Lab, directory: Path, test: str) -> tuple[tuple[str, str], ...]:
     where = _own(directory / "failures" / slug(test))
     pieces = tuple(gather(lab))
     for piece in pieces:
-        (where / f"{slug(piece.title)}.txt").write_text(piece.end(_KEPT) + "\n")
+        text = piece.end(_KEPT) + "\n"
+        (where / f"{slug(piece.title)}.txt").write_text(text, encoding="utf-8", errors="replace")
     return (
         *((PREFIX + piece.title, piece.end(_SHOWN)) for piece in pieces),
         (PREFIX + "files", str(where)),

@@ -39,7 +39,7 @@ def write(run: Run, ending: Ending, results: Results) -> Path:
         failures=tuple(_failures(outcome, results, run.shared.log)),
     )
     path = run.settings.directory / NAME
-    path.write_text(page.render(told))
+    path.write_text(page.render(told), encoding="utf-8", errors="replace")
     return path
 
 
@@ -121,9 +121,15 @@ def _tests(results: Results, worker: str, numbers: dict[str, int]) -> Iterable[B
     for each in results.tests.values():
         if each.worker == worker:
             link = page.anchor(numbers[each.test]) if each.test in numbers else ""
-            short = each.test.rpartition("::")[2]
-            about = f"{each.test}\n{each.outcome}\n{_reason(each)}".rstrip()
-            yield Bar(short, each.begun, each.ended, _MARKS[each.outcome], about, link)
+            about = f"{each.outcome}\n{_reason(each)}".rstrip()
+            mark, short = _MARKS[each.outcome], _short(each.test)
+            yield Bar(each.test, each.begun, each.ended, mark, about, link, short)
+
+
+def _short(test: str) -> str:
+    """Return what tells a test from its neighbours: all begin with their file, and ``test_``."""
+    path, _, parameters = test.partition("[")
+    return path.rpartition("::")[2].removeprefix("test_") + (f"[{parameters}" if parameters else "")
 
 
 def _reason(result: Result) -> str:

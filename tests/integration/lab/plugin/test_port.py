@@ -38,7 +38,9 @@ class Labs:
 
 
 @pytest.fixture(scope="module", params=["fake", REAL])
-def labs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labs]:
+def labs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Labs]:
     """Labs of one kind; whatever came up goes down."""
     if request.param == "real" and os.geteuid() != 0:
         pytest.skip("the lab needs root")
@@ -77,7 +79,8 @@ def test_a_lab_that_is_up_tells_what_the_plugin_reads(labs: Labs, up: LabPort):
 
     assert (status["topology"], status["stage"]) == ("smoke", "ready")
     assert status["problems"] == []
-    assert status["devices"] and all(each.keys() >= DEVICE_FACTS for each in status["devices"])
+    assert status["devices"]
+    assert all(each.keys() >= DEVICE_FACTS for each in status["devices"])
     assert status["kubernetes"].keys() >= {"backend", "kubeconfig", "server"}
     assert status["nats"].keys() >= {"url", "credentials"}
     assert Path(status["paths"]["logs"]) == up.state / "logs"

@@ -1,6 +1,5 @@
 """The plugin in a run of one process: what a test gets, and what becomes of the lab."""
 
-import sys
 import pytest
 
 from tests.their_repository import NAME, Theirs, plan
@@ -134,7 +133,9 @@ def test_a_host_that_cannot_carry_a_lab_skips_with_the_reason_and_ends_well(thei
     done = theirs.run()
 
     done.assert_outcomes(passed=1, skipped=1)
-    done.stdout.fnmatch_lines("SKIPPED*can't carry a lab: *the host won't do*network: no bridge (load it)*")
+    done.stdout.fnmatch_lines(
+        "SKIPPED*can't carry a lab: *the host won't do*network: no bridge (load it)*"
+    )
     assert done.ret == 0
     done.stdout.fnmatch_lines(f"lab {NAME} was never brought up")
 
@@ -150,7 +151,8 @@ def test_a_lab_that_cannot_be_taken_down_fails_the_run(theirs: Theirs):
 
 
 @pytest.mark.parametrize(
-    ("needs", "device"), [("'rootful'", "d0"), ("'rootless'", "d1"), ("'low-port', 'rootful'", "d0")]
+    ("needs", "device"),
+    [("'rootful'", "d0"), ("'rootless'", "d1"), ("'low-port', 'rootful'", "d0")],
 )
 def test_a_test_is_given_a_device_that_can_what_it_needs(theirs: Theirs, needs: str, device: str):
     theirs.has(
@@ -264,7 +266,10 @@ def test_a_device_that_stays_busy_is_told_without_a_traceback(theirs: Theirs):
 
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines(
-        ["*no device became free within 0 s: d0 is held by main * for another test*", "*hint: use fewer workers*"]
+        [
+            "*no device became free within 0 s: d0 is held by main * for another test*",
+            "*hint: use fewer workers*",
+        ]
     )
     done.stdout.no_fnmatch_line("*leasing.py*")
 
