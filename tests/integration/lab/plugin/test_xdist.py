@@ -1,4 +1,4 @@
-"""The plugin under pytest-xdist: one lab for all workers, and each device one worker's at a time."""
+"""The plugin under pytest-xdist: one lab for all workers, each device one worker's at a time."""
 
 import os
 import re
