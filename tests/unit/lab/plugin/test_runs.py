@@ -82,6 +82,7 @@ def test_a_lab_that_was_up_is_used_and_stays_up(theirs: Theirs):
 
     done.stdout.fnmatch_lines(f"lab {NAME} stays up, as it was")
     assert theirs.lab.calls == ["up"]  # it was repaired
+    assert not list(theirs.lab.state.glob("made-*"))  # nor does a later run think it its own
 
 
 def test_a_lab_that_was_kept_is_one_that_was_up_for_the_next_run(theirs: Theirs):
@@ -138,6 +139,19 @@ def test_a_host_that_cannot_carry_a_lab_skips_with_the_reason_and_ends_well(thei
     )
     assert done.ret == 0
     done.stdout.fnmatch_lines(f"lab {NAME} was never brought up")
+
+
+def test_a_lab_that_is_gone_leaves_no_mark_for_one_that_a_person_makes_later(theirs: Theirs):
+    theirs.has(
+        """
+        def test_it(device, lab):
+            (lab.paths["state"] / "lab.json").unlink()  # as `lab.down` by hand would
+        """
+    )
+
+    theirs.run()
+
+    assert not list(theirs.lab.state.glob("made-*"))
 
 
 def test_a_lab_that_cannot_be_taken_down_fails_the_run(theirs: Theirs):
