@@ -5,6 +5,8 @@ A run that asks for no fixture of the lab imports nothing of it. Under pytest-xd
 the one lab; the controller hears of all tests, and ends the lab once they are over.
 """
 
+import contextlib
+import sys
 import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("lab.plugin.fixtures",)
 
+_FIRST_WORKER = "gw0"
 _RESULTS = pytest.StashKey[Results]()
 _WORDS = pytest.StashKey[list[str]]()
 
@@ -147,9 +150,14 @@ def _end(session: pytest.Session, *, failed: bool) -> None:
 
 
 def _tell(config: pytest.Config, words: str) -> None:
+    """Tell a person; under pytest-xdist the first worker does: its controller knows no test."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not _is_worker(config):
         reporter.write_line(words)
+    elif runs.of(config).worker == _FIRST_WORKER:
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            sys.stderr.write(f"{words}\n")
 
 
 def _only_shows(config: pytest.Config) -> bool:

@@ -37,8 +37,11 @@ def book(tmp_path: Path) -> Path:
 def test_two_workers_never_hold_one_device_and_use_one_lab(theirs: Theirs, book: Path):
     theirs.has(HOLDING.format(book=str(book)))
 
-    theirs.run_apart("-n3").assert_outcomes(passed=12)
+    done = theirs.run_apart("-n3")
 
+    done.assert_outcomes(passed=12)
+    done.stderr.fnmatch_lines("lab theirs: *lab.log")  # where to look while it comes up
+    assert str(done.stderr).count("lab.log") == 1
     holders: dict[str, str] = {}
     for line in book.read_text().splitlines():
         what, device, pid = line.split()
