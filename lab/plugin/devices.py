@@ -87,6 +87,8 @@ class Lab:
     status: Status
     leases: Leases
     worker: str
+    lease_within: float
+    """how long to wait for a device that others hold, where nothing else is asked for"""
     leased: dict[str, Device] = field(default_factory=dict)
     """what this process holds now"""
     _last: str = ""
@@ -112,7 +114,7 @@ class Lab:
 
     @contextlib.contextmanager
     def lease(
-        self, *needs: str, test: str = "a block", within: float = _WITHIN
+        self, *needs: str, test: str = "a block", within: float | None = None
     ) -> Iterator[Device]:
         """
         Hold a device that nobody else of any run holds; rather the one that we had before.
@@ -125,7 +127,8 @@ class Lab:
             pytest.skip(capabilities.why_none(self.status, capabilities.wanted(needs)))
         wanted = sorted(fitting, key=lambda device: device.id != self._last)
         ids, holder = [device.id for device in wanted], Holder(self.worker, test)
-        with self.leases.hold(ids, holder, within=within) as held:
+        patience = self.lease_within if within is None else within
+        with self.leases.hold(ids, holder, within=patience) as held:
             device = next(device for device in wanted if device.id == held)
             self._last = self.leased.setdefault(held, device).id
             try:

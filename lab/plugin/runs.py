@@ -69,16 +69,16 @@ class Run:
 
             leases = Leases(self.port.state / "leases")
             with told_plainly():
-                self._lab = Lab(self.port, self.port.status(), leases, self.worker)
+                within = self.settings.lease_within
+                self._lab = Lab(self.port, self.port.status(), leases, self.worker, within)
         return self._lab
 
     @contextlib.contextmanager
     def leased(self, item: pytest.Item) -> "Iterator[Device]":
         """Hold a device that can do what a test needs, for as long as the block lasts."""
-        within = self.settings.lease_within
         with contextlib.ExitStack() as held:
             with told_plainly():
-                lease = self.lab().lease(*needs_of(item), test=item.nodeid, within=within)
+                lease = self.lab().lease(*needs_of(item), test=item.nodeid)
                 device = held.enter_context(lease)
             yield device
 
