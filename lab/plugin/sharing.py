@@ -162,10 +162,8 @@ class SharedLab:
         keep, is_unfit = self._settings.keep, outcome.came is Came.UNFIT
         if not outcome.tried:
             return Fate.NEVER_UP, _NEVER_UP
-        if (
-            not (is_unfit and not outcome.was_up)
-            and fate(keep, failed=failed, was_up=outcome.was_up) is Fate.LEFT_UP
-        ):
+        wanted = fate(keep, failed=failed, was_up=outcome.was_up, is_unfit=is_unfit)
+        if wanted is Fate.LEFT_UP:
             if outcome.was_up:
                 return Fate.LEFT_UP, "stays up, as it was"
             self._mark.unlink(missing_ok=True)
