@@ -86,9 +86,7 @@ def anchor(number: int) -> str:
 
 
 def _group(group: Group, axis: Axis) -> str:
-    ticks = "".join(
-        f'<span style="left:{at}%">{escape(words)}</span>' for at, words in axis.ticks()
-    )
+    ticks = "".join(f'<span style="left:{at}%">{words}</span>' for at, words in axis.ticks())
     rows = "\n".join(_row(row, axis) for row in group.rows)
     head = f'<div class="axis"><b>{escape(group.title)}</b><div class="track">{ticks}</div></div>'
     return f"{head}\n{rows}"

@@ -89,6 +89,14 @@ def test_what_a_test_calls_itself_is_text_wherever_it_stands():
     assert any(HOSTILE in title for title in read.titles)
 
 
+def test_a_link_stays_in_its_attribute():
+    bar = Bar("b", 0, 1, Mark.FAILED, link=HOSTILE)
+    read = Reader(page.render(Run("r", "1 failed", True, (), (Group("g", (Row("r", (bar,)),)),))))
+
+    assert read.links == ["#" + HOSTILE]
+    assert read.tags <= TAGS
+
+
 def test_what_was_printed_stands_there_without_the_colours_of_a_terminal():
     told = Run("r", "1 failed", True, (), (), (Failure("t", "\x1b[31mred\x1b[0m", ()),))
 
