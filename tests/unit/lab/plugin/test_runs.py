@@ -357,8 +357,8 @@ def test_a_setting_that_makes_no_sense_fails_the_tests_of_the_lab_alone(
 
     done.assert_outcomes(passed=1, errors=1)
     done.stdout.fnmatch_lines(f"*didn't come up: {words}")
-    for words in ("*INTERNALERROR*", "lab * could not be *", "lab * stays up*"):
-        done.stdout.no_fnmatch_line(words)
+    for never in ("*INTERNALERROR*", "lab * could not be *", "lab * stays up*"):
+        done.stdout.no_fnmatch_line(never)
     assert theirs.lab.calls == []
 
 
