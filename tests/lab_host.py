@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleet.scores.score import Change, Score, interpret_all
-from lab import processes
+from lab import labs, processes, undoing
 from lab.host import Addresses, LabHost
 from lab.ledger import Kind
 
@@ -31,6 +31,21 @@ def lab_host(state: Path) -> Iterator[LabHost]:
         for entry in reversed(host.ledger.of(Kind.PROCESS)):
             processes.stop(entry)
             host.ledger.forget(entry.kind, entry.name)
+
+
+@contextmanager
+def whole_lab(data: Path) -> Iterator[LabHost]:
+    """Yield the host of a lab with addresses and no parts, in *data*; nothing of it is left."""
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HARMONY_DATA_DIR", str(data))
+        host = labs.ensure("test", "smoke").host
+        try:
+            yield host
+        finally:
+            left = undoing.take_down(labs.trace("test"), lambda _: None)
+        assert left == ()
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:

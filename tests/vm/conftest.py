@@ -19,13 +19,12 @@ from lab.topology import Backend
 from tests.using_lab import insides, sessions
 from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
 from tests.using_lab.labs import Lab, Status
+from tests.using_lab.needing import fitting, needs  # noqa: F401 - fixtures
 from tests.using_lab.sessions import (  # noqa: F401 - fixtures
     cluster,
     devices,
-    fitting,
     fleet,
     images,
-    needs,
     status,
     sums,
     sums_hold,
@@ -37,16 +36,22 @@ pytest.register_assert_rewrite("tests.using_lab.deploying")
 TIMEOUT = 600
 TOPOLOGY = os.environ.get("LAB_TOPOLOGY", "vm-smoke")
 HERE = Path(__file__).parent
-LAST = ("test_faults.py",)  # they break the machine
+LAST = (  # they make another of the machine, or break it
+    "test_snapshots.py", "test_promoting.py", "test_boots.py", "test_faults.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests here their own time, and run those last that break the machine."""
+    """Give the tests here their own time, and run those last that leave another machine."""
     ours = [item for item in items if HERE in item.path.parents]
     for item in ours:
         item.add_marker(pytest.mark.timeout(TIMEOUT, func_only=True))
-    ours.sort(key=lambda item: item.path.name in LAST)
+    ours.sort(key=lambda item: _turn(item.path.name))
     items[:] = [item for item in items if HERE not in item.path.parents] + ours
+
+
+def _turn(name: str) -> int:
+    return LAST.index(name) + 1 if name in LAST else 0
 
 
 @pytest.fixture(scope="session")

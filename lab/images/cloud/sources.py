@@ -49,6 +49,11 @@ def for_release(texts: Iterable[str], host: str, wanted: str) -> str:
     return re.sub(rf"\b{re.escape(host)}\b", wanted, found) + "\n"
 
 
+def suffix(text: str) -> str:
+    """Return how the name of a file with the sources *text* ends: apt goes by that."""
+    return ".sources" if _SUITES.search(text) else ".list"
+
+
 def _names(release: str, suites: Iterable[str]) -> bool:
     return any(suite == release or suite.startswith(f"{release}-") for suite in suites)
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleet.scores.capabilities import HasLibvirt
-from fleet.scores.kvm import promotion
 from fleet.scores.kvm.defining import NetworkScore, PoolScore
-from fleet.scores.kvm.libvirt import LibvirtHypervisor
 from fleet.scores.kvm.networks import Network
 from fleet.scores.kvm.pools import HarmonyFleetPool
-from fleet.scores.kvm.promotion import HERE, Connect, PromotionScore
+from fleet.scores.kvm.promotion import PromotionScore
 from fleet.scores.linux.topology import LinuxHostTopology
 from fleet.scores.score import Score
 
@@ -28,25 +26,24 @@ class FirewallVmHostScore(Score[LinuxHostTopology]):
 
     networks: tuple[Network, ...]
     pool: HarmonyFleetPool = field(default_factory=lambda: HarmonyFleetPool(DIRECTORY))
-    uri: str = HERE
-    connect: Connect = field(default=LibvirtHypervisor.connect, compare=False, repr=False)
+    promotion: PromotionScore = field(default_factory=PromotionScore)
 
     @property
     def name(self) -> str:
         return "firewall host"
 
     def differences(self, topology: LinuxHostTopology) -> tuple[str, ...]:
-        promoting = PromotionScore(self.uri, self.connect).differences(topology)
+        promoting = self.promotion.differences(topology)
         if promoting:
             # Without a libvirt nobody can ask it what it has.
             return (*promoting, *(f"{score.name} is still to be looked at" for score in self._on()))
-        host = promotion.promote(topology, uri=self.uri, connect=self.connect)
-        return tuple(self._compared(host))
+        with self.promotion.connected(topology) as host:
+            return tuple(self._compared(host))
 
     def bring_about(self, topology: LinuxHostTopology) -> None:
-        host = promotion.promote(topology, uri=self.uri, connect=self.connect)
-        for score in self._on():
-            score.interpret(host).expect()
+        with topology.promote(self.promotion) as host:
+            for score in self._on():
+                score.interpret(host).expect()
 
     def _compared(self, host: HasLibvirt) -> Iterator[str]:
         for score in self._on():

@@ -90,6 +90,9 @@ class Hypervisor(Protocol):
     def uri(self) -> str:
         """Name where it is reached."""
 
+    def close(self) -> None:
+        """Close the connection; the next call would open another."""
+
     def version(self) -> str:
         """Return libvirt's version: ``9.0.0``."""
 

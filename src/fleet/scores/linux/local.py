@@ -24,6 +24,11 @@ class LocalMachine(Machine):
     name: str = "this machine"
     clock: Callable[[], float] = time.monotonic
 
+    @property
+    def libvirt(self) -> str:
+        """See `machine.Machine`."""
+        return "qemu:///system"
+
     def ask(self, *argv: str, stdin: bytes = b"", within: float = WITHIN) -> Answer:
         """See `machine.Machine`."""
         is_root = os.geteuid() == 0

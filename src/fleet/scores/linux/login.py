@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import paramiko
 from paramiko.hostkeys import InvalidHostKey
@@ -45,6 +46,31 @@ class Login:
         key = [f"the key {self.key}"] if self.key else []
         password = ["the password"] if self.password is not None else []
         return " nor ".join(key + password) or "a login without key or password"
+
+    def libvirt(self) -> str:
+        """
+        Return the URI by which libvirt logs in as this does: with the same key, to the same pin.
+
+        It is libssh's transport that can be told of a file of pins; `ssh` itself would have to be
+        configured.
+
+        :raises errors.InvalidConfig: it logs in by password alone.
+        """
+        if self.key is None:
+            raise errors.InvalidConfig(
+                f"{self}: libvirt there is reached with a key alone; name one beside the password",
+                element=str(self),
+            )
+        means = {
+            "keyfile": self.key.absolute(),
+            "known_hosts": self.known_hosts.absolute(),
+            "known_hosts_verify": "normal",
+            "sshauth": "privkey",
+            "no_tty": 1,
+        }
+        host = f"[{self.address.replace('%', '%25')}]" if ":" in self.address else self.address
+        query = urlencode(means, quote_via=quote, safe="/")
+        return f"qemu+libssh://{quote(self.user)}@{host}:{self.port}/system?{query}"
 
 
 def log_in(login: Login) -> paramiko.SSHClient:

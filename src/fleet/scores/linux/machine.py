@@ -1,5 +1,5 @@
 """
-The port to a Linux machine: it runs programs, as root, and that is all.
+The port to a Linux machine: it runs programs, as root, and says how its libvirt is reached.
 
 Files, users, packages and services are built on it with the programs that every distribution has
 (coreutils, systemd, the package manager), so that there is one way to do each, and two adapters:
@@ -41,6 +41,14 @@ class Machine(Protocol):
     @property
     def name(self) -> str:
         """Name the machine, as messages do."""
+
+    @property
+    def libvirt(self) -> str:
+        """
+        Name where its libvirt is reached from here, if it has one, as `virsh -c` takes it.
+
+        :raises errors.InvalidConfig: we get to it in a way that libvirt can't go.
+        """
 
     def ask(self, *argv: str, stdin: bytes = b"", within: float = WITHIN) -> Answer:
         """

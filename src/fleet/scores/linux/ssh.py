@@ -66,6 +66,11 @@ class SshMachine(Machine):
         """Name the login, as a user of `ssh` would."""
         return str(self._login)
 
+    @property
+    def libvirt(self) -> str:
+        """See `machine.Machine`."""
+        return self._login.libvirt()
+
     def ask(self, *argv: str, stdin: bytes = b"", within: float = WITHIN) -> Answer:
         """See `machine.Machine`."""
         is_root = self._login.user == "root"

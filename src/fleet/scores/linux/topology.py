@@ -3,13 +3,17 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from fleet import errors
+from fleet.scores.kvm.topology import KvmHostTopology
 from fleet.scores.linux import packages
 from fleet.scores.linux.families import Family
 from fleet.scores.linux.local import LocalMachine
 from fleet.scores.linux.machine import Machine, run
+
+if TYPE_CHECKING:
+    from fleet.scores.kvm.promotion import PromotionScore
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,23 @@ class LinuxHostTopology:
         :raises errors.HostUnsupported: none that we know.
         """
         return packages.read_release(self.machine).family
+
+    def promote(self, wanted: "PromotionScore | None" = None) -> KvmHostTopology:
+        """
+        Make a hypervisor of the machine, or find that it is one, and return it as that.
+
+        Close it, or use it in a `with` statement. Without *wanted*, its libvirt is asked where the
+        machine says: by the same login, over SSH.
+
+        :raises errors.HostUnsupported: it can't become one; the message says what would help.
+        :raises errors.HypervisorUnavailable: libvirt doesn't answer, though all is installed.
+        """
+        # A device interprets scores on itself, and has no libvirt.
+        from fleet.scores.kvm import promotion  # noqa: PLC0415
+
+        score = wanted or promotion.PromotionScore()
+        score.interpret(self).expect()
+        return score.promoted(self)
 
     def ensure_ready(self) -> None:
         """

@@ -14,6 +14,7 @@ from fleet.scores.score import Score
 __all__ = [
     "AuthorizedKeysScore",
     "LingerScore",
+    "MembershipScore",
     "PasswordScore",
     "SubordinateIds",
     "SudoersScore",
@@ -57,7 +58,7 @@ class UserScore(Score[RunsCommands]):
             raise errors.NotOurs(what, element=self.user)
         return (
             *self._account(account),
-            *self._groups(machine),
+            *MembershipScore(self.user, self.groups).differences(topology),
             *self._home(machine),
             *self._subordinate(machine, account),
         )
@@ -69,7 +70,7 @@ class UserScore(Score[RunsCommands]):
             self._make(machine)
         else:
             run(machine, "usermod", "--home", self.home, "--shell", self.shell, self.user)
-        self._join(machine)
+        MembershipScore(self.user, self.groups).bring_about(topology)
         self._give_home(topology)
         self._allow_numbers(machine)
 
@@ -78,10 +79,6 @@ class UserScore(Score[RunsCommands]):
             yield f"the home of {self.user} is {account.home} instead of {self.home}"
         if account.shell != self.shell:
             yield f"the shell of {self.user} is {account.shell} instead of {self.shell}"
-
-    def _groups(self, machine: Machine) -> Iterator[str]:
-        for group in sorted(set(self.groups) - _groups_of(machine, self.user)):
-            yield f"{self.user} isn't in the group {group}"
 
     def _home(self, machine: Machine) -> Iterator[str]:
         found = files.look(machine, self.home)[self.home]
@@ -98,11 +95,6 @@ class UserScore(Score[RunsCommands]):
         run(
             machine, "useradd", *system, *home, "--shell", self.shell, "--gid", self.user, self.user
         )
-
-    def _join(self, machine: Machine) -> None:
-        missing = sorted(set(self.groups) - _groups_of(machine, self.user))
-        if missing:
-            run(machine, "usermod", "--append", "--groups", ",".join(missing), self.user)
 
     def _give_home(self, topology: RunsCommands) -> None:
         found = files.look(topology.machine, self.home)[self.home]
@@ -132,6 +124,34 @@ class UserScore(Score[RunsCommands]):
             what = f"{machine.name}: {path} gives some of {wanted} to {', '.join(others)}"
             raise errors.NotOurs(f"{what}; choose other numbers", element=path)
         return any(owner in names and found == wanted for owner, found in accounts.ranges(text))
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipScore(Score[RunsCommands]):
+    """A user who is there is in *groups*; a login that is open already doesn't notice."""
+
+    user: str
+    groups: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name the user, and the groups."""
+        return f"{self.user} in {', '.join(self.groups)}"
+
+    def differences(self, topology: RunsCommands) -> tuple[str, ...]:
+        """Ask which groups the user isn't in."""
+        missing = self._missing(topology.machine)
+        return tuple(f"{self.user} isn't in the group {group}" for group in missing)
+
+    def bring_about(self, topology: RunsCommands) -> None:
+        """Put the user in those."""
+        if missing := self._missing(topology.machine):
+            joined = ",".join(missing)
+            run(topology.machine, "usermod", "--append", "--groups", joined, self.user)
+
+    def _missing(self, machine: Machine) -> list[str]:
+        found = run(machine, "id", "--groups", "--name", "--", self.user).split()
+        return sorted(set(self.groups).difference(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +300,3 @@ class LingerScore(Score[RunsCommands]):
 
 def _user_manager(account: Account) -> str:
     return f"user@{account.uid}.service"
-
-
-def _groups_of(machine: Machine, user: str) -> set[str]:
-    return set(run(machine, "id", "--groups", "--name", "--", user).split())

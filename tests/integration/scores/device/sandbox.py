@@ -29,6 +29,7 @@ class Sandbox:
     stand_ins: dict[str, Program] = field(default_factory=dict)
     asked: list[tuple[str, ...]] = field(default_factory=list)
     name: str = "sandbox"
+    libvirt: str = "test:///default"
 
     def ask(self, *argv: str, stdin: bytes = b"", within: float = WITHIN) -> Answer:
         self.asked.append(argv)

@@ -155,6 +155,7 @@ def test_nobody_else_can_read_a_secret_at_any_moment(topology, tmp_path):
 
     class Watched:
         name = "watched"
+        libvirt = ""
 
         def ask(self, *argv, stdin=b"", within=60.0):
             answer = topology.machine.ask(*argv, stdin=stdin, within=within)

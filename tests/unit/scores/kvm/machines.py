@@ -12,6 +12,7 @@ class Told:
 
     answers: Mapping[str, Answer]
     name: str = "hv"
+    libvirt: str = "test:///default"
     asked: list[str] = field(default_factory=list)
 
     def ask(self, *argv: str, stdin: bytes = b"", within: float = WITHIN) -> Answer:

@@ -2,11 +2,13 @@
 
 from ipaddress import IPv4Interface
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from fleet import errors
 from fleet.scores.kvm import promotion
+from fleet.scores.kvm.accelerator import Choice
 from fleet.scores.kvm.domains import Accelerator
 from fleet.scores.kvm.firewall import FirewallVmHostScore
 from fleet.scores.kvm.libvirt import LibvirtHypervisor
@@ -16,6 +18,7 @@ from fleet.scores.kvm.promotion import PromotionScore
 from fleet.scores.linux.architecture import Arch
 from fleet.scores.linux.machine import Answer
 from fleet.scores.linux.topology import LinuxHostTopology
+from fleet.scores.linux.users import MembershipScore
 from fleet.scores.score import Change
 from tests.unit.scores.kvm.machines import Told
 
@@ -32,6 +35,9 @@ class Emulating(LibvirtHypervisor):
     def runs(self, arch: Arch, accelerator: Accelerator) -> bool:
         del arch, accelerator
         return True
+
+
+EMULATING = PromotionScore(URI, Emulating.connect)
 
 
 def away(uri: str) -> LibvirtHypervisor:
@@ -51,6 +57,33 @@ def _unit(name: str, is_there: bool) -> str:
     )
 
 
+def hypervisor(**answers: Answer) -> Told:
+    """Tell of a machine whose libvirt answers, and that has no KVM."""
+    told = {
+        "uname -m": Answer(0, b"x86_64\n"),
+        "uname -r": Answer(0, b"6.1.0\n"),
+        "test -e /boot/vmlinuz-6.1.0": Answer(0),
+        "test -c /dev/kvm": Answer(1),
+    }
+    return Told({**told, **answers})
+
+
+class Watched(Emulating):
+    """Keeps who was connected, and is told of who left."""
+
+    made: ClassVar[list["Watched"]] = []
+    closed = False
+
+    @classmethod
+    def connect(cls, uri: str, *, read_only: bool = False, patience: float = 1) -> "Watched":
+        cls.made.append(super().connect(uri, read_only=read_only, patience=patience))
+        return cls.made[-1]
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
 @pytest.fixture
 def held():
     """Keep libvirt's test driver as it is from one connection to the next."""
@@ -59,29 +92,79 @@ def held():
 
 
 def test_a_libvirt_that_answers_is_used_and_the_machine_not_asked_of_packages_or_units():
-    host = Told({"uname": Answer(0, b"x86_64\n")})
-    promoted = promotion.promote(LinuxHostTopology(host), uri=URI, connect=Emulating.connect)
-    assert promoted.hypervisor.uri == URI
-    assert host.asked == ["uname -m"]
+    host = hypervisor()
+    with LinuxHostTopology(host).promote(EMULATING) as promoted:
+        assert promoted.hypervisor.uri == URI
+    assert {command.split()[0] for command in host.asked} == {"uname", "test"}
+
+
+def test_promotion_tells_what_guests_run_by_and_why():
+    with LinuxHostTopology(hypervisor()).promote(EMULATING) as promoted:
+        assert promoted.accelerator == Choice(Accelerator.TCG, "emulated: hv has no /dev/kvm")
+
+
+def test_a_machine_without_a_kernel_to_try_says_where_it_was_looked_for():
+    nowhere = {"test -e": Answer(1), "test -e /boot/vmlinuz-6.1.0": Answer(1)}
+    with LinuxHostTopology(hypervisor(**nowhere)).promote(EMULATING) as promoted:
+        assert promoted.accelerator is not None
+        assert "/boot/vmlinuz-6.1.0 or /lib/modules/6.1.0/vmlinuz" in promoted.accelerator.reason
 
 
 def test_the_probe_leaves_no_machine_behind(held: LibvirtHypervisor):
-    host = Told({"uname": Answer(0, b"x86_64\n")})
     before = [domain.name for domain in held.domains()]
-    promotion.promote(LinuxHostTopology(host), uri=URI, connect=Emulating.connect)
-    assert [domain.name for domain in held.domains()] == before
+    with LinuxHostTopology(hypervisor()).promote(EMULATING):
+        assert [domain.name for domain in held.domains()] == before
+
+
+def test_every_connection_is_closed_but_the_one_that_is_returned():
+    Watched.made.clear()
+    promoted = LinuxHostTopology(hypervisor()).promote(PromotionScore(URI, Watched.connect))
+    assert [each.closed for each in Watched.made[:-1]] == [True] * (len(Watched.made) - 1)
+    assert promoted.hypervisor is Watched.made[-1]
+    assert not Watched.made[-1].closed
+    with promoted:
+        pass
+    assert Watched.made[-1].closed
+
+
+def test_a_connection_is_closed_where_the_probe_fails():
+    class Unable(Watched):
+        def runs(self, arch: Arch, accelerator: Accelerator) -> bool:
+            del arch, accelerator
+            return False
+
+    Watched.made.clear()
+    with pytest.raises(errors.HostUnsupported):
+        LinuxHostTopology(hypervisor()).promote(PromotionScore(URI, Unable.connect))
+    assert all(each.closed for each in Watched.made)
 
 
 def test_a_libvirt_that_emulates_nothing_is_refused_with_what_would_help():
-    host = Told({"uname": Answer(0, b"x86_64\n")})
     with pytest.raises(errors.HostUnsupported, match="install qemu-system"):
-        promotion.promote(LinuxHostTopology(host), uri=URI)
+        LinuxHostTopology(hypervisor()).promote()
 
 
 def test_nixos_is_refused_with_the_line_to_add():
     host = Told({"cat": Answer(0, b"ID=nixos\n"), "test": Answer(0), "stat": Answer(0)})
     with pytest.raises(errors.HostUnsupported, match=r"virtualisation\.libvirtd\.enable = true;"):
-        promotion.promote(LinuxHostTopology(host), connect=away)
+        LinuxHostTopology(host).promote(PromotionScore(connect=away))
+
+
+@pytest.mark.parametrize(
+    ("uri", "user"),
+    [
+        ("qemu+libssh://ops@hv:22/system?keyfile=/k", "ops"),
+        ("qemu+ssh://root@hv/system?no_tty=1", ""),
+        ("qemu+ssh://hv/system", ""),
+        ("qemu+ssh://ops@hv/session", ""),
+        ("test:///default", ""),
+    ],
+    ids=["a user", "root", "whom ssh's configuration names", "a session", "no QEMU"],
+)
+def test_who_logs_in_and_is_not_root_is_to_be_in_libvirts_group(uri: str, user: str):
+    groups = [score for score in PromotionScore(uri)._scores(LinuxHostTopology(Told({})))
+              if isinstance(score, MembershipScore)]  # fmt: skip
+    assert groups == ([MembershipScore(user, ("libvirt",))] if user else [])
 
 
 @pytest.mark.parametrize(
@@ -107,12 +190,12 @@ def test_a_machine_without_libvirt_and_units_says_what_it_needs():
 
 def test_a_hypervisor_is_no_difference():
     host = Told({})
-    assert PromotionScore(URI, Emulating.connect).differences(LinuxHostTopology(host)) == ()
+    assert EMULATING.differences(LinuxHostTopology(host)) == ()
 
 
 def test_a_firewall_host_gets_pool_and_networks_once(held: LibvirtHypervisor):
-    host = LinuxHostTopology(Told({"uname": Answer(0, b"x86_64\n")}))
-    score = FirewallVmHostScore((NETWORK,), POOL, URI, Emulating.connect)
+    host = LinuxHostTopology(hypervisor())
+    score = FirewallVmHostScore((NETWORK,), POOL, EMULATING)
     assert score.interpret(host).expect().change is Change.CHANGED
     assert held.find_network("wan") is not None
     assert held.find_pool(POOL.name) is not None

@@ -42,6 +42,7 @@ class SystemdMachine:
     is_booted: bool = True
     asked: list[tuple[str, ...]] = field(default_factory=list)
     name: str = "fake"
+    libvirt: str = "test:///default"
 
     def ask(  # noqa: PLR0911 - one answer per program
         self,
@@ -166,6 +167,7 @@ class PackagedMachine:
     arch: str = "x86_64"
     asked: list[tuple[str, ...]] = field(default_factory=list)
     name: str = "packaged"
+    libvirt: str = "test:///default"
 
     def ask(
         self,

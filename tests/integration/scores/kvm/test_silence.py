@@ -1,0 +1,84 @@
+"""A libvirt that ends in the middle, or hangs: named with its host and what to do."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+
+import pytest
+
+from fleet import errors
+from fleet.scores.kvm.libvirt import LibvirtHypervisor
+from lab import processes, waiting
+from lab.devices.vm import daemon
+from lab.host import LabHost
+from tests.lab_host import bring_about, running
+
+PATIENCE = 3.0
+POLLS = {"7", "73", "271"}  # poll and ppoll, by the numbers of x86-64 and arm64
+
+
+@pytest.fixture
+def impatient(lab_host: LabHost) -> Iterator[LibvirtHypervisor]:
+    """A connection that waits for seconds rather than for most of a minute."""
+    with LibvirtHypervisor.connect(daemon.uri(lab_host), patience=PATIENCE) as connected:
+        yield connected
+
+
+@pytest.fixture
+def stopped(lab_host: LabHost, impatient: LibvirtHypervisor) -> Iterator[int]:
+    """The libvirt that *impatient* is connected to, which hangs until the test is over."""
+    pid = running(lab_host, daemon.PART)
+    os.kill(pid, signal.SIGSTOP)
+    yield pid
+    if processes.pid_of(lab_host.ledger, daemon.PART) == pid:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_call_to_a_libvirt_that_hangs_ends_by_itself_and_works_again_once_it_goes_on(
+    stopped: int, impatient: LibvirtHypervisor
+):
+    with pytest.raises(
+        errors.HypervisorUnavailable, match=r"this machine: .* hangs.*restart libvirtd"
+    ):
+        impatient.domains()
+
+    os.kill(stopped, signal.SIGCONT)
+    assert impatient.domains() == ()
+
+
+@pytest.mark.usefixtures("stopped")
+def test_opening_a_connection_to_a_libvirt_that_hangs_ends_by_itself(lab_host: LabHost):
+    with pytest.raises(errors.HypervisorUnavailable, match=r"this machine: .*it hangs"):
+        LibvirtHypervisor.connect(daemon.uri(lab_host), patience=PATIENCE)
+
+
+def test_a_libvirt_killed_in_the_middle_of_a_call_is_said_with_what_is_unknown_and_to_be_done(
+    stopped: int, impatient: LibvirtHypervisor, lab_host: LabHost
+):
+    with futures.ThreadPoolExecutor(1) as pool:
+        thread = pool.submit(threading.get_native_id).result()
+        call = pool.submit(impatient.domains)
+        waiting.wait_for("the call waits", _waits(thread), within=10)
+        os.kill(stopped, signal.SIGKILL)
+
+        with pytest.raises(
+            errors.HypervisorUnavailable,
+            match=r"this machine: .*broke off in the middle .*or not: .*run this again",
+        ):
+            call.result()
+
+    bring_about(daemon.scores(lab_host), lab_host)
+    assert impatient.domains() == ()
+
+
+def _waits(thread: int) -> waiting.Probe:
+    """Ready when *thread* of ours waits for an answer."""
+
+    def probe() -> str:
+        doing = Path(f"/proc/self/task/{thread}/syscall").read_text().split()[0]
+        return "" if doing in POLLS else f"it does {doing}"
+
+    return probe
