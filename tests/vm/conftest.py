@@ -33,7 +33,7 @@ pytest.register_assert_rewrite("tests.using_lab.deploying")
 TIMEOUT = 600
 TOPOLOGY = os.environ.get("LAB_TOPOLOGY", "vm-smoke")
 HERE = Path(__file__).parent
-LAST = ("test_promoting.py", "test_faults.py")  # they make another of the machine, or break it
+LAST = ("test_faults.py", "test_promoting.py")  # they break the machine, or make another of it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
