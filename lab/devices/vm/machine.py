@@ -23,10 +23,11 @@ from lab.devices.vm import device as devices
 from lab.devices.vm.admission import Gate
 from lab.devices.vm.booting import Boot, Follower, ssh
 from lab.devices.vm.budgets import Step
-from lab.devices.vm.device import VmDevice
+from lab.devices.vm.device import Places, VmDevice
 from lab.errors import LabError, PartDied
 from lab.host import LabHost, read_json, write_json
 from lab.images.cloud import cache, catalogue
+from lab.images.cloud.cache import Stored
 from lab.ledger import Entry, Kind
 
 OWNER = "fleet-lab"
@@ -66,23 +67,26 @@ class DiskScore(Score[LabHost]):
     def bring_about(self, topology: LabHost) -> None:
         where = devices.places(topology, self.device.id)
         where.root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        image = catalogue.find(self.device.image)
-        stored = cache.ensure(image, topology.saw)
-        if stored.kernel is None or stored.initrd is None:
-            message = f"image {image.name} has no kernel to boot directly"
-            raise LabError(message, element=image.name)
-        base = Base(stored.digest, stored.disk, stored.kernel, stored.initrd)
-        write_json(where.base, {key: str(value) for key, value in asdict(base).items()})
-        draft = where.disk.with_suffix(".new")
-        commands.run(
-            "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base.disk),
-            str(draft),
-        )  # fmt: skip
-        draft.replace(where.disk)
+        with cache.held(catalogue.find(self.device.image), topology.saw) as stored:
+            _lay_over(stored, where)
         if find(topology, self.device.id) is not None:  # it has yet to be on with this disk
             topology.ledger.note(
                 Kind.DOMAIN, self.device.id, digest="", booted=False, set_up="", spoilt=False
             )
+
+
+def _lay_over(stored: Stored, where: Places) -> None:
+    """Make the disk of *where*, over an image that is held until it has its name."""
+    if stored.kernel is None or stored.initrd is None:
+        message = f"image {stored.image.name} has no kernel to boot directly"
+        raise LabError(message, element=stored.image.name)
+    base = Base(stored.digest, stored.disk, stored.kernel, stored.initrd)
+    write_json(where.base, {key: str(value) for key, value in asdict(base).items()})
+    draft = where.disk.with_suffix(".new")
+    commands.run(
+        "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base.disk), str(draft)
+    )
+    draft.replace(where.disk)
 
 
 def base_of(topology: LabHost, device: str) -> Base | None:
