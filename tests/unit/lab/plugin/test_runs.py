@@ -200,6 +200,25 @@ def test_what_no_device_can_is_skipped_with_what_there_is(theirs: Theirs):
     )
 
 
+def test_a_test_without_a_device_is_skipped_for_its_needs_before_its_fixtures_are_made(
+    theirs: Theirs,
+):
+    theirs.has(
+        """
+        import pytest
+
+        @pytest.fixture
+        def costly():
+            raise AssertionError
+
+        @pytest.mark.needs("pods")
+        def test_it(costly, cluster): pass
+        """
+    )
+
+    theirs.run().assert_outcomes(skipped=1)
+
+
 @pytest.mark.parametrize(
     ("needs", "words"),
     [
