@@ -333,13 +333,18 @@ def test_a_run_that_stops_at_the_first_failure_takes_the_lab_down(theirs: Theirs
     assert theirs.lab.calls == ["up", "down"]
 
 
-def test_a_run_that_is_interrupted_takes_the_lab_down(theirs: Theirs):
+@pytest.mark.parametrize(
+    ("options", "calls"), [([], ["up", "down"]), (["--lab-keep=on-failure"], ["up"])]
+)
+def test_a_run_that_is_interrupted_counts_as_failed(
+    theirs: Theirs, options: list[str], calls: list[str]
+):
     theirs.has("def test_it(device): raise KeyboardInterrupt")
 
-    done = theirs.run_apart()
+    done = theirs.run_apart(*options)
 
     assert done.ret == pytest.ExitCode.INTERRUPTED
-    assert theirs.lab.calls == ["up", "down"]
+    assert theirs.lab.calls == calls
 
 
 @pytest.mark.parametrize(
