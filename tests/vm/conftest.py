@@ -36,8 +36,8 @@ pytest.register_assert_rewrite("tests.using_lab.deploying")
 TIMEOUT = 600
 TOPOLOGY = os.environ.get("LAB_TOPOLOGY", "vm-smoke")
 HERE = Path(__file__).parent
-LAST = (  # they make another of the machine, or break it
-    "test_snapshots.py", "test_promoting.py", "test_boots.py", "test_faults.py",
+LAST = (  # they break the machine, or make another of it
+    "test_snapshots.py", "test_boots.py", "test_faults.py", "test_promoting.py",
 )  # fmt: skip
 
 

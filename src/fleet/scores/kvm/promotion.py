@@ -110,11 +110,9 @@ class PromotionScore(Score[RunsCommands]):
     def differences(self, topology: RunsCommands) -> tuple[str, ...]:
         if not (refusal := self._refusal(topology)):
             return ()
-        return tuple(
-            difference
-            for score in self._scores(topology)
-            for difference in score.differences(topology)
-        ) or (refusal,)
+        # The first that is missing something: a unit isn't there before its package is.
+        found = (score.differences(topology) for score in self._scores(topology))
+        return next(filter(None, found), (refusal,))
 
     def bring_about(self, topology: RunsCommands) -> None:
         for score in self._scores(topology):

@@ -150,6 +150,19 @@ def test_nixos_is_refused_with_the_line_to_add():
         LinuxHostTopology(host).promote(PromotionScore(connect=away))
 
 
+def test_a_bare_machine_is_told_of_its_packages_before_units_are_looked_for():
+    host = Told(
+        {
+            "cat": Answer(0, b"ID=debian\n"),
+            "uname -m": Answer(0, b"x86_64\n"),
+            "dpkg-query": Answer(1, b"qemu-utils installed\n", b"no packages found"),
+        }
+    )
+    found = PromotionScore(connect=away).differences(LinuxHostTopology(host))
+    assert "libvirt-daemon-system isn't installed" in found
+    assert "qemu-utils isn't installed" not in found
+
+
 @pytest.mark.parametrize(
     ("uri", "user"),
     [
