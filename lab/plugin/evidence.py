@@ -41,7 +41,7 @@ def attach(lab: Lab, directory: Path, test: str) -> tuple[tuple[str, str], ...]:
     pieces = tuple(gather(lab))
     for piece in pieces:
         text = piece.end(_KEPT) + "\n"
-        (where / f"{slug(piece.title)}.txt").write_text(text, encoding="utf-8", errors="replace")
+        (where / f"{slug(piece.title)}.txt").write_text(text, encoding="utf-8")
     return (
         *((PREFIX + piece.title, piece.end(_SHOWN)) for piece in pieces),
         (PREFIX + "files", str(where)),

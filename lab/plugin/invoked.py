@@ -77,7 +77,7 @@ class InvokedLab:
             before = file.tell()
             code = _follow(self._command(task, *arguments), file.fileno(), within)
         if code:
-            raise _error(task, code, log.read_text(errors="replace")[before:], log)
+            raise _error(task, code, _said_since(log, before), log)
 
 
 def _invoke(task: str, *arguments: str) -> tuple[str, ...]:
@@ -112,6 +112,11 @@ def _follow(argv: Sequence[str], out: int, within: float) -> int:
         ).returncode  # fmt: skip
     except subprocess.TimeoutExpired as exc:
         raise errors.WaitTimedOut(f"`{' '.join(argv)}` took over {within:g} s") from exc
+
+
+def _said_since(log: Path, before: int) -> str:
+    """Return what was added to *log* after its first *before* bytes."""
+    return log.read_bytes()[before:].decode(errors="replace")
 
 
 def _error(task: str, code: int, said: str, log: Path | None = None) -> errors.LabError:

@@ -35,7 +35,7 @@ def write(run: Run, ending: Ending, results: Results) -> Path:
         verdict=_verdict(outcome, results),
         failed=outcome.came is Came.BROKEN or any(map(_failed, results.tests.values())),
         facts=_facts(run, outcome, ending, results),
-        groups=(_of_lab(outcome, ending, seen), _of_tests(results)),
+        groups=(_of_lab(outcome, ending, seen), _of_tests(outcome, results)),
         failures=tuple(_failures(outcome, results, run.shared.log)),
     )
     path = run.settings.directory / NAME
@@ -69,11 +69,12 @@ def _facts(
 ) -> tuple[tuple[str, str], ...]:
     began = datetime.fromtimestamp(results.begun).astimezone()
     before = " (it was up before)" if outcome.was_up else ""
+    came = "came up in" if outcome.came is Came.UP else "didn't come up, after"
     return (
         ("began", f"{began:%Y-%m-%d %H:%M:%S %Z}"),
         ("took", chart.spoken(ending.ended - results.begun)),
         ("topology", run.settings.topology or "as it was, or the usual one"),
-        ("the lab came up in", chart.spoken(outcome.ended - outcome.begun) + before),
+        ("the lab", f"{came} {chart.spoken(outcome.ended - outcome.begun)}{before}"),
         ("in the end", ending.words.partition("\n")[0]),
         ("files", str(run.settings.directory)),
     )
@@ -81,7 +82,8 @@ def _facts(
 
 def _of_lab(outcome: Outcome, ending: Ending, seen: Sequence[Event]) -> Group:
     came = Mark.FAILED if outcome.came is not Came.UP else Mark.DONE
-    up = Bar("lab.up", outcome.begun, max(outcome.ended, outcome.begun), came, outcome.reason)
+    link = page.anchor(1) if outcome.came is not Came.UP else ""
+    up = Bar("lab.up", outcome.begun, max(outcome.ended, outcome.begun), came, outcome.reason, link)
     ended = Mark.FAILED if ending.fate is None else Mark.DONE
     down = Bar("lab.down", ending.begun, ending.ended, ended, ending.words)
     commands = (up, down) if ending.fate in {None, Fate.TAKEN_DOWN} else (up,)
@@ -108,8 +110,9 @@ def _scores(seen: Sequence[Event], lane: str) -> Iterable[Bar]:
             yield Bar(each.score, each.begun, each.at, mark, f"{each.stage}; {each.why}"[:500])
 
 
-def _of_tests(results: Results) -> Group:
-    numbers = {result.test: n for n, result in enumerate(_failing(results), start=1)}
+def _of_tests(outcome: Outcome, results: Results) -> Group:
+    first = 1 if outcome.came is Came.UP else 2
+    numbers = {result.test: n for n, result in enumerate(_failing(results), start=first)}
     workers = sorted({result.worker for result in results.tests.values()})
     return Group(
         "Tests",
@@ -138,12 +141,12 @@ def _reason(result: Result) -> str:
 
 
 def _failures(outcome: Outcome, results: Results, log: Path) -> Iterable[Failure]:
-    """Yield the tests first: their numbers are what bars lead to."""
-    for each in _failing(results):
-        excerpts = tuple((title.removeprefix(PREFIX), text) for title, text in each.sections)
-        about = f"{each.outcome} on {each.worker}, after {chart.spoken(each.ended - each.begun)}"
-        yield Failure(each.test, each.why, excerpts, about)
+    """Yield the lab first: where it didn't come up, that is why tests failed."""
     if outcome.came is not Came.UP:
         said = log.read_text(errors="replace") if log.exists() else ""
         last = "\n".join(said.splitlines()[-200:])
         yield Failure("lab.up", outcome.reason, ((str(log), last),))
+    for each in _failing(results):
+        excerpts = tuple((title.removeprefix(PREFIX), text) for title, text in each.sections)
+        about = f"{each.outcome} on {each.worker}, after {chart.spoken(each.ended - each.begun)}"
+        yield Failure(each.test, each.why, excerpts, about)

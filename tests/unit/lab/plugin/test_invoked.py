@@ -26,6 +26,16 @@ def test_a_command_that_failed_is_told_from_where_it_says_why(said: str, words: 
     assert not isinstance(error, errors.PreflightFailed)
 
 
+def test_the_words_of_an_earlier_command_in_the_same_log_are_left_out(tmp_path: Path):
+    log = tmp_path / "lab.log"
+    log.write_text("lab.up: … ✓ … ✓ ready\n", encoding="utf-8")
+    before = log.stat().st_size
+    with log.open("a", encoding="utf-8") as file:
+        file.write("failed: it remains …\n")
+
+    assert invoked._said_since(log, before) == "failed: it remains …\n"
+
+
 def test_a_host_that_cannot_carry_the_lab_is_told_apart():
     assert isinstance(invoked._error("lab.up", 3, "failed: not root"), errors.PreflightFailed)
 

@@ -55,7 +55,12 @@ def test_a_lab_that_did_not_come_up_is_told_with_the_end_of_its_log(theirs: Thei
     theirs.run()
 
     assert "the lab didn&#x27;t come up" in theirs.page
+    assert "<dt>the lab</dt><dd>didn&#x27;t come up, after" in theirs.page
     assert "failed: etcd ended with 1" in theirs.page  # the log's own words
+    assert 'id="failure-1"><h2>lab.up</h2>' in theirs.page
+    assert 'id="failure-2"><h2>test_theirs.py::test_it</h2>' in theirs.page
+    assert theirs.page.count('class="failed" href="#failure-1"') == 1
+    assert theirs.page.count('class="failed" href="#failure-2"') == 1
 
 
 def test_what_no_encoding_has_is_no_reason_to_have_no_page(theirs: Theirs):

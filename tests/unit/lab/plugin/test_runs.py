@@ -200,6 +200,25 @@ def test_what_no_device_can_is_skipped_with_what_there_is(theirs: Theirs):
     )
 
 
+def test_a_test_without_a_device_is_skipped_for_its_needs_before_its_fixtures_are_made(
+    theirs: Theirs,
+):
+    theirs.has(
+        """
+        import pytest
+
+        @pytest.fixture
+        def costly():
+            raise AssertionError
+
+        @pytest.mark.needs("pods")
+        def test_it(costly, cluster): pass
+        """
+    )
+
+    theirs.run().assert_outcomes(skipped=1)
+
+
 @pytest.mark.parametrize(
     ("needs", "words"),
     [
@@ -314,13 +333,18 @@ def test_a_run_that_stops_at_the_first_failure_takes_the_lab_down(theirs: Theirs
     assert theirs.lab.calls == ["up", "down"]
 
 
-def test_a_run_that_is_interrupted_takes_the_lab_down(theirs: Theirs):
+@pytest.mark.parametrize(
+    ("options", "calls"), [([], ["up", "down"]), (["--lab-keep=on-failure"], ["up"])]
+)
+def test_a_run_that_is_interrupted_counts_as_failed(
+    theirs: Theirs, options: list[str], calls: list[str]
+):
     theirs.has("def test_it(device): raise KeyboardInterrupt")
 
-    done = theirs.run_apart()
+    done = theirs.run_apart(*options)
 
     assert done.ret == pytest.ExitCode.INTERRUPTED
-    assert theirs.lab.calls == ["up", "down"]
+    assert theirs.lab.calls == calls
 
 
 @pytest.mark.parametrize(
