@@ -50,7 +50,11 @@
             pkgs.openssh
             pkgs.pkg-config
             pkgs.qemu
-            pkgs.pkgsStatic.qemu-user
+            # By the names that Debian gives its static emulators: nixpkgs has no suffix.
+            (pkgs.linkFarm "qemu-user-static" {
+              "bin/qemu-aarch64-static" = "${pkgs.pkgsStatic.qemu-user}/bin/qemu-aarch64";
+              "bin/qemu-x86_64-static" = "${pkgs.pkgsStatic.qemu-user}/bin/qemu-x86_64";
+            })
             # Images for the demo: a static busybox, and Debian's name for the registry.
             pkgs.pkgsStatic.busybox
             (pkgs.writeShellScriptBin "docker-registry" ''exec ${pkgs.distribution}/bin/registry "$@"'')

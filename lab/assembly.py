@@ -19,7 +19,6 @@ from lab.devices.vm.admission import Gate
 from lab.devices.vm.device import DEFAULT_MEMORY_MIB, VmDevice
 from lab.host import LabHost
 from lab.images import catalogue, sharing
-from lab.images.cloud import catalogue as cloud
 from lab.images.pushing import PushedScore
 from lab.images.sharing import BaseStoreScore
 from lab.network import BridgeScore, FirewallScore
@@ -86,7 +85,6 @@ def _device(host: LabHost, hub: Broker, images: Registry, index: int, device: De
                 user=host.addresses.user(index) if device.rootless else None,
             )
         case Backend.VM:
-            arch = device.machine_arch
             return VmDevice(
                 id=device.id,
                 index=index,
@@ -94,8 +92,8 @@ def _device(host: LabHost, hub: Broker, images: Registry, index: int, device: De
                 nats_url=hub.url,
                 credentials=credentials,
                 registry=images.address,
-                arch=arch,
-                image=device.image or cloud.default(arch).name,
+                arch=device.machine_arch,
+                image=device.machine_image,
                 memory_mib=device.memory or DEFAULT_MEMORY_MIB,
             )
         case _:

@@ -6,7 +6,8 @@ What can go wrong in the lab, each with the exit code that `invoke lab.…` ends
   + TopologyInvalid      2   the topology file, or an option, makes no sense
   + PreflightFailed      3   the host cannot carry the lab (not root, a program is missing, …)
   + WaitTimedOut         4   a wait ran out of its budget
-  + NothingThere         5   there is no such lab, part or device
+  + NothingThere         5   there is no such lab, part, device or snapshot
+  + SnapshotMismatch     6   a snapshot is of another lab than the one that is here
   + LabBusy             75   another command holds the lab, or another lab the addresses
 
 Each says what happened, where to look (*log*) and what to do (*hint*); *where* is the device that
@@ -56,9 +57,15 @@ class WaitTimedOut(LabError):
 
 
 class NothingThere(LabError):
-    """No such lab, part or device."""
+    """No such lab, part, device or snapshot."""
 
     exit_code = 5
+
+
+class SnapshotMismatch(LabError):
+    """A snapshot that doesn't fit what is here."""
+
+    exit_code = 6
 
 
 class LabBusy(LabError):

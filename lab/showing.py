@@ -28,8 +28,9 @@ _MARKS = {Change.UNCHANGED: "[dim]=[/]", Change.CHANGED: "[green]✓[/]", Change
 class Progress:
     """Shows each score that changes something, and sums up the rest. An `stages.Audience`."""
 
-    def __init__(self, *, dry_run: bool = False) -> None:
-        self._spinner = Spinner("", console=console) if console.is_terminal else None
+    def __init__(self, *, dry_run: bool = False, to: Console = console) -> None:
+        self._console = to
+        self._spinner = Spinner("", console=to) if to.is_terminal else None
         self._dry_run = dry_run
         self._now = ""
         self._stage: Stage | None = None
@@ -46,7 +47,7 @@ class Progress:
     def begins(self, stage: Stage, score: str) -> None:
         """See `stages.Audience`."""
         if stage is not self._stage and not self._spinner:
-            console.print(f"[bold]{stage}[/]")
+            self._console.print(f"[bold]{stage}[/]")
         self._stage, self._now = stage, f"{stage}: {score}"
         self._tell(self._now)
 
@@ -62,14 +63,14 @@ class Progress:
         would = "would change: " if self._dry_run else ""
         why = _first_line("; ".join(outcome.details))
         mark = _MARKS[outcome.change]
-        console.print(
+        self._console.print(
             f" {mark} {done.stage}: {done.name}  [dim]{would}{why} ({done.seconds:.1f} s)[/]"
         )
 
     def waits(self, what: str) -> None:
         """Show what the command waits for before it begins."""
         if what != self._now and not self._spinner:
-            console.print(f"[dim]{escape(what)}[/]")
+            self._console.print(f"[dim]{escape(what)}[/]")
         self._now = what
         self._tell(escape(what))
 

@@ -29,7 +29,7 @@ from lab.topology import Backend
 Status = dict[str, Any]
 
 
-class _Nobody:
+class Nobody:
     """Watches nothing."""
 
     def begins(self, stage: Stage, score: str) -> None:
@@ -49,7 +49,7 @@ def status(name: str) -> Status:
         return _nothing(name)
     lab = assembly.assemble(known.host, topology.load(known.topology))
     plans = assembly.plans(lab)
-    done = stages.reach(plans, known.host, _Nobody(), dry_run=True)
+    done = stages.reach(plans, known.host, Nobody(), dry_run=True)
     return {
         "name": name,
         "topology": known.topology,

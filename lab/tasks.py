@@ -5,21 +5,17 @@ Options are also read from the environment: ``LAB_NAME``, ``LAB_TOPOLOGY``, ``LA
 ``LAB_DRY_RUN``. Exit codes are those of `lab.errors`, 130 when interrupted.
 """
 
-import contextlib
 import json
-import logging
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 
-import structlog
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from fleet import errors
 from fleet.scores.linux.architecture import Arch
 from lab import (
     assembly,
@@ -32,59 +28,48 @@ from lab import (
     logs,
     network,
     preflight,
+    raising,
     showing,
     stages,
     topology,
     undoing,
-    uses,
 )
 from lab import status as statuses
-from lab.errors import LabError, TopologyInvalid
-from lab.host import LabHost
+from lab.errors import LabError
 from lab.images.cloud import cache, catalogue
-from lab.stages import Done
-from lab.timeline import recording
-
-_HINT = (
-    "`invoke lab.doctor` tries what the host must be able to do; `invoke lab.up` goes on from here"
-)
-_PATIENCE = 900  # another command on the same lab: a first `up` builds and installs
-
-_NAME = "name of the lab (LAB_NAME; default: default)"
+from lab.invoking import FORMAT, NAME, PATIENCE, is_json, is_set, log_to, name_of, told_errors
+from lab.snapshots import tasks as snapshots
 
 
-@task(help={"topology": "name or file (LAB_TOPOLOGY)", "name": _NAME, "dry-run": "only tell"})
+@task(help={"topology": "name or file (LAB_TOPOLOGY)", "name": NAME, "dry-run": "only tell"})
 def up(_: Context, topology: str = "", name: str = "", dry_run: bool = False) -> None:
     """Bring the lab up, or repair it; changes nothing where all is well. Needs root."""
     with told_errors():
         labs.require_root("lab.up")
         _up(
-            _name(name),
+            name_of(name),
             topology or os.environ.get("LAB_TOPOLOGY", ""),
-            dry_run=dry_run or _is_set("LAB_DRY_RUN"),
+            dry_run=dry_run or is_set("LAB_DRY_RUN"),
         )
 
 
-@task(help={"name": _NAME})
+@task(help={"name": NAME})
 def down(_: Context, name: str = "") -> None:
     """Take the lab down: all that its ledger says is ours, and nothing else. Needs root."""
     with told_errors():
         labs.require_root("lab.down")
-        _down(_name(name))
+        _down(name_of(name))
 
 
-@task(help={"name": _NAME, "format": "table or json (LAB_FORMAT)"})
+@task(help={"name": NAME, "format": FORMAT})
 def status(_: Context, name: str = "", format: str = "") -> None:  # noqa: A002 - the option's name
     """Show how far the lab is up, its parts and its devices."""
     with told_errors():
-        found = statuses.status(_name(name))
-        match format or os.environ.get("LAB_FORMAT", "table"):
-            case "json":
-                print(json.dumps(found, indent=2))
-            case "table":
-                showing.tables(found)
-            case other:
-                raise TopologyInvalid(f"no format {other!r}", hint="there are table and json")
+        found = statuses.status(name_of(name))
+        if is_json(format):
+            print(json.dumps(found, indent=2))
+        else:
+            showing.tables(found)
 
 
 @task(
@@ -92,62 +77,62 @@ def status(_: Context, name: str = "", format: str = "") -> None:  # noqa: A002 
     help={
         "part": "of one part; left out, the last lines of all",
         "follow": "go on until interrupted",
-        "name": _NAME,
+        "name": NAME,
     },
 )
 def show_logs(_: Context, part: str = "", follow: bool = False, name: str = "") -> None:
     """Show the log of a part, or the last lines of all."""
     with told_errors():
-        chosen = logs.choose(labs.state_of(_name(name)) / "logs", part)
+        chosen = logs.choose(labs.state_of(name_of(name)) / "logs", part)
         logs.show(chosen, sys.stdout)
         if follow:
             logs.follow(chosen, sys.stdout)
 
 
-@task(help={"name": _NAME})
+@task(help={"name": NAME})
 def plug(_: Context, device: str, name: str = "") -> None:
     """Put a device's network cable back in. Needs root."""
     with told_errors():
-        _set_plugged(_name(name), device, plugged=True)
+        _set_plugged(name_of(name), device, plugged=True)
 
 
-@task(help={"name": _NAME})
+@task(help={"name": NAME})
 def unplug(_: Context, device: str, name: str = "") -> None:
     """Pull a device's network cable; its containers run on. Needs root."""
     with told_errors():
-        _set_plugged(_name(name), device, plugged=False)
+        _set_plugged(name_of(name), device, plugged=False)
 
 
-@task(name="exec", help={"name": _NAME})
+@task(name="exec", help={"name": NAME})
 def execute(_: Context, device: str, name: str = "") -> None:
     """Run what follows ``--`` in a device, as itself; without it, a shell. Needs root."""
     with told_errors():
         labs.require_root(f"lab.exec {device}")
-        entering.enter(*statuses.device_of(_name(name), device), _after_dashes(sys.argv))
+        entering.enter(*statuses.device_of(name_of(name), device), _after_dashes(sys.argv))
 
 
-@task(help={"name": _NAME})
+@task(help={"name": NAME})
 def ssh(_: Context, device: str, name: str = "") -> None:
     """Log in to a machine by SSH; what follows ``--`` is run there. Needs root."""
     with told_errors():
         labs.require_root(f"lab.ssh {device}")
-        entering.log_in(*statuses.device_of(_name(name), device), _after_dashes(sys.argv))
+        entering.log_in(*statuses.device_of(name_of(name), device), _after_dashes(sys.argv))
 
 
-@task(help={"name": _NAME})
+@task(help={"name": NAME})
 def console(_: Context, device: str, name: str = "") -> None:
     """Attach to the serial console of a machine; Ctrl-] leaves it. Needs root."""
     with told_errors():
         labs.require_root(f"lab.console {device}")
-        entering.attach(*statuses.device_of(_name(name), device))
+        entering.attach(*statuses.device_of(name_of(name), device))
 
 
-@task(name="doctor", help={"format": "table or json (LAB_FORMAT)"})
+@task(name="doctor", help={"format": FORMAT})
 def examine(_: Context, format: str = "") -> None:  # noqa: A002 - the option's name
     """Try what the lab needs of this host, and tell how to mend what fails."""
     with told_errors():
         found = (*doctor.examine(), *_about_machines())
-        if (format or os.environ.get("LAB_FORMAT", "table")) == "json":
+        if is_json(format):
             print(json.dumps([finding.as_dict() for finding in found], indent=2))
         else:
             showing.console.print(doctor.table(found))
@@ -174,7 +159,7 @@ def collect(
         labs.require_root("lab.gc")
         found = leftovers.find(older_than)
         chosen = [each for each in found if all or each.kind is not leftovers.Kind.LAB]
-        only_told = dry_run or _is_set("LAB_DRY_RUN")
+        only_told = dry_run or is_set("LAB_DRY_RUN")
         gone = () if only_told else collecting.collect(chosen)
         showing.leftovers(found, gone, dry_run=only_told)
 
@@ -192,6 +177,7 @@ def collection() -> Collection:
     return Collection(
         "lab",
         up, down, status, show_logs, plug, unplug, execute, ssh, console, examine, collect,
+        snapshots.snapshot, snapshots.reset,
     )  # fmt: skip
 
 
@@ -200,46 +186,29 @@ def _up(name: str, wanted: str, *, dry_run: bool) -> None:
         if dry_run:
             _tell_only(name, wanted, progress)
             return
-        with labs.held(name, f"lab.up --name {name}", within=_PATIENCE, saw=progress.waits):
+        with labs.held(name, f"lab.up --name {name}", within=PATIENCE, saw=progress.waits):
             topology.load(wanted or "smoke")
             known = labs.ensure(name, wanted or None)
-            _log_to(known.host)
+            log_to(known.host)
             wanted_parts = topology.load(known.topology)
             labs.settle(known, wanted_parts.places())
             lab = assembly.assemble(known.host, wanted_parts)
             begun = time.monotonic()
-            standing_on = uses.of_checkout(known.host)
-            uses.begin(known.host, standing_on)
-            audience = recording.recorded(progress, known.host.logs)
-            done = stages.reach(assembly.plans(lab), known.host, audience)
-            if not any(entry.failed for entry in done):
-                uses.settle(known.host, standing_on)
+            done = raising.reach(lab, progress)
             took = time.monotonic() - begun
-    _raise_failures([entry for entry in done if entry.failed], known.host)
+    raise_failures(raising.failures(done, known.host))
     showing.summary(done, took)
     found = statuses.status(name)
     showing.tables(found)
     showing.next_steps(known.host, found, demo.selects())
 
 
-def _raise_failures(failed: Sequence[Done], host: LabHost) -> None:
+def raise_failures(found: Sequence[LabError]) -> None:
     """Tell of all that failed: the last one as the error that ends the command."""
-    for entry in failed[:-1]:
-        showing.failure(_placed(entry, host))
-    for entry in failed[-1:]:
-        raise _placed(entry, host)
-
-
-def _placed(done: Done, host: LabHost) -> LabError:
-    """Return the error of an outcome, with a place to look and a thing to do where it has none."""
-    found = done.outcome.error
-    if not isinstance(found, LabError):
-        cause, found = found, LabError(f"{done.outcome.score}: {found}")
-        found.__cause__ = cause
-    found.log = found.log or host.logs
-    found.hint = found.hint or _HINT
-    found.where = done.lane
-    return found
+    for error in found[:-1]:
+        showing.failure(error)
+    for error in found[-1:]:
+        raise error
 
 
 def _tell_only(name: str, wanted: str, progress: showing.Progress) -> None:
@@ -260,7 +229,7 @@ def _down(name: str) -> None:
         if not labs.is_there(name):
             showing.console.print(f"lab {name} is down")
             return
-        with labs.held(name, f"lab.down --name {name}", within=_PATIENCE, saw=progress.waits):
+        with labs.held(name, f"lab.down --name {name}", within=PATIENCE, saw=progress.waits):
             left = undoing.take_down(labs.trace(name), progress.undoes)
     for entry in left:
         showing.failure(LabError(f"{entry.entry.kind} {entry.entry.name} remains: {entry.error}"))
@@ -279,41 +248,3 @@ def _set_plugged(name: str, device: str, *, plugged: bool) -> None:
 def _after_dashes(argv: Sequence[str]) -> Sequence[str]:
     """Return what follows ``--``, word by word: invoke itself joins the words."""
     return argv[argv.index("--") + 1 :] if "--" in argv else ()
-
-
-def _is_set(variable: str) -> bool:
-    return os.environ.get(variable, "").lower() not in {"", "0", "no", "false"}
-
-
-def _name(given: str) -> str:
-    return given or os.environ.get("LAB_NAME") or "default"
-
-
-@contextlib.contextmanager
-def told_errors() -> Iterator[None]:
-    """Show an error as a person needs it, and end with its exit code."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    try:
-        yield
-    except errors.FleetError as exc:
-        showing.failure(exc)
-        raise Exit(code=getattr(exc, "exit_code", 1)) from exc
-    except KeyboardInterrupt as exc:
-        showing.errors.print("interrupted; the same command goes on where it was")
-        raise Exit(code=130) from exc
-
-
-def _log_to(host: LabHost) -> None:
-    """Write what the scores log to the lab's own log: the console shows progress instead."""
-    host.logs.mkdir(parents=True, exist_ok=True)
-    file = host.log("lab").open("a", buffering=1)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(default=str),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file),
-    )

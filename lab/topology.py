@@ -92,6 +92,11 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.arch or Arch.X86_64
 
     @property
+    def machine_image(self) -> str:
+        """Return the name of a machine's image."""
+        return self.image or catalogue.default(self.machine_arch).name
+
+    @property
     def place(self) -> str:
         """Say what of the device stays as it is for as long as the lab stands."""
         if self.backend is Backend.VM:

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lab import waiting
 
@@ -145,6 +146,16 @@ class PodmanHost:
             (self.root / name).mkdir()
         self.start()
 
+    def lose_storage(self, name: str) -> None:
+        """Leave of a container what a power cut amid its removal leaves: podman's word alone."""
+        container = self.podman("container", "inspect", "--format={{.Id}}", name)
+        self.stop()
+        lost = _parted(self.root / "graph/overlay-containers/containers.json", container)
+        _parted(self.root / "graph/overlay-layers/layers.json", lost["layer"])
+        shutil.rmtree(self.root / "graph/overlay-containers" / container)
+        shutil.rmtree(self.root / "graph/overlay" / lost["layer"])
+        self.start()
+
     def clear(self) -> None:
         """Remove every container."""
         self.podman("rm", "--all", "--force", "--time=0")
@@ -180,6 +191,14 @@ def podman_host(*, size: str = "") -> Iterator[PodmanHost]:
             host.clear()
             host.stop()
             _unmount_below(host.root)
+
+
+def _parted(records: Path, lost: str) -> Any:
+    """Take the record whose id is *lost* out of a file, and return it."""
+    known = json.loads(records.read_text())
+    records.write_text(json.dumps([each for each in known if each["id"] != lost]))
+    (gone,) = (each for each in known if each["id"] == lost)
+    return gone
 
 
 def _configure(host: PodmanHost) -> None:

@@ -135,7 +135,7 @@ def _agent(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
         podman.engine_here(),
         socket=socket_of(topology, device.id),
         credentials=credentials,
-        state_dir=root / "state",
+        state_dir=journal_of(topology, device.id),
     )
     process = ProcessScore(
         part=device.agent_part,
@@ -148,6 +148,18 @@ def _agent(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
     )
     handed_over = HandedOverScore(device.credentials, credentials, device.user)
     return (FileScore(settings, config), handed_over, process)
+
+
+def journal_of(topology: LabHost, device: str) -> Path:
+    """Return where the agent of *device* keeps what it remembers."""
+    return root_of(topology, device) / "state"
+
+
+def remove_containers(topology: LabHost, device: HostDevice) -> None:
+    """Remove every container of *device*, whose `computer` is there. Images and volumes stay."""
+    removal = ("podman", "rm", "--all", "--force", "--time", "0")
+    env = {**processes.minimal_environment(), **environment_of(topology, device)}
+    commands.run(*inside(topology, device).enter(), *removal, env=env, within=120)
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,20 @@ from lab.proof.results import Result
 _GIBIBYTE = 1 << 30
 
 
-def write(result: Result, directory: Path, *, lab: str = "") -> Path:
-    """Write the evidence of *result* into *directory*, with the boots of *lab*'s machines."""
+def commit() -> str:
+    """Name what is checked out. Asked before evidence is written, which changes the tree."""
+    return commands.ask("git", "describe", "--always", "--dirty").out.strip()
+
+
+def write(result: Result, directory: Path, *, of: str, lab: str = "") -> Path:
+    """Write the evidence of *result*, on the commit *of*, with the boots of *lab*'s machines."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{result.name}.json"
-    path.write_text(json.dumps(describe(result, boots(lab)), indent=2) + "\n")
+    path.write_text(json.dumps(describe(result, of, boots(lab)), indent=2) + "\n")
     return path
 
 
-def describe(result: Result, booted: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+def describe(result: Result, of: str, booted: list[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Put *result* into words: what ran, on what, and how it went."""
     counts = result.counts
     return {
@@ -35,7 +40,7 @@ def describe(result: Result, booted: list[Mapping[str, Any]]) -> Mapping[str, An
         "passed": result.passed,
         "tests": str(counts or "none"),
         "seconds": round(result.seconds, 1),
-        "commit": commands.ask("git", "describe", "--always", "--dirty").out.strip(),
+        "commit": of,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": {
             "arch": platform.machine(),

@@ -58,10 +58,13 @@ def full(_: Context, only: Sequence[str] | None = None, keyword: str = "") -> No
     if missing := suites.unknown(selection, known):
         names = ", ".join(suite.name for suite in known)
         raise Exit(f"no such suite: {', '.join(missing)}; there are {names}", code=2)
-    done = []
+    done, commit = [], evidence.commit()
     for suite in filter(selection.wants, known):
         done.append(running.run(suite))
-        written = evidence.write(done[-1], _ROOT / "docs" / "evidence", lab=suite.lab)
+        if keyword:  # a part of a suite is no evidence for it
+            continue
+        directory = _ROOT / "docs" / "evidence"
+        written = evidence.write(done[-1], directory, of=commit, lab=suite.lab)
         _console.print(f"evidence: {written.relative_to(_ROOT)}")
     _conclude(done)
 

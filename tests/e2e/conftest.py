@@ -20,12 +20,12 @@ from tests.e2e.hosts import Snapshot, snapshot
 from tests.using_lab import sessions
 from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
 from tests.using_lab.labs import Lab, Printed
+from tests.using_lab.needing import fitting, needs  # noqa: F401 - fixtures
 from tests.using_lab.sessions import (  # noqa: F401 - fixtures
     cluster,
     devices,
     fleet,
     images,
-    needs,
     status,
     sums,
     sums_hold,
@@ -35,7 +35,8 @@ pytest.register_assert_rewrite("tests.using_lab.deploying")
 
 TIMEOUT = 240
 HERE = Path(__file__).parent
-LAST = ("test_repair.py", "test_teardown.py")  # they break the lab, and end it
+# They break the lab, and end it.
+LAST = ("test_snapshots.py", "test_repair.py", "test_teardown.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ from tests.using_lab.labs import Status
 from tests.using_lab.manifests import NAMESPACE, deployment, service
 
 PORT = 18080
+LOW_PORT = 80
 Devices = tuple[Device, ...]
 
 
@@ -181,6 +182,34 @@ def test_an_empty_selector_matches_nothing(
     cluster.await_aggregate("kiosk")
     _proof_of_passage(fleet, cluster, devices[0], images)
     assert not any(device.remains(["kiosk"]) for device in devices)
+
+
+@pytest.mark.needs("low-port")
+def test_a_device_that_runs_as_root_serves_at_a_privileged_port(
+    fleet: Fleet, cluster: Cluster, fitting: Devices, images: Images
+):
+    device, *_ = fitting
+    selector = fleet.label("kiosk", device)
+
+    fleet.apply(deployment("kiosk", service("page", images.v1, port=LOW_PORT), on=selector))
+
+    device.await_page(LOW_PORT, images.v1_says)
+    cluster.await_aggregate("kiosk", matched=1, running=1)
+
+
+@pytest.mark.needs("rootless")
+def test_a_rootless_device_says_that_it_may_not_open_a_privileged_port(
+    fleet: Fleet, cluster: Cluster, fitting: Devices, images: Images
+):
+    device, *_ = fitting
+    selector = fleet.label("kiosk", device)
+
+    fleet.apply(deployment("kiosk", service("page", images.v1, port=LOW_PORT), on=selector))
+
+    cluster.await_aggregate("kiosk", matched=1, failed=1)
+    assert cluster.row("fleetdep", "kiosk")["REASON"] == "PortForbidden"
+    error = cluster.get("fleetdep", "kiosk")["status"]["aggregate"]["lastError"]
+    assert "choose a port of 1024 or more" in error["message"]
 
 
 def test_a_service_that_ends_is_started_again(

@@ -22,6 +22,7 @@ from tests.using_lab.waiting import eventually
 ROOT = Path(__file__).resolve().parents[2]
 UP_WITHIN = 1500  # a cold host builds the toolchain first
 COMMAND_WITHIN = 120
+SNAPSHOT_WITHIN = 240
 
 Status = dict[str, Any]
 
@@ -63,15 +64,27 @@ class Lab:
         """Take a device's link up again."""
         self._must("lab.plug", device_id)
 
+    def snapshot(self, name: str) -> dict[str, Any]:
+        """Take a snapshot, and return what was told of it."""
+        return self._object("lab.snapshot", "--snapshot", name, within=SNAPSHOT_WITHIN)
+
+    def reset(self, name: str) -> dict[str, Any]:
+        """Go back to a snapshot, and return what was told of that."""
+        return self._object("lab.reset", "--snapshot", name, within=SNAPSHOT_WITHIN)
+
+    def refusal(self, task: str, *arguments: str) -> Printed:
+        """Run a command that must fail."""
+        printed = _run(self.command(task, *arguments), COMMAND_WITHIN, stderr=subprocess.STDOUT)
+        assert printed.code, f"{task} was to fail, and printed:\n{printed.out}"
+        return printed
+
     def logs(self) -> Printed:
         """Ask for the logs."""
         return self._must("lab.logs")
 
     def status(self) -> Status:
         """Read the lab's machine-readable face."""
-        status = json.loads(self._must("lab.status", "--format", "json", quiet=True).out)
-        assert isinstance(status, dict)
-        return status
+        return self._object("lab.status")
 
     @property
     def stage(self) -> str:
@@ -86,6 +99,12 @@ class Lab:
         """Run `lab.doctor`, which is about the host, and return what it printed."""
         argv = [sys.executable, "-m", "invoke", "lab.doctor"]
         return _run(argv, COMMAND_WITHIN, stderr=subprocess.STDOUT)
+
+    def _object(self, task: str, *arguments: str, within: float = COMMAND_WITHIN) -> dict[str, Any]:
+        printed = self._must(task, *arguments, "--format", "json", within=within, quiet=True)
+        found = json.loads(printed.out)
+        assert isinstance(found, dict)
+        return found
 
     def _must(
         self, task: str, *arguments: str, within: float = COMMAND_WITHIN, quiet: bool = False
@@ -123,7 +142,7 @@ def processes(status: Status) -> dict[str, Process]:
         "registry": status["registry"]["pid"],
         "operator": status["operator"]["pid"],
         **{f"agent {device['id']}": device["pid"] for device in status["devices"]},
-        **{f"podman {device['id']}": device["podman_pid"] for device in status["devices"]},
+        **{f"podman {device['id']}": device.get("podman_pid") for device in status["devices"]},
     }
     return {name: found for name, pid in pids.items() if (found := process(pid))}
 

@@ -44,18 +44,6 @@ def devices(status: Status) -> tuple[Device, ...]:
     return tuple(Device.of(each) for each in status["devices"])
 
 
-@pytest.fixture(autouse=True)
-def needs(request: pytest.FixtureRequest) -> None:
-    """Skip a test that needs more of the lab's devices than there is: `needs(devices=3)`."""
-    marker = request.node.get_closest_marker("needs")
-    if marker is None:
-        return
-    lab, wanted = request.getfixturevalue("lab"), marker.kwargs["devices"]
-    found = len(request.getfixturevalue("devices"))
-    if found < wanted:
-        pytest.skip(f"it needs {wanted} devices, and lab {lab.name} has {found}")
-
-
 @pytest.fixture(scope="session")
 def cluster(status: Status) -> Cluster:
     """The lab's cluster, with the namespaces of the tests in it."""

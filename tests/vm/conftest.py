@@ -13,15 +13,18 @@ from typing import Any
 import pytest
 import testinfra
 
+from lab import preflight, topology
+from lab.images.cloud import cache, catalogue
+from lab.topology import Backend
 from tests.using_lab import insides, sessions
 from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
 from tests.using_lab.labs import Lab, Status
+from tests.using_lab.needing import fitting, needs  # noqa: F401 - fixtures
 from tests.using_lab.sessions import (  # noqa: F401 - fixtures
     cluster,
     devices,
     fleet,
     images,
-    needs,
     status,
     sums,
     sums_hold,
@@ -33,7 +36,9 @@ pytest.register_assert_rewrite("tests.using_lab.deploying")
 TIMEOUT = 600
 TOPOLOGY = os.environ.get("LAB_TOPOLOGY", "vm-smoke")
 HERE = Path(__file__).parent
-LAST = ("test_faults.py", "test_promoting.py")  # they break the machine, or make another of it
+LAST = (  # they break the machine, or make another of it
+    "test_snapshots.py", "test_boots.py", "test_faults.py", "test_promoting.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,7 +56,10 @@ def _turn(name: str) -> int:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """The session's lab, up."""
+    """The session's lab, up; where this host can't carry its machines, skipped with the reason."""
+    if lacks := "; ".join(filter(None, (each.reason() for each in _preflight()))):
+        # The proof of a change installs what it needs: there a skip would hide that it didn't.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(lacks)
     wanted = Lab(os.environ.get("LAB_NAME", "vm-e2e"), TOPOLOGY)
     with sessions.lab(wanted) as (lab, _, _):
         yield lab
@@ -69,3 +77,11 @@ def host(status: Status) -> Any:  # noqa: F811 - a fixture
     device = status["devices"][0]
     config = insides.ssh_config(device)
     return testinfra.get_host(f"ssh://{device['id']}", ssh_config=str(config), sudo=True)
+
+
+def _preflight() -> Iterator[preflight.PreflightReport]:
+    machines = topology.load(TOPOLOGY).of(Backend.VM)
+    for image in map(catalogue.find, sorted({each.machine_image for each in machines})):
+        yield preflight.check_fleet_smoke_preflight_for_arch(
+            image.arch, has_image=cache.stored(image) is not None
+        )

@@ -33,16 +33,11 @@ _PLACES: Mapping[str, Path] = {
     "cache": Path("/var/cache/libvirt"),
     "log": Path("/var/log/libvirt"),
 }
-# Debian's libvirtd won't start without the user that it would run QEMU as, whatever `_QEMU` says,
-# and only a package that starts a daemon of the host's makes that user. So ours alone sees one.
+# The files that it finds instead of the host's.
+_FILES: Mapping[str, Path] = {"passwd": Path("/etc/passwd"), "group": Path("/etc/group")}
 _LAUNCH = """\
 while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done
 shift
-known() { grep -q "^$2:" "/etc/$1" && return
-  { cat "/etc/$1"; echo "$2:x:$3"; } > "/run/libvirt/$1" && mount --bind "/run/libvirt/$1" "/etc/$1"
-}
-known passwd libvirt-qemu 64055:64055::/nonexistent:/usr/sbin/nologin || exit
-known group libvirt-qemu 64055: || exit
 exec "$@"
 """
 _DAEMON = """\
@@ -50,6 +45,15 @@ auth_unix_rw = "none"
 unix_sock_rw_perms = "0700"
 unix_sock_dir = "{sockets}"
 """
+# libvirtd looks up the account that its build runs QEMU as, even where it is told another, and
+# doesn't start without it. Distributions make it with packages that start a daemon of the host
+# (Debian's libvirt-daemon-system), so the lab's daemon sees accounts of its own instead.
+_ACCOUNTS = ("libvirt-qemu", "qemu", "kvm")
+_PASSWD = "root:x:0:0:root:/root:/bin/sh\n" + "".join(
+    f"{name}:x:{64055 + at}:{64055 + at}::/nonexistent:/usr/sbin/nologin\n"
+    for at, name in enumerate(_ACCOUNTS)
+)
+_GROUP = "root:x:0:\n" + "".join(f"{name}:x:{64055 + at}:\n" for at, name in enumerate(_ACCOUNTS))
 # One user, one machine, no distribution's confinement around it: the lab is root's already. A log
 # written by QEMU itself needs no virtlogd; limits that this host lacks are not asked for.
 _QEMU = """\
@@ -99,6 +103,8 @@ def scores(topology: LabHost) -> tuple[Score[LabHost], ...]:
     written = {
         root / "etc" / "libvirtd.conf": _DAEMON.format(sockets=_sockets(topology)),
         root / "etc" / "qemu.conf": _QEMU,
+        root / "etc" / "passwd": _PASSWD,
+        root / "etc" / "group": _GROUP,
     }
     elsewhere = short_place(topology) in _sockets(topology).parents
     return (
@@ -112,7 +118,11 @@ def scores(topology: LabHost) -> tuple[Score[LabHost], ...]:
 def _process(topology: LabHost, digest: str) -> ProcessScore:
     root = root_of(topology)
     places = {**{name: root / name for name in _PLACES}, "cache": _cache()}
-    binds = [str(part) for name, at in _PLACES.items() for part in (places[name], at)]
+    over = {
+        **{root / "etc" / name: at for name, at in _FILES.items()},
+        **{places[name]: at for name, at in _PLACES.items()},
+    }
+    binds = [str(part) for pair in over.items() for part in pair]
     return ProcessScore(
         part=PART,
         argv=("unshare", "--mount", "--propagation", "private", "sh", "-c", _LAUNCH, "sh",

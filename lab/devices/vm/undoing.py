@@ -26,7 +26,8 @@ def forget(hypervisor: LibvirtHypervisor, name: str) -> None:
         return
     if found.is_on:
         hypervisor.destroy(name)
-    hypervisor.undefine(name)
+    if hypervisor.find(name) is not None:  # one that somebody undefined while it ran is gone now
+        hypervisor.undefine(name)
 
 
 def _end_qemu(pid_file: Path, name: str) -> None:

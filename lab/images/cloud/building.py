@@ -23,11 +23,14 @@ from lab.images.cloud.catalogue import Image
 DISK = "disk.qcow2"
 KERNEL = "vmlinuz"
 INITRD = "initrd"
+PACKAGES = "packages.txt"
 
-_BUILDER = 2  # raised when this module makes something else of the same recipe
+_BUILDER = 3  # raised when this module makes something else of the same recipe
 _WITHIN = 3000  # seconds for the packages, under emulation of another architecture
 _UUID = "d8a1f0c6-53f4-4f04-9c1e-6a8f7d0b1c55"  # the same in every image: nothing depends on it
+_MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"  # of mmdebstrap: by links, not by Perl
 _PROGRAMS = {
+    "dpkg-query": "dpkg",
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "qemu-img": "qemu-utils",
@@ -37,7 +40,7 @@ _PROGRAMS = {
 
 def build(image: Image, into: Path, saw: Callable[[str], None]) -> None:
     """
-    Make the disk, the kernel and the initrd of *image* in the directory *into*.
+    Make the disk, the kernel, the initrd and the list of packages of *image* in *into*.
 
     :raises PreflightFailed: the host lacks a program, or a source of packages.
     :raises LabError: a program failed; says which, and with what words.
@@ -50,6 +53,7 @@ def build(image: Image, into: Path, saw: Callable[[str], None]) -> None:
     listed.unlink()  # it may hold a password of the host's
     saw(f"{image.name}: writing its files")
     _furnish(root)
+    (into / PACKAGES).write_text(_versions(root))
     kernel = _kernel(root)
     shutil.copyfile(root / "boot" / f"vmlinuz-{kernel}", into / KERNEL)
     (into / INITRD).write_bytes(initrd.make(root, kernel, recipe.MODULES))
@@ -79,10 +83,11 @@ def _install(image: Image, root: Path, listed: Path) -> None:
     here = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     listed.write_text(sources.for_release(sources.here(), here, image.release))
     options = [f"--dpkgopt=path-exclude={path}" for path in recipe.EXCLUDED]
-    packages = ",".join(recipe.packages(image.arch))
+    packages = ",".join(recipe.packages(image.arch, image.release))
+    merged = [f"--hook-dir={_MERGED_USR}"] if image.release in recipe.USR_IS_MERGED else []
     command = (
         "mmdebstrap", "--mode=root", "--variant=apt", "--format=directory", "--quiet",
-        f"--architectures={image.arch.debian}", f"--include={packages}", *options,
+        f"--architectures={image.arch.debian}", f"--include={packages}", *merged, *options,
         image.release, str(root), str(listed),
     )  # fmt: skip
     emulating = image.arch != platform.machine()
@@ -109,6 +114,13 @@ def _furnish(root: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.symlink_to(target)
+
+
+def _versions(root: Path) -> str:
+    """Return what was installed, a line for each package: the archive may have others tomorrow."""
+    form = "${Package} ${Version}\n"
+    listed = commands.run("dpkg-query", f"--root={root}", "--show", f"--showformat={form}")
+    return "".join(sorted(listed.splitlines(keepends=True)))
 
 
 def _kernel(root: Path) -> str:
@@ -138,7 +150,7 @@ def described(image: Image) -> str:
         "arch": image.arch,
         "release": image.release,
         "size": image.size,
-        "packages": recipe.packages(image.arch),
+        "packages": recipe.packages(image.arch, image.release),
         "excluded": recipe.EXCLUDED,
         "removed": recipe.REMOVED,
         "files": recipe.FILES,

@@ -24,7 +24,7 @@ from lab.images.cloud.catalogue import Built, Download, Image
 
 _DESCRIPTION = "image.json"
 _READ_ONLY = 0o444
-_PARTS = (building.DISK, building.KERNEL, building.INITRD)
+_PARTS = (building.DISK, building.KERNEL, building.INITRD, building.PACKAGES)
 _CHUNK = 1 << 20
 
 

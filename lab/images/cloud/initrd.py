@@ -14,14 +14,23 @@ from pathlib import Path
 _DIRECTORY = 0o040755
 _PROGRAM = 0o100755
 _FILE = 0o100644
-_ROOT = "/dev/vda"
+# `findfs` looks at every disk for a LABEL= or UUID=, and gives a path back as it is.
 INIT = """\
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs devtmpfs /dev
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
 {modules}
+for word in $(/bin/busybox cat /proc/cmdline); do
+    case $word in root=*) wanted=${{word#root=}} ;; esac
+done
 i=0
-while ! [ -b {root} ] && [ $i -lt 300 ]; do /bin/busybox sleep 0.1; i=$((i+1)); done
-/bin/busybox mount -t ext4 -o ro {root} /root || echo "ALERT! {root} does not exist"
+until root=$(/bin/busybox findfs "$wanted" 2>/dev/null) && [ -b "$root" ] || [ $i -ge 300 ]; do
+    /bin/busybox sleep 0.1; i=$((i+1))
+done
+/bin/busybox mount -t ext4 -o ro "$root" /root || echo "ALERT! $wanted does not exist"
+/bin/busybox umount /sys
+/bin/busybox umount /proc
 /bin/busybox mount --move /dev /root/dev
 exec /bin/busybox switch_root /root /sbin/init
 """
@@ -44,7 +53,7 @@ def make(root: Path, kernel: str, wanted: Iterable[str]) -> bytes:
     """
     modules = tuple(_ordered(root / "lib" / "modules" / kernel, wanted))
     loads = "\n".join(f"/bin/busybox insmod /m/{index}.ko" for index in range(len(modules)))
-    init = INIT.format(modules=loads, root=_ROOT)
+    init = INIT.format(modules=loads)
     entries = (
         *(Entry(name, _DIRECTORY) for name in ("bin", "dev", "m", "proc", "root", "sys")),
         Entry("bin/busybox", _PROGRAM, (root / "bin" / "busybox").read_bytes()),

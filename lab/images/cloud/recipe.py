@@ -12,9 +12,11 @@ from fleet.scores.linux.architecture import Arch
 PACKAGES = (
     "aardvark-dns", "busybox-static", "ca-certificates", "cloud-init", "conmon", "crun", "dbus",
     "dbus-user-session", "iproute2", "iptables", "kmod", "libpam-systemd", "netavark", "netbase",
-    "nftables", "openssh-server", "podman", "procps", "python3", "slirp4netns", "sudo", "systemd",
-    "systemd-sysv", "systemd-timesyncd", "udev", "uidmap",
+    "nftables", "openssh-server", "passt", "podman", "procps", "python3", "slirp4netns", "sudo",
+    "systemd", "systemd-sysv", "systemd-timesyncd", "udev", "uidmap",
 )  # fmt: skip
+# Bookworm asks for usrmerge (Perl, and 48 MiB) or for this; trixie has /usr merged by itself.
+USR_IS_MERGED: Mapping[str, str] = {"bookworm": "usr-is-merged"}
 KERNELS: Mapping[Arch, str] = {
     Arch.X86_64: "linux-image-cloud-amd64",
     Arch.AARCH64: "linux-image-cloud-arm64",
@@ -42,6 +44,16 @@ MASKED = (
     "systemd-pstore.service", "systemd-repart.service", "dev-hugepages.mount", "dev-mqueue.mount",
     "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "rsyslog.service",
     "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
+    "netavark-dhcp-proxy.socket", "proc-sys-fs-binfmt_misc.automount", "systemd-binfmt.service",
+    "systemd-creds.socket", "systemd-hibernate-clear.service", "systemd-pcrextend.socket",
+    "systemd-pcrlock.socket", "systemd-pcrmachine.service", "systemd-sysext.socket",
+    "systemd-tpm2-setup-early.service", "systemd-tpm2-setup.service", "tmp.mount",
+    "modprobe@configfs.service", "sys-kernel-config.mount", "sys-fs-fuse-connections.mount",
+)  # fmt: skip
+# The same for each user's own: the agent's podman runs in a session that never ends.
+MASKED_FOR_USERS = (
+    "dirmngr.socket", "gpg-agent-browser.socket", "gpg-agent-extra.socket", "gpg-agent-ssh.socket",
+    "gpg-agent.socket", "keyboxd.socket", "ssh-agent.socket", "systemd-tmpfiles-clean.timer",
 )  # fmt: skip
 
 _CLOUD = """\
@@ -65,6 +77,7 @@ system_info:
 
 # Text files of the image, by path.
 FILES: Mapping[str, str] = {
+    "etc/.updated": "",  # newer than /usr: systemd has nothing to make of it at the first boot
     "etc/cloud/cloud.cfg": _CLOUD,
     "etc/cloud/ds-identify.cfg": "datasource: NoCloud\npolicy: enabled\n",
     "etc/containers/storage.conf": '[storage]\ndriver = "overlay"\n'
@@ -75,6 +88,7 @@ FILES: Mapping[str, str] = {
     "etc/machine-id": "",
     "etc/systemd/journald.conf.d/10-volatile.conf": "[Journal]\nStorage=volatile\n",
     "etc/systemd/system.conf.d/10-patience.conf": "[Manager]\nDefaultTimeoutStartSec=300\n",
+    "var/.updated": "",
 }
 
 # Links of the image, by path.
@@ -84,6 +98,7 @@ LINKS: Mapping[str, str] = {
         "/lib/systemd/system/systemd-networkd.service"
     ),
     **{f"etc/systemd/system/{unit}": "/dev/null" for unit in MASKED},
+    **{f"etc/systemd/user/{unit}": "/dev/null" for unit in MASKED_FOR_USERS},
 }
 
 # What packages leave behind that must not be the same on every machine, or isn't needed.
@@ -97,6 +112,7 @@ REMOVED = (
 )
 
 
-def packages(arch: Arch) -> tuple[str, ...]:
-    """Return the packages of an image for *arch*."""
-    return (*PACKAGES, KERNELS[arch])
+def packages(arch: Arch, release: str) -> tuple[str, ...]:
+    """Return the packages of an image of *release* for *arch*."""
+    merged = (USR_IS_MERGED[release],) if release in USR_IS_MERGED else ()
+    return (*PACKAGES, *merged, KERNELS[arch])

@@ -14,7 +14,7 @@ from lab import showing
 from lab.images.cloud import cache, catalogue, leftovers, overlays
 from lab.images.cloud.cache import Stored
 from lab.images.cloud.catalogue import Built, Image
-from lab.tasks import told_errors
+from lab.invoking import told_errors
 
 _NAMES = {"name": "an image of the catalogue (may be repeated; default: those of Debian 12)"}
 

@@ -195,6 +195,25 @@ async def following(runtime: PodmanRuntime) -> AsyncIterator["asyncio.Queue[obje
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_a_container_that_lost_its_storage_in_a_power_cut_is_removed_and_made_anew(
+    host: PodmanHost, runtime: PodmanRuntime
+):
+    made = workload()
+    await runtime.create(made)
+    await runtime.start(made.name)
+    host.podman("kill", made.name)
+    host.lose_storage(made.name)
+    with pytest.raises(errors.ContainerFailed):
+        await runtime.start(made.name)
+
+    await runtime.remove(made.name)
+    await runtime.create(made)
+    await runtime.start(made.name)
+
+    (running,) = await runtime.observe()
+    assert running.status is Status.RUNNING
+
+
 async def test_a_death_and_a_removal_are_said_of_their_deployment(
     host: PodmanHost, runtime: PodmanRuntime
 ):

@@ -42,6 +42,16 @@ def test_its_places_are_mounted_for_it_alone(lab_host: LabHost, parts: tuple[Sco
         assert f" {place} " in seen
 
 
+def test_it_finds_the_accounts_that_its_build_asks_for_whatever_the_host_has(
+    lab_host: LabHost, parts: tuple[Score[LabHost], ...]
+):
+    bring_about(parts, lab_host)
+
+    root = Path(f"/proc/{running(lab_host, daemon.PART)}/root")
+    for accounts in ("passwd", "group"):
+        assert "\nlibvirt-qemu:x:" in (root / "etc" / accounts).read_text()
+
+
 def test_a_libvirt_that_was_killed_is_said_to_be_away_and_comes_back(
     lab_host: LabHost, parts: tuple[Score[LabHost], ...]
 ):

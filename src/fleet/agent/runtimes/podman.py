@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 
 _NOT_FOUND = 404
 _CLIENT_ERROR = 400
+_SERVER_ERROR = 500
 # A layer that trickles in says nothing until it is there.
 _PULL_SILENCE_SECONDS = 1800.0
 _VERSION_HEADER = "Libpod-API-Version"
@@ -193,13 +194,18 @@ class PodmanRuntime:
                 raise errors.ContainerFailed(_complaint(response), element=image.id)
 
     def _observe(self, deployment: DeploymentName | None) -> tuple[Container, ...]:
-        labels = [f"{containers.LABEL_DEVICE}={self._device_id}"]
-        if deployment is not None:
-            labels.append(f"{containers.LABEL_DEPLOYMENT}={deployment}")
-        params = {"all": "true", "filters": json.dumps({"label": labels})}
-        listing = _content(self._request("GET", "/containers/json", params=params))
+        listing = self._list(
+            {} if deployment is None else {containers.LABEL_DEPLOYMENT: deployment}
+        )
         found = (translation.container(r, self._digest(str(r["ImageID"]))) for r in listing)
         return tuple(sorted((c for c in found if c is not None), key=lambda c: c.name))
+
+    def _list(self, labels: Mapping[str, str]) -> Any:
+        """List the containers of ours that have *labels* besides, in whatever state."""
+        wanted = {containers.LABEL_DEVICE: self._device_id, **labels}
+        filters = json.dumps({"label": [f"{name}={value}" for name, value in wanted.items()]})
+        params = {"all": "true", "filters": filters}
+        return _content(self._request("GET", "/containers/json", params=params))
 
     def _digest(self, image_id: str) -> str:
         """Look the digest of an image up, once."""
@@ -286,10 +292,25 @@ class PodmanRuntime:
         found = self._request("GET", f"/containers/{container}/json")
         if found.status_code == _NOT_FOUND:
             return None
+        if found.status_code >= _SERVER_ERROR:
+            return self._damaged(container, _complaint(found))
         details = _content(found)
         if details["Config"]["Labels"].get(containers.LABEL_DEVICE) != self._device_id:
             raise errors.NameTaken(f"{container} is not a container of Fleet", element=container)
         return details
+
+    def _damaged(self, container: str, complaint: str) -> Any:
+        """
+        Look a container of ours up that podman can't inspect.
+
+        A power cut amid a removal leaves one without its storage: it can't be inspected or
+        started any more, yet podman lists it, and removes it by force.
+        """
+        for listed in self._list({}):
+            if container in listed["Names"]:
+                log.warning("damaged container", container=container, error=complaint)
+                return {"Id": listed["Id"], "Config": {}}
+        raise errors.RuntimeUnavailable(f"podman: {complaint}", element="podman")
 
     def _remove(self, container: str) -> None:
         details = self._ours(container)

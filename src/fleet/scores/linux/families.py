@@ -70,7 +70,8 @@ _NIXOS_LINES: Mapping[Purpose, str] = MappingProxyType(
 
 _PODMAN_BESIDES: Mapping[Family, tuple[str, ...]] = MappingProxyType(
     {
-        Family.DEBIAN: ("podman", "uidmap", "slirp4netns", "dbus-user-session"),
+        # podman 4 takes slirp4netns for a user's network, and podman 5 passt.
+        Family.DEBIAN: ("podman", "uidmap", "slirp4netns", "passt", "dbus-user-session"),
         Family.FEDORA: ("podman", "shadow-utils-subid", "slirp4netns"),
         Family.SUSE: ("podman", "shadow", "slirp4netns"),
         Family.ARCH: ("podman", "shadow", "slirp4netns"),

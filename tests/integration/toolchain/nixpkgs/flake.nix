@@ -66,6 +66,7 @@
           pkgsStatic = {
             inherit (all) busybox qemu-user;
           };
+          linkFarm = name: links: package name { text = builtins.toJSON links; };
           writeShellScriptBin = name: text: package name { inherit text; };
           # The packages are inputs of the derivation, or a wrong name would never be looked at.
           mkShell =

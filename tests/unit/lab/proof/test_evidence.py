@@ -12,7 +12,7 @@ PASSED = Result("vm-arm64", 0, 61.04, counts=Counts(passed=12, failed=0, skipped
 
 
 def test_evidence_names_the_commit_and_the_host(tmp_path: Path):
-    written = json.loads(evidence.write(PASSED, tmp_path).read_text())
+    written = json.loads(evidence.write(PASSED, tmp_path, of=evidence.commit()).read_text())
 
     assert written["suite"] == "vm-arm64"
     assert (written["passed"], written["tests"]) == (True, "12 passed, 1 skipped")
@@ -23,7 +23,7 @@ def test_evidence_names_the_commit_and_the_host(tmp_path: Path):
 def test_a_suite_that_failed_says_so(tmp_path: Path):
     failed = Result("vm-arm64", 1, 3.0, counts=None)
 
-    assert json.loads(evidence.write(failed, tmp_path).read_text())["passed"] is False
+    assert json.loads(evidence.write(failed, tmp_path, of="").read_text())["passed"] is False
 
 
 def test_the_boots_of_the_labs_machines_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -32,7 +32,7 @@ def test_the_boots_of_the_labs_machines_come_along(tmp_path: Path, monkeypatch: 
     logs.mkdir(parents=True)
     (logs / "boots.jsonl").write_text('{"device": "vm-01", "seconds": {"kernel": 1.2}}\n')
 
-    path = evidence.write(PASSED, tmp_path / "evidence", lab="vm-arm64-full")
+    path = evidence.write(PASSED, tmp_path / "evidence", of="", lab="vm-arm64-full")
 
     assert json.loads(path.read_text())["boots"] == [
         {"device": "vm-01", "seconds": {"kernel": 1.2}}
