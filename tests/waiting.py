@@ -41,6 +41,15 @@ async def eventually(
         await asyncio.sleep(EVERY_SECONDS)
 
 
+def appears(path: Path, what: str, *, within: float = 60) -> None:
+    """Wait until *path* is there, which says that *what* has come about."""
+
+    def missing() -> str:
+        return "" if path.exists() else f"there is no {path}"
+
+    waiting.wait_for(what, missing, within=within, every=EVERY_SECONDS)
+
+
 def serves(
     what: str,
     missing: waiting.Probe,

@@ -13,7 +13,7 @@ from lab import waiting
 from lab.broker.stage import ADMIN, Broker
 from lab.errors import WaitTimedOut
 
-_CONNECTS_WITHIN = 10
+_CONNECTS_WITHIN = 5
 _HEARD_WITHIN = 150  # a link that broke unseen is noticed by 30 s; the rest is a busy host's
 _LOOK_EVERY = 0.3
 

@@ -17,7 +17,6 @@ from lab.plugin.needs import Capability
 from lab.plugin.port import Answer, LabPort, Status
 
 _WITHIN = 60
-_LEASE_WITHIN = 300  # another test on the same device may take its time
 _AGENT_USER = "fleet-agent"
 
 
@@ -31,7 +30,7 @@ class Device:
     backend: str
     labels: Mapping[str, str]
     capabilities: frozenset[Capability]
-    told: Mapping[str, Any]
+    told: Mapping[str, Any] = field(repr=False)
     lab: LabPort = field(repr=False, compare=False)
 
     @classmethod
@@ -88,6 +87,8 @@ class Lab:
     status: Status
     leases: Leases
     worker: str
+    lease_within: float
+    """how long to wait for a device that others hold, where nothing else is asked for"""
     leased: dict[str, Device] = field(default_factory=dict)
     """what this process holds now"""
     _last: str = ""
@@ -113,7 +114,7 @@ class Lab:
 
     @contextlib.contextmanager
     def lease(
-        self, *needs: str, test: str = "a block", within: float = _LEASE_WITHIN
+        self, *needs: str, test: str = "a block", within: float | None = None
     ) -> Iterator[Device]:
         """
         Hold a device that nobody else of any run holds; rather the one that we had before.
@@ -126,7 +127,8 @@ class Lab:
             pytest.skip(capabilities.why_none(self.status, capabilities.wanted(needs)))
         wanted = sorted(fitting, key=lambda device: device.id != self._last)
         ids, holder = [device.id for device in wanted], Holder(self.worker, test)
-        with self.leases.hold(ids, holder, within=within) as held:
+        patience = self.lease_within if within is None else within
+        with self.leases.hold(ids, holder, within=patience) as held:
             device = next(device for device in wanted if device.id == held)
             self._last = self.leased.setdefault(held, device).id
             try:

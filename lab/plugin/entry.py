@@ -5,6 +5,8 @@ A run that asks for no fixture of the lab imports nothing of it. Under pytest-xd
 the one lab; the controller hears of all tests, and ends the lab once they are over.
 """
 
+import contextlib
+import sys
 import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("lab.plugin.fixtures",)
 
+_FIRST_WORKER = "gw0"
 _RESULTS = pytest.StashKey[Results]()
 _WORDS = pytest.StashKey[list[str]]()
 
@@ -64,17 +67,16 @@ def pytest_fleet_lab(name: str, topology: str) -> "LabPort":
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Bring the lab up before the first test, where any uses it: no test's timeout pays for it."""
     config = session.config
-    wanted = not config.option.collectonly and not session.testsfailed
+    wanted = not _only_shows(config) and not session.testsfailed
     if wanted and any(map(runs.uses_lab, getattr(session, "items", ()))):
         _tell(config, f"lab {runs.of(config).settings.name}: {runs.of(config).shared.log}")
         runs.of(config).shared.attach()
     return (yield)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that needs what no device of the lab can do."""
-    if runs.uses_lab(item) and (needs := runs.needs_of(item)):
+    """Skip a test that needs what no device of the lab can do, before its fixtures are made."""
+    if not _only_shows(item.config) and runs.uses_lab(item) and (needs := runs.needs_of(item)):
         runs.of(item.config).check_needs(needs)
 
 
@@ -115,7 +117,7 @@ def pytest_sessionfinish(
     """End the lab once all workers have ended, and write the page."""
     result = yield
     config = session.config
-    if not _is_worker(config) and not config.option.collectonly:
+    if not _is_worker(config):
         failed = exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
         _end(session, failed=failed)
     return result
@@ -140,14 +142,26 @@ def _end(session: pytest.Session, *, failed: bool) -> None:
 
     if ending.fate is None and not failed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # what was left behind must be seen
-    written = page.write(run, ending, session.config.stash[_RESULTS])
+    try:
+        written = str(page.write(run, ending, session.config.stash[_RESULTS]))
+    except OSError as exc:
+        written = f"not to be had: {exc}"
     session.config.stash[_WORDS] += [ending.words, f"timeline: {written}"]
 
 
 def _tell(config: pytest.Config, words: str) -> None:
+    """Tell a person; under pytest-xdist the first worker does: its controller knows no test."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not _is_worker(config):
         reporter.write_line(words)
+    elif runs.of(config).worker == _FIRST_WORKER:
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            sys.stderr.write(f"{words}\n")
+
+
+def _only_shows(config: pytest.Config) -> bool:
+    return bool(config.option.collectonly or config.option.setupplan)
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -6,6 +6,7 @@ why: evidence never hides a failure.
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,11 +37,11 @@ class Piece:
 
 def attach(lab: Lab, directory: Path, test: str) -> tuple[tuple[str, str], ...]:
     """Keep what there is in files beneath *directory*, and return the sections for the report."""
-    where = directory / "failures" / slug(test)
-    where.mkdir(parents=True, exist_ok=True)
+    where = _own(directory / "failures" / slug(test))
     pieces = tuple(gather(lab))
     for piece in pieces:
-        (where / f"{slug(piece.title)}.txt").write_text(piece.end(_KEPT) + "\n")
+        text = piece.end(_KEPT) + "\n"
+        (where / f"{slug(piece.title)}.txt").write_text(text, encoding="utf-8", errors="replace")
     return (
         *((PREFIX + piece.title, piece.end(_SHOWN)) for piece in pieces),
         (PREFIX + "files", str(where)),
@@ -60,6 +61,18 @@ def gather(lab: Lab) -> Iterator[Piece]:
     for device in tuple(lab.leased.values()) or lab.devices[:_MOST_DEVICES]:
         yield from _of_device(device, _told(status, device.id), logs)
     yield from _logs("operator", [logs / "operator.log"])
+
+
+def _own(wanted: Path) -> Path:
+    """Make a directory that no other failure has: of the same test, or one that reads like it."""
+    for number in itertools.count(2):
+        try:
+            wanted.mkdir(parents=True)
+        except FileExistsError:
+            wanted = wanted.with_name(f"{wanted.name.removesuffix(f'-{number - 1}')}-{number}")
+        else:
+            break
+    return wanted
 
 
 def slug(text: str) -> str:
@@ -85,7 +98,7 @@ def _asked(device: Device, command: str) -> str:
 
 def _logs(title: str, paths: Iterable[Path]) -> Iterator[Piece]:
     for path in paths:
-        if path.exists():
+        if path.exists() and path.stat().st_size:
             name = title if path.stem in title else f"{title}, {path.name}"
             yield _tried(name, functools.partial(path.read_text, errors="replace"))
 

@@ -30,8 +30,7 @@ def lab(_fleet_lab_run: Run) -> "Lab":
 @pytest.fixture
 def device(_fleet_lab_run: Run, request: pytest.FixtureRequest) -> "Iterator[Device]":
     """A device of the lab that is the test's alone, as the marker ``needs`` wants it."""
-    needs = runs.needs_of(request.node)
-    with _fleet_lab_run.lab().lease(*needs, test=request.node.nodeid) as leased:
+    with _fleet_lab_run.leased(request.node) as leased:
         yield leased
 
 

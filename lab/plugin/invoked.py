@@ -6,6 +6,7 @@ A process each: whatever the lab imports, logs or warns of stays out of the test
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ ROOT = Path(lab.__file__).resolve().parents[1]
 _UP_WITHIN = 3600  # a cold host builds the toolchain, and images of machines
 _DOWN_WITHIN = 600
 _WITHIN = 300
-_FAILED = "failed: "  # how the lab begins to say why
+_FAILED = re.compile("^failed: ", re.MULTILINE)  # how the lab begins to say why
 _LINES = 15
 
 
@@ -87,7 +88,9 @@ def _invoke(task: str, *arguments: str) -> tuple[str, ...]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "NO_COLOR": "1"}
+    """Return ours, but for what would make `lab.up` tell of its work instead of doing it."""
+    own = {key: value for key, value in os.environ.items() if key != "LAB_DRY_RUN"}
+    return {**own, "NO_COLOR": "1"}
 
 
 def _ask(argv: Sequence[str], *, within: float) -> Answer:
@@ -113,8 +116,8 @@ def _follow(argv: Sequence[str], out: int, within: float) -> int:
 
 def _error(task: str, code: int, said: str, log: Path | None = None) -> errors.LabError:
     """Return what *task* said as an error: from where it says why, or its last words."""
-    _, found, why = said.partition(_FAILED)
-    words = why if found else "\n".join(said.splitlines()[-_LINES:])
+    found = _FAILED.search(said)
+    words = said[found.end() :] if found else "\n".join(said.splitlines()[-_LINES:])
     kind = errors.PreflightFailed if code == errors.PreflightFailed.exit_code else errors.LabError
     return kind(f"{task} ended with {code}: {words.strip()}", log=log)
 

@@ -34,11 +34,12 @@ def wanted(names: Iterable[str]) -> frozenset[Capability]:
 
     :raises TopologyInvalid: there is no such capability.
     """
-    try:
-        return frozenset(map(Capability, names))
-    except ValueError as exc:
-        known = ", ".join(Capability)
-        raise TopologyInvalid(f"needs: {exc}", hint=f"there are {known}") from exc
+    known, found = tuple(Capability), tuple(names)
+    for name in found:
+        if name not in known:
+            hint = f"there are {', '.join(known)}"
+            raise TopologyInvalid(f"needs: there is no capability {name!r}", hint=hint)
+    return frozenset(map(Capability, found))
 
 
 def of_device(status: Status, device: Mapping[str, Any]) -> frozenset[Capability]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fleet.scores.score import Change
 from lab.plugin.evidence import PREFIX
+from lab.plugin.keeping import Fate
 from lab.plugin.results import Result, Results
 from lab.plugin.runs import Run
 from lab.plugin.sharing import Came, Ending, Outcome
@@ -17,7 +18,7 @@ from lab.timeline.events import Event
 NAME = "timeline.html"
 _MARKS = {
     "passed": Mark.PASSED, "xfailed": Mark.PASSED, "skipped": Mark.SKIPPED,
-    "xpassed": Mark.FAILED, "failed": Mark.FAILED, "error": Mark.FAILED,
+    "xpassed": Mark.PASSED, "failed": Mark.FAILED, "error": Mark.FAILED,
 }  # fmt: skip
 _CHANGES = {
     Change.UNCHANGED: Mark.IDLE, Change.CHANGED: Mark.DONE, Change.FAILED: Mark.FAILED
@@ -28,7 +29,7 @@ _HERE = "lab"  # the row of what belongs to no device
 def write(run: Run, ending: Ending, results: Results) -> Path:
     """Write the page into the run's directory, and return where it is."""
     outcome = run.shared.outcome() or Outcome(came=Came.BROKEN)
-    seen = events.since(run.port.state / "logs" / events.NAME, outcome.begun)
+    seen = _seen(run, outcome)
     told = chart.Run(
         title=f"Lab {run.settings.name}",
         verdict=_verdict(outcome, results),
@@ -38,8 +39,14 @@ def write(run: Run, ending: Ending, results: Results) -> Path:
         failures=tuple(_failures(outcome, results, run.shared.log)),
     )
     path = run.settings.directory / NAME
-    path.write_text(page.render(told))
+    path.write_text(page.render(told), encoding="utf-8", errors="replace")
     return path
+
+
+def _seen(run: Run, outcome: Outcome) -> tuple[Event, ...]:
+    if not outcome.tried:
+        return ()
+    return events.since(run.port.state / "logs" / events.NAME, outcome.begun)
 
 
 def _failed(result: Result) -> bool:
@@ -52,7 +59,7 @@ def _failing(results: Results) -> list[Result]:
 
 def _verdict(outcome: Outcome, results: Results) -> str:
     if outcome.came is Came.BROKEN:
-        return "the lab is broken"
+        return "the lab didn't come up"
     outcomes = sorted(result.outcome for result in results.tests.values())
     return ", ".join(f"{len(list(same))} {name}" for name, same in groupby(outcomes)) or "no tests"
 
@@ -77,8 +84,9 @@ def _of_lab(outcome: Outcome, ending: Ending, seen: Sequence[Event]) -> Group:
     up = Bar("lab.up", outcome.begun, max(outcome.ended, outcome.begun), came, outcome.reason)
     ended = Mark.FAILED if ending.fate is None else Mark.DONE
     down = Bar("lab.down", ending.begun, ending.ended, ended, ending.words)
+    commands = (up, down) if ending.fate in {None, Fate.TAKEN_DOWN} else (up,)
     lanes = sorted({event.lane for event in seen})
-    rows = [Row("commands", (up, down)), Row("stages", tuple(_stages(seen)))]
+    rows = [Row("commands", commands), Row("stages", tuple(_stages(seen)))]
     rows += [Row(lane or _HERE, tuple(_scores(seen, lane))) for lane in lanes]
     return Group("Lab", tuple(row for row in rows if row.bars))
 
@@ -113,9 +121,20 @@ def _tests(results: Results, worker: str, numbers: dict[str, int]) -> Iterable[B
     for each in results.tests.values():
         if each.worker == worker:
             link = page.anchor(numbers[each.test]) if each.test in numbers else ""
-            short = each.test.rpartition("::")[2]
-            about = f"{each.test}\n{each.outcome}"
-            yield Bar(short, each.begun, each.ended, _MARKS[each.outcome], about, link)
+            about = f"{each.outcome}\n{_reason(each)}".rstrip()
+            mark, short = _MARKS[each.outcome], _short(each.test)
+            yield Bar(each.test, each.begun, each.ended, mark, about, link, short)
+
+
+def _short(test: str) -> str:
+    """Return what tells a test from its neighbours: all begin with their file, and ``test_``."""
+    path, _, parameters = test.partition("[")
+    return path.rpartition("::")[2].removeprefix("test_") + (f"[{parameters}" if parameters else "")
+
+
+def _reason(result: Result) -> str:
+    """Say why a test was skipped: its report has the place, the line and the reason."""
+    return result.why[:500] if result.outcome == "skipped" else ""
 
 
 def _failures(outcome: Outcome, results: Results, log: Path) -> Iterable[Failure]:

@@ -5,7 +5,8 @@ Made by pytest's configuration in every run, so nothing here is imported that a 
 would pay for.
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from lab.plugin import settings
 from lab.plugin.settings import Settings
 
 if TYPE_CHECKING:
-    from lab.plugin.devices import Lab
+    from lab.plugin.devices import Device, Lab
     from lab.plugin.port import LabPort
     from lab.plugin.sharing import Ending, SharedLab
 
@@ -61,30 +62,38 @@ class Run:
         if outcome.came is Came.UNFIT:
             pytest.skip(f"this host can't carry a lab: {outcome.reason}")
         if outcome.came is Came.BROKEN:
-            pytest.fail(f"lab {self.settings.name} is broken: {outcome.reason}", pytrace=False)
+            pytest.fail(f"lab {self.settings.name} didn't come up: {outcome.reason}", pytrace=False)
         if self._lab is None:
             from lab.plugin.devices import Lab  # noqa: PLC0415
             from lab.plugin.leasing import Leases  # noqa: PLC0415
 
             leases = Leases(self.port.state / "leases")
-            self._lab = Lab(self.port, self.port.status(), leases, self.worker)
+            with told_plainly():
+                within = self.settings.lease_within
+                self._lab = Lab(self.port, self.port.status(), leases, self.worker, within)
         return self._lab
+
+    @contextlib.contextmanager
+    def leased(self, item: pytest.Item) -> "Iterator[Device]":
+        """Hold a device that can do what a test needs, for as long as the block lasts."""
+        with contextlib.ExitStack() as held:
+            with told_plainly():
+                lease = self.lab().lease(*needs_of(item), test=item.nodeid)
+                device = held.enter_context(lease)
+            yield device
 
     def check_needs(self, needs: Iterable[str]) -> None:
         """Skip where no device of the lab can do what a test *needs*."""
-        from fleet import errors  # noqa: PLC0415
         from lab.plugin import needs as capabilities  # noqa: PLC0415
 
-        try:
+        with told_plainly():
             wanted = capabilities.wanted(needs)
-        except errors.FleetError as exc:
-            pytest.fail(f"{exc}; {getattr(exc, 'hint', '')}", pytrace=False)
-        status = self.lab().status if wanted else {}
-        if wanted and not capabilities.fitting(status, wanted):
+        status = self.lab().status
+        if not capabilities.fitting(status, wanted):
             pytest.skip(capabilities.why_none(status, wanted))
 
     def evidence(self, test: str) -> tuple[tuple[str, str], ...]:
-        """Return the sections for the report of a test that failed."""
+        """Return the sections for the report of a test that failed; it may raise nothing."""
         if self._lab is None:
             return ()
         from lab.plugin import evidence  # noqa: PLC0415
@@ -92,13 +101,31 @@ class Run:
         self._attached += 1
         if self._attached > _MOST_EVIDENCE:
             return ((f"{evidence.PREFIX}no more evidence", f"{_MOST_EVIDENCE} tests have failed"),)
-        return evidence.attach(self._lab, self.settings.directory, test)
+        try:
+            return evidence.attach(self._lab, self.settings.directory, test)
+        except (Exception, pytest.fail.Exception) as exc:  # pytest-timeout interrupts by the latter
+            return ((f"{evidence.PREFIX}evidence", f"not to be had: {type(exc).__name__}: {exc}"),)
 
     def finish(self, *, failed: bool) -> "Ending | None":
         """Take the lab down or leave it, at the end of the whole run."""
         if not (self.settings.directory / "lab.json").exists():
             return None
         return self.shared.finish(failed=failed)
+
+
+@contextlib.contextmanager
+def told_plainly() -> Iterator[None]:
+    """Fail a test by the words of an error of ours: where in the plugin it arose helps nobody."""
+    from fleet import errors  # noqa: PLC0415
+    from lab.plugin.sharing import told  # noqa: PLC0415
+
+    try:
+        yield
+    except errors.FleetError as exc:
+        why = told(exc)
+    else:
+        return
+    pytest.fail(why, pytrace=False)  # out here, so that pytest shows no "during handling of"
 
 
 _RUN = pytest.StashKey[Run]()
@@ -117,5 +144,7 @@ def uses_lab(item: pytest.Item) -> bool:
 
 
 def needs_of(item: pytest.Item) -> tuple[str, ...]:
-    """Return what a test needs of its device, by its markers."""
+    """Return what a test needs of its device, by its markers; it fails where they say more."""
+    if unknown := [key for marker in item.iter_markers(MARKER) for key in marker.kwargs]:
+        pytest.fail(f"needs: it takes capabilities, and no {unknown[0]}=", pytrace=False)
     return tuple(name for marker in item.iter_markers(MARKER) for name in marker.args)

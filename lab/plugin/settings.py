@@ -1,4 +1,9 @@
-"""What a run was told of its lab: the same in the controller of pytest-xdist and in its workers."""
+"""
+What a run was told of its lab: the same in the controller of pytest-xdist and in its workers.
+
+A bad option is an error of usage. A bad variable may be none of the run's business: it is told by
+the tests that use the lab.
+"""
 
 import enum
 import os
@@ -12,6 +17,7 @@ import pytest
 WORKER_INPUT = "fleet_lab"
 _DEFAULT_NAME = "pytest"
 _DEFAULT_LOGS = "lab-logs"
+_LEASE_WITHIN = 300.0
 
 
 class Keep(enum.StrEnum):
@@ -22,6 +28,9 @@ class Keep(enum.StrEnum):
     ALWAYS = "always"
 
 
+_KEEPS = {**{str(keep): keep for keep in Keep}, "1": Keep.ALWAYS}  # 1: as Fleet's own suites say
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The lab of one run; *directory* is the run's own, made when the lab is first asked for."""
@@ -30,6 +39,9 @@ class Settings:
     topology: str
     keep: Keep
     directory: Path
+    lease_within: float = _LEASE_WITHIN
+    wrong: str = ""
+    """what of the above makes no sense"""
 
     def as_dict(self) -> dict[str, str]:
         """Return what another process of the run needs: plain strings."""
@@ -38,6 +50,8 @@ class Settings:
             "topology": self.topology,
             "keep": str(self.keep),
             "directory": str(self.directory),
+            "lease_within": str(self.lease_within),
+            "wrong": self.wrong,
         }
 
 
@@ -57,8 +71,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--lab-keep",
-        type=Keep,
-        choices=list(Keep),
+        choices=[str(keep) for keep in Keep],
         help="leave a lab up that this run made: never, on-failure or always (LAB_KEEP; "
         "default: never); one that was up already always stays up",
     )
@@ -68,28 +81,32 @@ def add_options(parser: pytest.Parser) -> None:
         help=f"where what failed is kept, and the page with the timeline (default: "
         f"{_DEFAULT_LOGS} in the root directory)",
     )
+    group.addoption(
+        "--lab-lease-within",
+        metavar="SECONDS",
+        type=float,
+        default=_LEASE_WITHIN,
+        help=f"how long a test waits for a device that others hold (default: {_LEASE_WITHIN:g})",
+    )
 
 
 def read(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; a worker of pytest-xdist has those of its controller."""
     if told := getattr(config, "workerinput", {}).get(WORKER_INPUT):
-        return Settings(told["name"], told["topology"], Keep(told["keep"]), Path(told["directory"]))
+        return Settings(
+            told["name"], told["topology"], Keep(told["keep"]), Path(told["directory"]),
+            float(told["lease_within"]), told["wrong"],
+        )  # fmt: skip
     given = config.option
+    keep = given.lab_keep or environ.get("LAB_KEEP") or str(Keep.NEVER)
     return Settings(
         name=given.lab_name or environ.get("LAB_NAME") or _DEFAULT_NAME,
         topology=_topology(config, given.lab_topology or environ.get("LAB_TOPOLOGY") or ""),
-        keep=given.lab_keep or _keep(environ.get("LAB_KEEP") or Keep.NEVER),
+        keep=_KEEPS.get(keep, Keep.NEVER),
         directory=_directory(config),
+        lease_within=given.lab_lease_within,
+        wrong="" if keep in _KEEPS else f"LAB_KEEP={keep}: there are {', '.join(_KEEPS)}",
     )
-
-
-def _keep(told: str) -> Keep:
-    """Read ``LAB_KEEP``; ``1`` is what Fleet's own suites say for always."""
-    try:
-        return Keep.ALWAYS if told == "1" else Keep(told)
-    except ValueError as exc:
-        known = ", ".join(Keep)
-        raise pytest.UsageError(f"LAB_KEEP={told}: there are {known}, and 1 for always") from exc
 
 
 def _topology(config: pytest.Config, told: str) -> str:

@@ -21,13 +21,14 @@ import msgspec
 
 from fleet import errors
 from lab import locks
-from lab.errors import LabBusy, PreflightFailed
+from lab.errors import LabBusy, PreflightFailed, TopologyInvalid
 from lab.plugin.keeping import Fate, fate
 from lab.plugin.port import LabPort
 from lab.plugin.settings import Settings
 
 _PATIENCE = 3700  # for another process of the run, which brings the lab up
 _MARK = "made-by-a-test-run"
+_NEVER_UP = "was never brought up"
 
 
 class Came(enum.StrEnum):
@@ -45,6 +46,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     came: Came
     reason: str = ""
     was_up: bool = False
+    tried: bool = False
+    """`lab.up` was begun"""
     begun: float = 0.0
     ended: float = 0.0
 
@@ -76,12 +79,10 @@ class SharedLab:
     def attach(self) -> Outcome:
         """Return what came of bringing the lab up, which the first to ask does; never raises."""
         if self._outcome is None:
-            self._settings.directory.mkdir(parents=True, exist_ok=True)
-            busy = LabBusy(f"lab {self._settings.name} is being brought up by another worker")
-            with locks.of_directory(self._settings.directory, within=_PATIENCE, busy=lambda: busy):
-                self._outcome = self.outcome() or self._bring_up()
-                if self._outcome.came is Came.UP:
-                    self._join()
+            try:
+                self._outcome = self._attached()
+            except (errors.FleetError, OSError) as exc:
+                self._outcome = Outcome(came=Came.BROKEN, reason=told(exc))
         return self._outcome
 
     def outcome(self) -> Outcome | None:
@@ -97,19 +98,35 @@ class SharedLab:
         if outcome is None:
             return None
         chosen, words = self._end(outcome, failed=failed)
+        self._leave()
         return Ending(f"lab {self._settings.name} {words}", chosen, begun, time.time())
 
     @property
     def _book(self) -> Path:
         return self._settings.directory / "lab.json"
 
+    def _attached(self) -> Outcome:
+        try:
+            self._settings.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise TopologyInvalid(f"--lab-log-dir: {exc}") from exc
+        busy = LabBusy(f"lab {self._settings.name} is being brought up by another worker")
+        with locks.of_directory(self._settings.directory, within=_PATIENCE, busy=lambda: busy):
+            outcome = self.outcome() or self._bring_up()
+            if outcome.came is Came.UP:
+                self._join()
+            return outcome
+
     def _bring_up(self) -> Outcome:
-        begun, was_up = time.time(), False
+        begun, was_up, tried = time.time(), False, False
         reason = f"pid {os.getpid()} was bringing it up, and ended in the middle"
         try:
+            self._refuse_nonsense()
             self._join()
-            was_up = self._was_up()
-            self._write(Outcome(came=Came.BROKEN, reason=reason, was_up=was_up, begun=begun))
+            was_up, tried = self._was_up(), True
+            self._write(
+                Outcome(came=Came.BROKEN, reason=reason, was_up=was_up, tried=tried, begun=begun)
+            )
             if not was_up:
                 self._mark.touch()
             self._port.up(self.log)
@@ -117,45 +134,62 @@ class SharedLab:
             came, reason = self._judge(exc)
         else:
             came, reason = Came.UP, ""
-        found = Outcome(came=came, reason=reason, was_up=was_up, begun=begun, ended=time.time())
+        found = Outcome(
+            came=came, reason=reason, was_up=was_up, tried=tried, begun=begun, ended=time.time()
+        )
         self._write(found)
         return found
+
+    def _refuse_nonsense(self) -> None:
+        if self._settings.wrong:
+            raise TopologyInvalid(self._settings.wrong)
 
     def _was_up(self) -> bool:
         """Tell whether the lab is there, and none that a run made and nobody asked to keep."""
         return self._port.status()["topology"] is not None and not self._mark.exists()
 
     def _judge(self, exc: Exception) -> tuple[Came, str]:
-        """Tell a lab that is broken from a host that can't carry one, with the doctor's reasons."""
+        """Tell a lab that is broken from a host that can't carry one; add the doctor's reasons."""
         if not isinstance(exc, PreflightFailed):
-            return Came.BROKEN, _told(exc)
+            return Came.BROKEN, told(exc)
         try:
             misfits = self._port.misfits()
         except errors.FleetError as why:
-            misfits = (_told(why),)
-        return Came.UNFIT, "; ".join(misfits) or _told(exc)
+            misfits = (told(why),)
+        return Came.UNFIT, "; ".join((*told(exc).splitlines(), *misfits))
 
     def _end(self, outcome: Outcome, *, failed: bool) -> tuple[Fate | None, str]:
-        keep = self._settings.keep
-        if fate(keep, failed=failed, was_up=outcome.was_up) is Fate.LEFT_UP:
+        keep, is_unfit = self._settings.keep, outcome.came is Came.UNFIT
+        if not outcome.tried:
+            return Fate.NEVER_UP, _NEVER_UP
+        wanted = fate(keep, failed=failed, was_up=outcome.was_up, is_unfit=is_unfit)
+        if wanted is Fate.LEFT_UP:
             if outcome.was_up:
                 return Fate.LEFT_UP, "stays up, as it was"
             self._mark.unlink(missing_ok=True)
             return Fate.LEFT_UP, f"stays up: --lab-keep={keep}"
-        if not self._is_alone():
-            return Fate.LEFT_UP, "stays up: another test run uses it, and takes it down"
         try:
-            self._port.down(self.log)
+            return self._take_down(is_unfit=is_unfit)
         except (errors.FleetError, OSError) as exc:
-            return None, f"could not be taken down: {_told(exc)}"
-        return Fate.TAKEN_DOWN, "is taken down"
+            if is_unfit and isinstance(exc, PreflightFailed):
+                return Fate.NEVER_UP, _NEVER_UP  # what it refused to make, it refuses to look for
+            return None, f"could not be taken down: {told(exc)}"
+
+    def _take_down(self, *, is_unfit: bool) -> tuple[Fate, str]:
+        if not self._is_alone():
+            return Fate.LEFT_UP, "stays up: another test run uses it"
+        if not self._mark.exists():
+            return Fate.LEFT_UP, "stays up: another test run was asked to keep it"
+        self._port.down(self.log)
+        self._mark.unlink(missing_ok=True)  # `lab.down` leaves it where there was no lab
+        return (Fate.NEVER_UP, _NEVER_UP) if is_unfit else (Fate.TAKEN_DOWN, "is taken down")
 
     @property
     def _mark(self) -> Path:
         return self._port.state / _MARK
 
     def _join(self) -> None:
-        """Be one of those who use the lab, until this process ends."""
+        """Be one of those who use the lab, until the run is finished or this process ends."""
         if self._use is None:
             logs = self._port.state / "logs"  # it outlives the lab
             logs.mkdir(parents=True, exist_ok=True)
@@ -171,13 +205,18 @@ class SharedLab:
             return False
         return True
 
+    def _leave(self) -> None:
+        if self._use is not None:
+            os.close(self._use)
+            self._use = None
+
     def _write(self, outcome: Outcome) -> None:
         draft = self._book.with_suffix(".new")
         draft.write_bytes(msgspec.json.encode(outcome))
         draft.replace(self._book)
 
 
-def _told(exc: Exception) -> str:
+def told(exc: Exception) -> str:
     """Say what went wrong, where to look and what to do."""
     log, hint = getattr(exc, "log", None), getattr(exc, "hint", "")
     parts = [str(exc), *([f"log: {log}"] if log else []), *([f"hint: {hint}"] if hint else [])]

@@ -21,7 +21,11 @@ class Mark(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Something that lasted from *begun* to *ended*, by the clock of day."""
+    """
+    Something that lasted from *begun* to *ended*, by the clock of day.
+
+    The bar itself has room for little: *short* stands there, where *label* says more than it must.
+    """
 
     label: str
     begun: float
@@ -29,6 +33,7 @@ class Bar:
     mark: Mark
     about: str = ""
     link: str = ""
+    short: str = ""
 
     @property
     def seconds(self) -> float:
@@ -113,4 +118,6 @@ def spoken(seconds: float) -> str:
     if seconds < 10:  # noqa: PLR2004 - one digit, so tenths tell something
         return f"{seconds:.1f} s" if seconds % 1 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"

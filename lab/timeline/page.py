@@ -1,11 +1,22 @@
-"""A run as one HTML page that needs nothing else: no script, no other file. Decides only."""
+"""
+A run as one HTML page that needs nothing else: no script, no other file. Decides only.
 
+The page itself forbids the browser both, whatever a test calls itself or prints.
+"""
+
+import re
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from lab.timeline.chart import Axis, Bar, Failure, Group, Row, Run, spoken
+from lab.timeline.chart import Axis, Bar, Failure, Group, Mark, Row, Run, spoken
 
+_LEGEND = {
+    Mark.IDLE: "nothing to do", Mark.DONE: "brought about",
+    Mark.PASSED: "passed", Mark.SKIPPED: "skipped", Mark.FAILED: "failed",
+}  # fmt: skip
+_WHO = re.compile(r"\[gw\d+\] ")  # pytest-xdist's line above the words of a worker
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 _STYLE = (Path(__file__).parent / "page.css").read_text()
 _PAGE = """\
 <!doctype html>
@@ -13,6 +24,7 @@ _PAGE = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
 {style}</style>
@@ -25,8 +37,7 @@ _PAGE = """\
 {failing}
 <section>
 <h2>Timeline</h2>
-<p class="legend"><i class="idle"></i>nothing to do <i class="done"></i>brought about
-<i class="passed"></i>passed <i class="skipped"></i>skipped <i class="failed"></i>failed</p>
+<p class="legend">{legend}</p>
 <div class="chart">
 {groups}
 </div>
@@ -60,6 +71,7 @@ def render(run: Run) -> str:
         mood="failed" if run.failed else "passed",
         verdict=escape(run.verdict),
         facts="".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in run.facts),
+        legend=" ".join(f'<span><i class="{k}"></i>{v}</span>' for k, v in _LEGEND.items()),
         failing=_failing(run.failures),
         groups="\n".join(_group(group, axis) for group in run.groups),
         failures=_failures(run.failures),
@@ -74,9 +86,7 @@ def anchor(number: int) -> str:
 
 
 def _group(group: Group, axis: Axis) -> str:
-    ticks = "".join(
-        f'<span style="left:{at}%">{escape(words)}</span>' for at, words in axis.ticks()
-    )
+    ticks = "".join(f'<span style="left:{at}%">{words}</span>' for at, words in axis.ticks())
     rows = "\n".join(_row(row, axis) for row in group.rows)
     head = f'<div class="axis"><b>{escape(group.title)}</b><div class="track">{ticks}</div></div>'
     return f"{head}\n{rows}"
@@ -98,14 +108,14 @@ def _bar(bar: Bar, axis: Axis) -> str:
     href = f' href="#{escape(bar.link)}"' if bar.link else ""
     return (
         f'<a class="{bar.mark}"{href} style="left:{left}%;width:{width}%" '
-        f'title="{escape(about)}">{escape(bar.label)}</a>'
+        f'title="{escape(about)}">{escape(bar.short or bar.label)}</a>'
     )
 
 
 def _failing(failures: Iterable[Failure]) -> str:
     items = "".join(
         f'<li><a href="#{anchor(number)}">{escape(failure.title)}</a> '
-        f"<span>{escape(_last_line(failure.why))}</span></li>"
+        f"<span>{escape(_why(failure.why))}</span></li>"
         for number, failure in enumerate(failures, start=1)
     )
     return f'<section><h2>What failed</h2><ol class="failing">{items}</ol></section>' * bool(items)
@@ -117,12 +127,12 @@ def _failures(failures: Iterable[Failure]) -> str:
 
 def _failure(number: int, failure: Failure) -> str:
     excerpts = "\n".join(
-        f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
+        f"<details><summary>{escape(title)}</summary><pre>{_printed(text)}</pre></details>"
         for title, text in failure.excerpts
     )
     return (
         f'<section class="failure" id="{anchor(number)}"><h2>{escape(failure.title)}</h2>'
-        f"<p>{escape(failure.about)}</p><pre>{escape(failure.why)}</pre>\n{excerpts}</section>"
+        f"<p>{escape(failure.about)}</p><pre>{_printed(failure.why)}</pre>\n{excerpts}</section>"
     )
 
 
@@ -135,8 +145,13 @@ def _line(row: Row, bar: Bar, axis: Axis) -> str:
     )
 
 
-def _last_line(text: str) -> str:
-    """Return the line of a report that says why: pytest's begin with ``E``."""
-    lines = text.strip().splitlines()
+def _printed(text: str) -> str:
+    """Return what a terminal would show, without its colours."""
+    return escape(_COLOURS.sub("", text))
+
+
+def _why(text: str) -> str:
+    """Return the line of a report that says why: pytest's own begin with ``E``."""
+    lines = [line for line in text.splitlines() if line.strip() and not _WHO.match(line)]
     said = [line[1:].strip() for line in lines if line.startswith("E ")]
-    return (said or lines[-1:] or [""])[0]
+    return (said or lines or [""])[0]

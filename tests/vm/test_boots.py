@@ -28,14 +28,13 @@ def switched_off(lab: Lab, machine: Machine) -> Iterator[Machine]:
     """The machine, without power; afterwards the lab is whole again."""
     machine.cut_power()
     yield machine
-    lab.plug(machine.id)
     lab.up()
 
 
-def test_a_machine_that_the_network_does_not_reach_is_named_with_its_console(
-    lab: Lab, switched_off: Machine
+def test_a_machine_that_never_gets_an_address_is_named_with_its_console(
+    lab: Lab, switched_off: Machine, monkeypatch: pytest.MonkeyPatch
 ):
-    lab.unplug(switched_off.id)
+    _boot_with(monkeypatch, "systemd.mask=systemd-networkd.service")
 
     error = _fails_to_boot(lab, switched_off, WaitTimedOut, within=SOON)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from fleet import errors
 from fleet.scores.kvm import domains
 from fleet.scores.kvm.domains import DirectBoot, Disk, Domain, NetworkRef, VmInterface
+from fleet.scores.kvm.hypervisor import Power
 from fleet.scores.kvm.libvirt import LibvirtHypervisor
 from fleet.scores.score import Score
 from lab import commands, waiting
@@ -22,10 +23,11 @@ from lab.devices.vm import device as devices
 from lab.devices.vm.admission import Gate
 from lab.devices.vm.booting import Boot, Follower, ssh
 from lab.devices.vm.budgets import Step
-from lab.devices.vm.device import VmDevice
+from lab.devices.vm.device import Places, VmDevice
 from lab.errors import LabError, PartDied
 from lab.host import LabHost, read_json, write_json
 from lab.images.cloud import cache, catalogue
+from lab.images.cloud.cache import Stored
 from lab.ledger import Entry, Kind
 
 OWNER = "fleet-lab"
@@ -65,23 +67,26 @@ class DiskScore(Score[LabHost]):
     def bring_about(self, topology: LabHost) -> None:
         where = devices.places(topology, self.device.id)
         where.root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        image = catalogue.find(self.device.image)
-        stored = cache.ensure(image, topology.saw)
-        if stored.kernel is None or stored.initrd is None:
-            message = f"image {image.name} has no kernel to boot directly"
-            raise LabError(message, element=image.name)
-        base = Base(stored.digest, stored.disk, stored.kernel, stored.initrd)
-        write_json(where.base, {key: str(value) for key, value in asdict(base).items()})
-        draft = where.disk.with_suffix(".new")
-        commands.run(
-            "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base.disk),
-            str(draft),
-        )  # fmt: skip
-        draft.replace(where.disk)
+        with cache.held(catalogue.find(self.device.image), topology.saw) as stored:
+            _lay_over(stored, where)
         if find(topology, self.device.id) is not None:  # it has yet to be on with this disk
             topology.ledger.note(
                 Kind.DOMAIN, self.device.id, digest="", booted=False, set_up="", spoilt=False
             )
+
+
+def _lay_over(stored: Stored, where: Places) -> None:
+    """Make the disk of *where*, over an image that is held until it has its name."""
+    if stored.kernel is None or stored.initrd is None:
+        message = f"image {stored.image.name} has no kernel to boot directly"
+        raise LabError(message, element=stored.image.name)
+    base = Base(stored.digest, stored.disk, stored.kernel, stored.initrd)
+    write_json(where.base, {key: str(value) for key, value in asdict(base).items()})
+    draft = where.disk.with_suffix(".new")
+    commands.run(
+        "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base.disk), str(draft)
+    )
+    draft.replace(where.disk)
 
 
 def base_of(topology: LabHost, device: str) -> Base | None:
@@ -127,14 +132,19 @@ class MachineScore(Score[LabHost]):
             with self.gate.admitted(
                 self.device.id, self.device.memory_mib, within=within, saw=topology.saw
             ):
-                if not self._is_on(topology, hypervisor):
+                if not self._goes_on(topology, hypervisor, wanted):
                     self._switch_on(topology, hypervisor, wanted)
                 self._follow(topology, hypervisor, wanted)
 
-    def _is_on(self, topology: LabHost, hypervisor: LibvirtHypervisor) -> bool:
+    def _goes_on(self, topology: LabHost, hypervisor: LibvirtHypervisor, wanted: Domain) -> bool:
+        """Tell whether it is on as wanted; let it run where somebody paused it, and left."""
         entry = find(topology, self.device.id)
-        same = entry is not None and entry.facts.get("digest") == self._digest(topology)
-        return same and not _off(hypervisor, devices.domain_name(topology, self.device.id))
+        if entry is None or entry.facts.get("digest") != self._digest(topology):
+            return False
+        found = hypervisor.find(wanted.name)
+        if found is not None and found.state is Power.PAUSED:
+            hypervisor.resume(wanted.name)
+        return not _off(hypervisor, wanted.name)
 
     def _switch_on(self, topology: LabHost, hypervisor: LibvirtHypervisor, wanted: Domain) -> None:
         log = topology.log(self.device.serial_part)

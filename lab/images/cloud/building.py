@@ -3,7 +3,7 @@ Builds an image from the packages of its distribution: mmdebstrap, `mke2fs -d`, 
 
 No loop device, no mount of a disk: the root is a directory first, with owners and modes as they are
 to be, and then a file system. For another architecture its programs run under qemu-user, which the
-kernel is told of for that long, in mounts of our own.
+kernel is told of for that long. What a build started ends with it, however that ends.
 """
 
 import json
@@ -19,6 +19,7 @@ from lab import commands
 from lab.errors import LabError, PreflightFailed
 from lab.images.cloud import initrd, recipe, sources
 from lab.images.cloud.catalogue import Image
+from lab.images.cloud.containing import contained, dying_with_us
 
 DISK = "disk.qcow2"
 KERNEL = "vmlinuz"
@@ -34,6 +35,7 @@ _PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "qemu-img": "qemu-utils",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
 }
 
@@ -85,19 +87,14 @@ def _install(image: Image, root: Path, listed: Path) -> None:
     options = [f"--dpkgopt=path-exclude={path}" for path in recipe.EXCLUDED]
     packages = ",".join(recipe.packages(image.arch, image.release))
     merged = [f"--hook-dir={_MERGED_USR}"] if image.release in recipe.USR_IS_MERGED else []
-    command = (
+    command: tuple[str, ...] = (
         "mmdebstrap", "--mode=root", "--variant=apt", "--format=directory", "--quiet",
         f"--architectures={image.arch.debian}", f"--include={packages}", *merged, *options,
         image.release, str(root), str(listed),
     )  # fmt: skip
-    emulating = image.arch != platform.machine()
-    prefix = (
-        ("unshare", "--mount", "--propagation", "private", sys.executable, "-m",
-         "lab.images.cloud.emulating", image.arch)
-        if emulating
-        else ()
-    )  # fmt: skip
-    commands.run(*prefix, *command, env=dict(os.environ), within=_WITHIN)
+    if image.arch != platform.machine():
+        command = (sys.executable, "-m", "lab.images.cloud.emulating", image.arch, *command)
+    commands.run(*contained(command), env=dict(os.environ), within=_WITHIN)
 
 
 def _furnish(root: Path) -> None:
@@ -132,14 +129,13 @@ def _kernel(root: Path) -> str:
 
 def _pack(image: Image, root: Path, into: Path) -> None:
     raw = into / "disk.raw"
-    commands.run(
-        "mke2fs", "-q", "-t", "ext4", "-L", "root", "-U", _UUID, "-m", "0",
-        "-E", f"hash_seed={_UUID},lazy_itable_init=1",
-        "-d", str(root), str(raw), f"{image.size}M", within=600,
-    )  # fmt: skip
-    commands.run(
-        "qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(into / DISK), within=600
-    )
+    for command in (
+        ("mke2fs", "-q", "-t", "ext4", "-L", "root", "-U", _UUID, "-m", "0",
+         "-E", f"hash_seed={_UUID},lazy_itable_init=1",
+         "-d", str(root), str(raw), f"{image.size}M"),
+        ("qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(into / DISK)),
+    ):  # fmt: skip
+        commands.run(*dying_with_us(command), within=600)
     raw.unlink()
 
 

@@ -7,10 +7,11 @@ verified, so what has a name may be used; nothing in it is ever written again. M
 same image at once: one makes it, the others wait.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,13 @@ _DESCRIPTION = "image.json"
 _READ_ONLY = 0o444
 _PARTS = (building.DISK, building.KERNEL, building.INITRD, building.PACKAGES)
 _CHUNK = 1 << 20
+
+
+_IN_USE = "take their labs down, then try again"
+
+
+class ImageInUse(LabError):
+    """Disks of labs stand on an image that is damaged: without it they are nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,13 @@ def home() -> Path:
     """Return the directory of all images, made if need be."""
     path = directories.cache_dir() / "cloud-images" / "sha256"
     path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def making() -> Path:
+    """Return the directory of what isn't complete yet, made if need be."""
+    path = home().with_name("making")
+    path.mkdir(exist_ok=True)
     return path
 
 
@@ -89,16 +104,31 @@ def ensure(image: Image, saw: Callable[[str], None]) -> Stored:
     """
     if found := stored(image):
         return found
+    with held(image, saw) as found:
+        return found
+
+
+@contextlib.contextmanager
+def held(image: Image, saw: Callable[[str], None]) -> Iterator[Stored]:
+    """
+    Have *image*, as `ensure` does, and keep it from being taken away for as long as the block runs.
+
+    A disk is made on it in there: until it is, nothing tells that the image is needed.
+    """
     where = home() / digest_of(image)
-    with filelock.FileLock(f"{where}.lock"):
+    with lock_of(where):
         if stored(image) is None:
             _make(image, where, saw)
-    found = stored(image)
-    if found is None:
-        raise LabError(
-            f"image {image.name} is not in {where} though it was made", element=image.name
-        )
-    return found
+        found = stored(image)
+        if found is None:
+            message = f"image {image.name} is not in {where} though it was made"
+            raise LabError(message, element=image.name)
+        yield found
+
+
+def lock_of(directory: Path) -> filelock.BaseFileLock:
+    """Return the lock of the image that lies, or is to lie, in *directory*."""
+    return filelock.FileLock(f"{directory}.lock")
 
 
 def verify(image: Stored) -> tuple[str, ...]:
@@ -115,29 +145,29 @@ def set_aside(image: Stored) -> Path:
     """
     Take a damaged image out of the cache, so that it is made anew; return where it is now.
 
-    The caller has seen that no disk stands on it: what is made anew may have other bytes.
+    :raises ImageInUse: disks stand on it; what is made anew may have other bytes than they know.
     """
     aside = image.directory.with_name(f"{image.digest}.damaged")
-    with filelock.FileLock(f"{image.directory}.lock"):
+    with lock_of(image.directory):
+        if disks := overlays.standing_on(image.disk):
+            raise ImageInUse(f"{disks} stand on it", element=image.image.name, hint=_IN_USE)
         shutil.rmtree(aside, ignore_errors=True)
         image.directory.rename(aside)
     return aside
 
 
 def _make(image: Image, where: Path, saw: Callable[[str], None]) -> None:
-    above = where.parent.parent / "making"
-    above.mkdir(exist_ok=True)
-    draft = above / where.name
+    draft = making() / where.name
     if where.exists() and (disks := overlays.standing_on(where / building.DISK)):
         message = f"image {image.name} in {where} is damaged, and {disks} stand on it"
-        raise LabError(message, element=image.name, hint="take their labs down, then try again")
+        raise ImageInUse(message, element=image.name, hint=_IN_USE)
     for broken in (draft, where):  # of one that was killed, or truncated since: we hold the lock
         shutil.rmtree(broken, ignore_errors=True)
     draft.mkdir()
     try:
         match image.source:
             case Download() as source:
-                downloading.fetch(source, draft / building.DISK, parts=above, saw=saw)
+                downloading.fetch(source, draft / building.DISK, parts=making(), saw=saw)
             case Built():
                 building.build(image, draft, saw)
         files = {name: _digest(draft / name) for name in _PARTS if (draft / name).exists()}

@@ -8,7 +8,7 @@ known before it is fetched.
 import enum
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from fleet.scores.linux.architecture import Arch
 from lab import documents
+from lab.documents import Document, Problem
 from lab.errors import NothingThere, TopologyInvalid
 
 CATALOGUE = Path(__file__).parent / "catalogue.yaml"
@@ -113,10 +114,21 @@ def parse(text: str, where: str) -> Catalogue:
     :raises TopologyInvalid: with a line for each thing that is wrong.
     """
     document = documents.read(text)
-    if found := documents.check(document, json.loads(SCHEMA.read_text())):
+    found = documents.check(document, json.loads(SCHEMA.read_text())) or tuple(_unsigned(document))
+    if found:
         message = "\n".join(f"{where}:{problem}" for problem in found)
         raise TopologyInvalid(message, element=where, hint=f"what there can be: {SCHEMA}")
     return msgspec.convert(document.value, Catalogue)
+
+
+def _unsigned(document: Document) -> Iterator[Problem]:
+    """Find signatures that nobody can check, and keys for no signature."""
+    for index, image in enumerate(document.value["images"]):
+        source = image["source"]
+        for one, other in (("signature", "keyring"), ("keyring", "signature")):
+            if source.get(one) and not source.get(other):
+                reason = f"a {one} goes with a {other}"
+                yield document.problem(("images", index, "source", one), reason)
 
 
 def schema() -> Mapping[str, Any]:

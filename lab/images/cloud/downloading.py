@@ -17,14 +17,15 @@ from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
-from lab import commands
 from lab.errors import LabError
+from lab.images.cloud import signatures
 from lab.images.cloud.catalogue import Download
+
+PART = ".part"  # what the name of a download ends in that isn't complete
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60  # seconds that a server may be silent
 _TOLD_EVERY = 32 << 20
-_KEYRINGS = Path(__file__).parent
 
 
 class ImageRefused(LabError):
@@ -40,9 +41,13 @@ def fetch(source: Download, target: Path, *, parts: Path, saw: Callable[[str], N
     Make *target* the file of *source*; what isn't complete yet is kept in the directory *parts*.
 
     :raises DownloadBroken: the server broke off, or the disk is full; the next try goes on there.
-    :raises ImageRefused: it is another file, or its signature isn't good.
+    :raises ImageRefused: it is another file.
+    :raises SignatureRefused: its signature isn't good; what came is kept.
+    :raises KeyringInvalid: the keyring can't be read; nothing was fetched.
     """
-    part = parts / f"{source.sha256}.part"
+    if source.signature:
+        signatures.require(source.keyring)
+    part = parts / f"{source.sha256}{PART}"
     resumed = part.exists()
     if not resumed or _digest(part) != source.sha256:
         _complete(source, part, saw)
@@ -64,33 +69,61 @@ def fetch(source: Download, target: Path, *, parts: Path, saw: Callable[[str], N
 
 
 def _complete(source: Download, part: Path, saw: Callable[[str], None]) -> None:
+    """Have all of the file in *part*, as far as its server tells how much that is."""
     have = part.stat().st_size if part.exists() else 0
-    with _broken(source, part), contextlib.closing(_open(source.url, have)) as answer:
-        goes_on = answer.status == HTTPStatus.PARTIAL_CONTENT
-        whole = _length(answer)
-        with part.open("ab" if goes_on else "wb") as file:
-            got = have if goes_on else 0
-            wanted = None if whole is None else got + whole
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                got += len(chunk)
-                if got % _TOLD_EVERY < len(chunk):
-                    saw(_progress(source, got, wanted))
-        if wanted is not None and got < wanted:
-            raise HTTPException(f"it broke off after {got} of {wanted} bytes")
+    with _broken(source, part):
+        answer = _ask(source.url, have) or _open(source.url, 0)
+        while not _receive(answer, source, part, saw) and _digest(part) != source.sha256:
+            before, have = have, part.stat().st_size
+            more = _ask(source.url, have)
+            if more is None:  # there is no more: this is another file
+                break
+            if more.status != HTTPStatus.PARTIAL_CONTENT or have == before:
+                more.close()
+                raise HTTPException(f"it ended after {have} bytes, and doesn't say of how many")
+            answer = more
+
+
+def _receive(
+    answer: HTTPResponse, source: Download, part: Path, saw: Callable[[str], None]
+) -> bool:
+    """
+    Write what comes to *part*, after what is there if that is what was asked for.
+
+    Return whether it was all that the server has. One that doesn't say how much it sends, and
+    breaks off, looks like one that is done.
+    """
+    goes_on = answer.status == HTTPStatus.PARTIAL_CONTENT
+    whole = _length(answer)
+    with contextlib.closing(answer), part.open("ab" if goes_on else "wb") as file:
+        got = file.tell()
+        wanted = None if whole is None else got + whole
+        while chunk := answer.read(_CHUNK):
+            file.write(chunk)
+            got += len(chunk)
+            if got % _TOLD_EVERY < len(chunk):
+                saw(_progress(source, got, wanted))
+    if wanted is not None and got < wanted:
+        raise HTTPException(f"it broke off after {got} of {wanted} bytes")
+    return wanted is not None or answer.headers.get("Transfer-Encoding") is not None
+
+
+def _ask(url: str, have: int) -> HTTPResponse | None:
+    """Ask for what comes after *have* bytes; nothing when the server says that nothing does."""
+    try:
+        return _open(url, have)
+    except urllib.error.HTTPError as exc:
+        if have and exc.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            exc.close()
+            return None
+        raise
 
 
 def _open(url: str, have: int) -> HTTPResponse:
     request = urllib.request.Request(url)  # noqa: S310 - the catalogue's own address
     if have:
         request.add_header("Range", f"bytes={have}-")
-    try:
-        answer: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310
-    except urllib.error.HTTPError as exc:
-        if have and exc.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            exc.close()
-            return _open(url, 0)
-        raise
+    answer: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310
     return answer
 
 
@@ -121,16 +154,12 @@ def _check_signature(source: Download, part: Path, saw: Callable[[str], None]) -
         return
     saw("checking the signature")
     signature = part.with_suffix(".sig")
-    with _broken(source, part), contextlib.closing(_open(source.signature, 0)) as answer:
-        signature.write_bytes(answer.read())
-    keyring = _KEYRINGS / source.keyring
-    answered = commands.ask("gpgv", "--keyring", str(keyring), str(signature), str(part))
-    signature.unlink()
-    if not answered.ok:
-        raise ImageRefused(
-            f"{source.url}: its signature isn't one of {source.keyring}: {answered.err.strip()}",
-            element=source.url,
-        )
+    try:
+        with _broken(source, part), contextlib.closing(_open(source.signature, 0)) as answer:
+            signature.write_bytes(answer.read())
+        signatures.check(part, signature, source.keyring, source.url)
+    finally:
+        signature.unlink(missing_ok=True)
 
 
 def _progress(source: Download, got: int, wanted: int | None) -> str:

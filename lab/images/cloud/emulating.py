@@ -3,8 +3,9 @@ Runs a program while the kernel knows how to run another architecture's programs
 
     unshare --mount --propagation private python -m lab.images.cloud.emulating ARCH PROGRAM…
 
-The registration is the whole kernel's, so it is taken back afterwards; one that was there before
-stays. Two at once wait for each other: the first to end would take it from the second.
+The registration is the whole kernel's, so it has a name of ours and is taken back afterwards; what
+the host has registered itself stays, and serves. Two at once wait for each other: the first to end
+would take it from the second. So what one finds of ours is of one that was killed, and goes.
 """
 
 import fcntl
@@ -19,6 +20,8 @@ from pathlib import Path
 from fleet.scores.linux.architecture import Arch
 
 _TABLE = Path("/proc/sys/fs/binfmt_misc")
+_OURS = "fleet-qemu-"
+_TAKE_BACK = "-1"
 # The beginning of an ELF program for each machine, and which bits of it count: as QEMU's own
 # scripts/qemu-binfmt-conf.sh has them.
 _MAGIC = {
@@ -34,15 +37,17 @@ def emulated(arch: Arch) -> Iterator[None]:
     if not (_TABLE / "status").exists():
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(_TABLE)], check=True)
     with _held():
-        entry = _TABLE / f"qemu-{arch}"
-        known = entry.exists()
-        if not known:
-            (_TABLE / "register").write_bytes(_line(arch, entry.name))
+        for left in _TABLE.glob(f"{_OURS}*"):
+            left.write_text(_TAKE_BACK)
+        if (_TABLE / f"qemu-{arch}").exists():
+            yield
+            return
+        entry = _TABLE / f"{_OURS}{arch}"
+        (_TABLE / "register").write_bytes(_line(arch, entry.name))
         try:
             yield
         finally:
-            if not known:
-                entry.write_text("-1")
+            entry.write_text(_TAKE_BACK)
 
 
 def _line(arch: Arch, name: str) -> bytes:

@@ -28,6 +28,8 @@ def standing_on(image: Path) -> str:
 
 def _base(disk: Path) -> Path | None:
     answer = commands.ask("qemu-img", "info", "--force-share", "--output=json", str(disk))
+    if not answer.ok and not disk.exists():  # its lab was taken down meanwhile
+        return None
     if not answer.ok:
         message = f"{disk}: nobody knows what it stands on: {answer.err.strip()}"
         raise LabError(message, element=str(disk), hint="take its lab down, or remove the file")

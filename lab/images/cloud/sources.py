@@ -13,6 +13,10 @@ from lab.errors import PreflightFailed
 
 _APT = Path("/etc/apt")
 _SUITES = re.compile(r"^Suites:(.*)$", re.MULTILINE | re.IGNORECASE)
+# The words that apt takes for "no" (strutl.cc, StringToBool).
+_DISABLED = re.compile(
+    r"^Enabled:[ \t]*(0|no|false|without|off|disable)[ \t]*$", re.MULTILINE | re.IGNORECASE
+)
 _LINE_ARCH = re.compile(r"\[\s*arch=[^]\s]*\s*\]\s*|\barch=[^]\s]*\s*")
 _ARCHITECTURES = re.compile(r"^Architectures:.*\n?", re.MULTILINE | re.IGNORECASE)
 
@@ -59,7 +63,7 @@ def _names(release: str, suites: Iterable[str]) -> bool:
 
 
 def _is_stanza_for(release: str, stanza: str) -> bool:
-    suites = _SUITES.search(stanza)
+    suites = None if _DISABLED.search(stanza) else _SUITES.search(stanza)
     return suites is not None and _names(release, suites[1].split())
 
 

@@ -1,29 +1,16 @@
 """The cache of images, with an image that is a download: whole, or made anew, and never halfway."""
 
-import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from fleet.scores.linux.architecture import Arch
 from lab.errors import LabError
-from lab.images.cloud import cache, leftovers
+from lab.images.cloud import cache, leftovers, overlays
 from lab.images.cloud.catalogue import Download, Image
+from tests.integration.lab.images.conftest import CONTENT
 from tests.lab_host import needs
-
-CONTENT = b"an image" * 100_000
-
-
-@pytest.fixture
-def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
-    """An image that is fetched from a file of this host."""
-    monkeypatch.setenv("HARMONY_DATA_DIR", str(tmp_path / "data"))
-    published = tmp_path / "published.qcow2"
-    published.write_bytes(CONTENT)
-    source = Download(url=published.as_uri(), sha256=hashlib.sha256(CONTENT).hexdigest())
-    return Image(name="x", arch=Arch.X86_64, release="bookworm", size=1024, source=source)
 
 
 def ensure(image: Image) -> cache.Stored:
@@ -92,11 +79,8 @@ print(cache.ensure(image, lambda _: None).digest)
     assert cache.stored(image) is not None
 
 
-@needs("qemu-img")
-def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
-    stored = ensure(image)
-    (unused,) = leftovers.find()
-    assert unused.path == stored.directory
+def disk_on(stored: cache.Stored) -> Path:
+    """Make the disk of a machine of some lab, over *stored*."""
     disk = cache.home().parents[1] / "labs" / "mine" / "devices" / "vm-01" / "disk.qcow2"
     disk.parent.mkdir(parents=True)
     subprocess.run(
@@ -104,6 +88,15 @@ def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
          str(disk), "1M"],
         check=True,
     )  # fmt: skip
+    return disk
+
+
+@needs("qemu-img")
+def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
+    stored = ensure(image)
+    (unused,) = leftovers.find()
+    assert unused.path == stored.directory
+    disk = disk_on(stored)
 
     assert leftovers.find() == ()
     assert not leftovers.remove(unused)
@@ -114,3 +107,52 @@ def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
     disk.unlink()
     assert leftovers.remove(unused)
     assert not stored.directory.exists()
+
+
+@needs("qemu-img")
+def test_a_damaged_image_that_a_disk_stands_on_stays_where_it_is(image: Image):
+    stored = ensure(image)
+    disk = disk_on(stored)
+
+    with pytest.raises(cache.ImageInUse, match=r"/vm-01/disk\.qcow2 stand on it"):
+        cache.set_aside(stored)
+    assert stored.disk.exists()
+
+    disk.unlink()
+    assert (cache.set_aside(stored) / "disk.qcow2").exists()
+
+
+@needs("qemu-img", "qemu-io")
+def test_a_disk_that_a_machine_writes_to_is_seen_too(bootable: cache.Stored):
+    disk = disk_on(bootable)
+    # A program of QEMU's, at work on it as a machine is: it locks the disk against others.
+    with subprocess.Popen(
+        ["qemu-io", "-f", "qcow2", str(disk)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writing:
+        assert writing.stdin is not None
+        assert writing.stdout is not None
+        writing.stdin.write(b"write 0 512\n")
+        writing.stdin.flush()
+        assert b"wrote 512/512" in writing.stdout.readline()
+
+        assert overlays.standing_on(bootable.disk) == str(disk)
+        writing.kill()
+
+
+@needs("qemu-img")
+def test_a_disk_that_nobody_can_read_is_named(image: Image):
+    disk = disk_on(ensure(image))
+    disk.write_bytes(b"QFI\xfbgarbage")
+
+    with pytest.raises(LabError, match=r"vm-01/disk\.qcow2: nobody knows what it stands on"):
+        leftovers.find()
+
+
+@needs("qemu-img")
+def test_a_disk_that_goes_while_disks_are_looked_at_stands_on_nothing(image: Image):
+    stored = ensure(image)
+    disk = disk_on(stored)
+    disk.rename(disk.with_name("gone"))
+    disk.symlink_to("nowhere")  # listed, and not there when it is asked
+
+    assert overlays.standing_on(stored.disk) == ""

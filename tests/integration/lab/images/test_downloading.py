@@ -18,6 +18,7 @@ from lab.images.cloud.downloading import DownloadBroken, ImageRefused
 
 CONTENT = os.urandom(3 << 20)
 HALF = len(CONTENT) // 2
+ALTERED = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Behaviour:
     content: bytes = CONTENT
     sends: int | None = None
     knows_ranges: bool = True
+    says_length: bool = True
     ranges: list[str] = field(default_factory=list)
 
 
@@ -56,7 +58,8 @@ class Handler(BaseHTTPRequestHandler):
                 return
         body = behaviour.content[begin:]
         self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(body)))
+        if behaviour.says_length:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: behaviour.sends])
 
@@ -136,7 +139,7 @@ def test_parts_that_do_not_fit_together_are_fetched_anew(source: Download, tmp_p
 def test_a_file_with_another_digest_is_refused_and_not_kept(
     server: Server, source: Download, tmp_path: Path
 ):
-    server.behaviour.content = CONTENT[:-1] + b"!"
+    server.behaviour.content = ALTERED
 
     with pytest.raises(ImageRefused, match=f"and not {source.sha256}") as caught:
         fetch(source, tmp_path)
@@ -163,6 +166,47 @@ def test_a_truncated_file_is_refused(server: Server, source: Download, tmp_path:
 
     with pytest.raises(ImageRefused):
         fetch(source, tmp_path)
+
+
+def test_one_that_breaks_off_and_never_said_how_much_it_sends_is_asked_for_the_rest(
+    server: Server, source: Download, tmp_path: Path
+):
+    server.behaviour.says_length = False
+    server.behaviour.sends = HALF
+
+    assert fetch(source, tmp_path) == CONTENT
+    assert server.behaviour.ranges == [f"bytes={HALF}-"]
+
+
+def test_without_length_and_ranges_it_broke_off_and_what_came_is_kept(
+    server: Server, source: Download, tmp_path: Path
+):
+    server.behaviour = Behaviour(says_length=False, knows_ranges=False, sends=HALF)
+
+    with pytest.raises(DownloadBroken, match=f"ended after {HALF} bytes, and doesn't say"):
+        fetch(source, tmp_path)
+    assert part_of(source, tmp_path).read_bytes() == CONTENT[:HALF]
+
+    server.behaviour.sends = None
+    assert fetch(source, tmp_path) == CONTENT
+
+
+def test_one_that_sends_nothing_more_is_not_asked_for_ever(
+    server: Server, source: Download, tmp_path: Path
+):
+    server.behaviour = Behaviour(says_length=False, sends=0)
+    part_of(source, tmp_path).write_bytes(CONTENT[:HALF])
+
+    with pytest.raises(DownloadBroken, match=f"ended after {HALF} bytes"):
+        fetch(source, tmp_path)
+
+
+def test_another_file_without_a_length_is_refused(server: Server, source: Download, tmp_path: Path):
+    server.behaviour = Behaviour(content=ALTERED, says_length=False)
+
+    with pytest.raises(ImageRefused):
+        fetch(source, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_that_is_away_is_named(server: Server, source: Download, tmp_path: Path):

@@ -1,6 +1,7 @@
 """The plugin, as somebody else's repository uses it: a real lab, two workers, one page."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ pytestmark = [needs("podman", "etcd", "nats-server"), pytest.mark.timeout(300)]
 
 TESTS = """
 import pytest
+
+from fleet.contracts.kv import device_info_key
+from fleet.contracts.messages import DEVICE_INFO
 
 
 def test_a_device_runs_a_program(device):
@@ -31,6 +35,17 @@ def test_what_no_device_has_is_a_reason_to_skip(device):
 
 def test_the_lab_is_the_same_for_every_worker(lab, devices):
     assert len(devices) == 3
+
+
+def test_the_fleet_knows_every_device(devices, cluster, nats):
+    for device in devices:
+        cluster.wait(f"fleetdev/{device.id}", "condition=Ready")
+        assert nats.read(DEVICE_INFO, device_info_key(device.id))
+
+
+def test_a_device_has_a_podman(device):
+    rootless = device.podman("info", "--format", "{{.Host.Security.Rootless}}").strip()
+    assert rootless == str(device.told["rootless"]).lower()
 
 
 def test_what_fails_leaves_its_evidence(device):
@@ -64,9 +79,12 @@ def test_a_repository_of_somebody_else_uses_a_lab(repository: Path, name: str):
         env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")},
     )  # fmt: skip
 
-    assert "1 failed, 3 passed, 1 skipped" in done.stdout, done.stdout + done.stderr
+    assert "1 failed, 5 passed, 1 skipped" in done.stdout, done.stdout + done.stderr
     assert f"lab {name} is taken down" in done.stdout
     (page,) = repository.glob("logs/*/timeline.html")
     text = page.read_text()
     assert "test_what_fails_leaves_its_evidence" in text
     assert "control-plane" in text
+    assert "fleet-agent status of" in text
+    assert re.search("no device of lab .* is vm", text)
+    assert f"lab {name}: " in done.stderr  # where to look while it comes up

@@ -15,6 +15,12 @@ def test_a_lab_that_was_up_before_the_run_is_never_taken_down(keep: Keep, failed
     assert keeping.fate(keep, failed=failed, was_up=True) is UP
 
 
+@pytest.mark.parametrize("keep", Keep)
+@pytest.mark.parametrize("failed", [True, False])
+def test_nothing_is_kept_of_what_a_host_cannot_carry(keep: Keep, failed: bool):
+    assert keeping.fate(keep, failed=failed, was_up=False, is_unfit=True) is DOWN
+
+
 @pytest.mark.parametrize(
     ("keep", "failed", "fate"),
     [

@@ -13,4 +13,6 @@ def test_what_travels_to_a_worker_is_plain_and_whole():
         "topology": "smoke",
         "keep": "on-failure",
         "directory": "/logs",
+        "lease_within": "300.0",
+        "wrong": "",
     }

@@ -38,6 +38,16 @@ def test_a_source_that_makes_no_sense_is_refused_with_its_line(source: str):
         catalogue.parse(ENTRY.format(source), "images.yaml")
 
 
+@pytest.mark.parametrize(
+    ("half", "other"), [("signature", "keyring"), ("keyring", "signature")]
+)  # fmt: skip
+def test_a_signature_without_keys_is_refused_and_keys_without_one_too(half: str, other: str):
+    source = f"{{kind: download, url: 'http://x', sha256: {'ab' * 32}, {half}: y}}"
+
+    with pytest.raises(TopologyInvalid, match=rf"images\.yaml:2: .*a {half} goes with a {other}"):
+        catalogue.parse(ENTRY.format(source), "images.yaml")
+
+
 def test_a_download_is_found_by_its_digest_alone():
     digest = "ab" * 32
     source = f"{{kind: download, url: 'http://x/y', sha256: {digest}}}"

@@ -42,6 +42,22 @@ def test_an_architecture_that_is_named_is_not_kept():
     assert "Architectures" not in sources.for_release([STANZAS], "bookworm", "bookworm")
 
 
+@pytest.mark.parametrize("word", ["no", "No", "false", "off"])
+def test_a_stanza_that_is_switched_off_is_left_out(word: str):
+    off = STANZAS.replace("Types: deb\n", f"Types: deb\nEnabled: {word}\n", 1)
+
+    found = sources.for_release([off], "bookworm", "trixie")
+
+    assert "mirror.example/debian" not in found
+    assert "mirror.example/security" in found
+
+
+def test_a_stanza_that_is_switched_on_is_one_like_others():
+    on = STANZAS.replace("Types: deb\n", "Types: deb\nEnabled: yes\n", 1)
+
+    assert "mirror.example/debian" in sources.for_release([on], "bookworm", "trixie")
+
+
 def test_lines_serve_where_there_are_no_stanzas():
     found = sources.for_release([LINES], "bookworm", "trixie")
 
