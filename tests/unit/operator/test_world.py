@@ -220,7 +220,7 @@ class WorldMachine(RuleBasedStateMachine):
 
 
 TestWorld = WorldMachine.TestCase
-TestWorld.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestWorld.settings = settings(max_examples=60, stateful_step_count=30)
 
 
 def test_a_report_that_does_not_decode_leaves_the_last_one_standing():
