@@ -50,6 +50,7 @@
             pkgs.openssh
             pkgs.pkg-config
             pkgs.qemu
+            pkgs.sudo
             # By the names that Debian gives its static emulators: nixpkgs has no suffix.
             (pkgs.linkFarm "qemu-user-static" {
               "bin/qemu-aarch64-static" = "${pkgs.pkgsStatic.qemu-user}/bin/qemu-aarch64";

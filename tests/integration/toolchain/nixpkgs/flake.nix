@@ -56,6 +56,7 @@
             "runc"
             "shadow"
             "slirp4netns"
+            "sudo"
             "util-linux"
             "uv"
           ];
