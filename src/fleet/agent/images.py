@@ -21,7 +21,8 @@ from fleet import errors
 from fleet.agent import pruning
 from fleet.agent.pruning import Brought, Image
 from fleet.agent.runtimes import threads
-from fleet.agent.runtimes.port import Runtime
+from fleet.agent.runtimes.port import Fetched, Runtime
+from fleet.agent.transfers import Transfers
 from fleet.contracts.scores import PullPolicy
 
 log = structlog.get_logger(__name__)
@@ -69,10 +70,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """How images are kept: *budget* bytes of unused ones; *record* tells which are ours."""
+    """
+    How images are kept: *budget* bytes of unused ones; *record* tells which are ours.
+
+    *transfers* is the file that tells which are being brought (`fleet.agent.transfers`).
+    """
 
     budget: int = 2 * 2**30
     record: Record = Record(None)  # noqa: RUF009 - holds nothing
+    transfers: Path | None = None
     look: float = _LOOK_SECONDS
     settle: float = _SETTLE_SECONDS
 
@@ -87,21 +93,58 @@ class Images:
         self._keeping = keeping
         self._wanted = wanted
         self._brought = keeping.record.read()
+        self._transfers = Transfers(keeping.transfers)
+        self._doubting = asyncio.Lock()
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
         self._writing = asyncio.Lock()
 
     async def fetch(self, image: str, policy: PullPolicy) -> None:
-        """Have *image* on the device: see `Runtime.fetch`."""
+        """Have *image* on the device, wholly on its disk where it is new: see `Runtime.fetch`."""
+        if policy is PullPolicy.NEVER:
+            await self._runtime.fetch(image, policy)
+            return
+        async with self._doubting:
+            if image in self._transfers.suspect:
+                await self._discard(image, policy)
+        if policy is not PullPolicy.ALWAYS and await self._runtime.image_id(image):
+            return
+        await self._transfers.begin(image)
         try:
-            fetched = await self._runtime.fetch(image, policy)
-        except errors.DiskFull:
-            if not await self.prune(0):
-                raise
-            fetched = await self._runtime.fetch(image, policy)
+            fetched = await self._bring(image, policy)
+        except errors.FleetError:
+            await self._transfers.end(image)
+            raise
+        await self._transfers.end(image)
         if fetched is not None:
             await self._keep(pruning.bring(self._brought, fetched.image, is_new=fetched.is_new))
             self._changed.set()
+
+    async def _bring(self, image: str, policy: PullPolicy) -> Fetched | None:
+        """Bring *image*; where the disk is full, make room first, once."""
+        try:
+            return await self._runtime.fetch(image, policy)
+        except errors.DiskFull:
+            if not await self.prune(0):
+                raise
+            return await self._runtime.fetch(image, policy)
+
+    async def _discard(self, image: str, policy: PullPolicy) -> None:
+        """
+        Let go of what was brought of *image* when the power went away.
+
+        Layers may be there without their image. It is brought with them, so that removing it
+        removes them too.
+        """
+        await self._bring(image, policy)
+        for found in await self._runtime.images():
+            if image in found.names:
+                log.warning("image was interrupted; bringing it anew", image=image)
+                try:
+                    await self._runtime.remove_image(found)
+                except errors.ContainerFailed as exc:  # a container stands on it: of before
+                    log.debug("image not discarded", image=image, error=str(exc))
+        await self._transfers.settle(image)
 
     async def run(self) -> None:
         """Prune now and then, until cancelled."""

@@ -22,6 +22,7 @@ from pathlib import Path
 import structlog
 
 from fleet import errors
+from fleet.agent import durable
 from fleet.agent.journal import Loaded
 from fleet.agent.runtimes import threads
 from fleet.contracts.names import DeploymentName
@@ -32,7 +33,6 @@ ENTRY = ".entry"
 # So many files set aside are kept for whoever wants to know what happened.
 KEPT_ASIDE = 3
 
-_NEW = ".new"
 _ASIDE = re.compile(r"\.damaged-(\d+)$")
 # Far more than a bucket takes as one value, and little enough to read.
 _LONGEST = 4 * 1024 * 1024
@@ -80,7 +80,7 @@ class FileStore:
         except OSError as exc:
             raise self._unavailable(exc) from exc
         for path in found:
-            if path.name.endswith(_NEW):
+            if path.name.endswith(durable.NEW):
                 with contextlib.suppress(OSError):
                     path.unlink()
         return [path for path in found if path.name.endswith(ENTRY)]
@@ -89,18 +89,18 @@ class FileStore:
         path = self._path(deployment)
         try:
             self._make()
-            _replace(path, content)
+            durable.replace(path, content)
         except OSError as exc:
             with contextlib.suppress(OSError):
                 path.unlink()
-                _sync(self._directory)
+                durable.sync(self._directory)
             raise self._unavailable(exc) from exc
 
     def _remove(self, deployment: DeploymentName) -> None:
         try:
             with contextlib.suppress(FileNotFoundError):
                 self._path(deployment).unlink()
-                _sync(self._directory)
+                durable.sync(self._directory)
         except OSError as exc:
             raise self._unavailable(exc) from exc
 
@@ -113,7 +113,7 @@ class FileStore:
             path.rename(target)
             for number in sorted(aside)[: -KEPT_ASIDE + 1]:
                 aside[number].unlink()
-            _sync(self._directory)
+            durable.sync(self._directory)
         except OSError as exc:
             log.warning("not set aside", file=str(path), error=exc.strerror)
             return target if target.exists() else path
@@ -157,27 +157,3 @@ def _read(path: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "it isn't a plain file")
         return file.read(_LONGEST)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    new = path.with_name(path.name + _NEW)
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        new.replace(path)
-        _sync(path.parent)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

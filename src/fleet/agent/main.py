@@ -165,7 +165,11 @@ async def _serve(settings: Settings) -> None:
     identity = service.Identity(settings.device_id, settings.labels, _version())
     async with bus:
         record = Record(settings.state_dir / "images.json")
-        keeping = Keeping(quantities.memory_bytes(settings.images.budget), record)
+        keeping = Keeping(
+            quantities.memory_bytes(settings.images.budget),
+            record,
+            transfers=settings.state_dir / "transfers.json",
+        )
         store = FileStore(settings.state_dir / "journal")
         spread = min(link.REPEAT_SECONDS, settings.nats.jitter)
         serving = service.run(
