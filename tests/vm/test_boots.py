@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pytest
+from msgspec.structs import force_setattr
 
+from fleet.scores.device.configuration import FleetDeviceSetupConfig
 from lab import status as statuses
 from lab.devices.vm import machine as machines
 from lab.devices.vm import seeding
@@ -73,11 +74,10 @@ def test_a_set_up_that_fails_is_told_at_once_and_the_next_try_has_another_disk(
 ):
     whole = seeding.setup
 
-    def without_hub(device: VmDevice):
+    def without_hub(device: VmDevice) -> FleetDeviceSetupConfig:
         config = whole(device)
-        return msgspec.structs.replace(
-            config, hub=msgspec.structs.replace(config.hub, url="ftp://nowhere")
-        )
+        force_setattr(config.hub, "url", "ftp://nowhere")  # which the machine refuses, as we would
+        return config
 
     host, device = _device(lab, switched_off)
     host.ledger.note(Kind.DOMAIN, device.id, spoilt=True)  # has it boot as for the first time
