@@ -101,14 +101,20 @@ class Images:
 
     async def fetch(self, image: str, policy: PullPolicy) -> None:
         """Have *image* on the device, wholly on its disk where it is new: see `Runtime.fetch`."""
-        if policy is PullPolicy.NEVER:
-            await self._runtime.fetch(image, policy)
-            return
-        async with self._doubting:
-            if image in self._transfers.suspect:
-                await self._discard(image, policy)
-        if policy is not PullPolicy.ALWAYS and await self._runtime.image_id(image):
-            return
+        if policy is not PullPolicy.NEVER:
+            async with self._doubting:
+                if image in self._transfers.suspect:
+                    await self._discard(image, policy)
+        fetched = await self._fetch(image, policy)
+        if fetched is not None:
+            await self._keep(pruning.bring(self._brought, fetched.image, is_new=fetched.is_new))
+            self._changed.set()
+
+    async def _fetch(self, image: str, policy: PullPolicy) -> Fetched | None:
+        if policy is PullPolicy.NEVER or (
+            policy is PullPolicy.IF_NOT_PRESENT and await self._runtime.image_id(image)
+        ):
+            return await self._runtime.fetch(image, policy)  # there is nothing to transfer
         await self._transfers.begin(image)
         try:
             fetched = await self._bring(image, policy)
@@ -116,9 +122,7 @@ class Images:
             await self._transfers.end(image)
             raise
         await self._transfers.end(image)
-        if fetched is not None:
-            await self._keep(pruning.bring(self._brought, fetched.image, is_new=fetched.is_new))
-            self._changed.set()
+        return fetched
 
     async def _bring(self, image: str, policy: PullPolicy) -> Fetched | None:
         """Bring *image*; where the disk is full, make room first, once."""

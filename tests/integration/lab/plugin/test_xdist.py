@@ -146,8 +146,10 @@ def test_an_interrupted_run_takes_the_lab_down(theirs: Theirs, book: Path):
             signal.pause()
         """
     )
+    # Whoever runs us in the background may have had us ignore interrupts.
+    command = ("env", "--default-signal=INT", *theirs.command("-n2"))
     with subprocess.Popen(
-        theirs.command("-n2"), cwd=theirs.pytester.path, stdout=subprocess.PIPE, text=True,
+        command, cwd=theirs.pytester.path, stdout=subprocess.PIPE, text=True,
         start_new_session=True,
     ) as run:  # fmt: skip
         appears(book, "the test runs")
