@@ -6,12 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msgspec.structs import force_setattr
 
-from fleet.scores.device.configuration import FleetDeviceSetupConfig
+from fleet.scores.device import travelling
 from lab import status as statuses
 from lab.devices.vm import machine as machines
-from lab.devices.vm import seeding
 from lab.devices.vm.admission import Gate
 from lab.devices.vm.device import VmDevice
 from lab.devices.vm.machine import DiskScore, MachineScore
@@ -72,18 +70,11 @@ def test_a_machine_that_never_opens_ssh_is_named_in_that_stage(
 def test_a_set_up_that_fails_is_told_at_once_and_the_next_try_has_another_disk(
     lab: Lab, switched_off: Machine, monkeypatch: pytest.MonkeyPatch
 ):
-    whole = seeding.setup
-
-    def without_hub(device: VmDevice) -> FleetDeviceSetupConfig:
-        config = whole(device)
-        force_setattr(config.hub, "url", "ftp://nowhere")  # which the machine refuses, as we would
-        return config
-
     host, device = _device(lab, switched_off)
     host.ledger.note(Kind.DOMAIN, device.id, spoilt=True)  # has it boot as for the first time
     DiskScore(device).bring_about(host)
     with monkeypatch.context() as context:
-        context.setattr(seeding, "setup", without_hub)
+        context.setattr(travelling, "encode", lambda _: b"{}")  # tells the machine nothing
         SeedScore(device).bring_about(host)
         error = _fails_to_boot(lab, switched_off, PartDied)
 
