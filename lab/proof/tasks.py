@@ -51,7 +51,7 @@ def prove(_: Context, only: Sequence[str] | None = None, keyword: str = "") -> N
     iterable=["only"],
 )
 def full(_: Context, only: Sequence[str] | None = None, keyword: str = "") -> None:
-    """Run also what takes an hour (arm64, Debian 13, slow faults); write docs/evidence."""
+    """Run also what takes hours (arm64, Debian 13, slow faults); write docs/evidence."""
     os.chdir(_ROOT)
     selection = Selection(tuple(only or ()), keyword)
     known = suites.full(keyword)
