@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import allocation, host, locks, network
-from lab.errors import LabBusy, PreflightFailed, TopologyInvalid
+from lab.errors import LabBusy, NothingThere, PreflightFailed, TopologyInvalid
 from lab.host import Addresses, LabHost, read_json, write_json
 
 _NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
@@ -38,6 +38,19 @@ def find(name: str) -> Lab | None:
     if not about:
         return None
     return Lab(LabHost(name, state, Addresses(about["number"])), about["topology"])
+
+
+def require(name: str) -> Lab:
+    """
+    Return the lab called *name*.
+
+    :raises NothingThere: it is down; the hint says which aren't.
+    """
+    known = find(name)
+    if known is None:
+        hint = f"invoke lab.up --name {name}; there are: {', '.join(names()) or 'none'}"
+        raise NothingThere(f"lab {name} is down", element=name, hint=hint)
+    return known
 
 
 def ensure(name: str, topology: str | None) -> Lab:

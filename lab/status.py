@@ -73,10 +73,7 @@ def problems(done: tuple[Done, ...]) -> tuple[str, ...]:
 
 def device_of(name: str, device: str) -> tuple[LabHost, LabDevice]:
     """Return the lab's host and *device*, or say which there are."""
-    known = labs.find(name)
-    if known is None:
-        hint = f"invoke lab.up --name {name}; there are: {', '.join(labs.names()) or 'none'}"
-        raise NothingThere(f"lab {name} is down", element=name, hint=hint)
+    known = labs.require(name)
     lab = assembly.assemble(known.host, topology.load(known.topology))
     for candidate in lab.devices:
         if candidate.id == device:

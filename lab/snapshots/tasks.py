@@ -8,9 +8,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from lab import invoking, labs, showing
-from lab.errors import NothingThere
 from lab.invoking import FORMAT, NAME, PATIENCE, told_errors
-from lab.labs import Lab
 from lab.showing import Progress
 from lab.snapshots import archive, report, site, whole
 
@@ -33,7 +31,7 @@ def snapshot(
     with told_errors():
         labs.require_root("lab.snapshot")
         archive.require_name(snapshot)
-        known, as_json = _known(name), invoking.is_json(format)
+        known, as_json = labs.require(invoking.name_of(name)), invoking.is_json(format)
         shelf = site.archive_of(known.host)
         if list:
             found = [shelf.find(each).manifest for each in shelf.names()]
@@ -64,7 +62,7 @@ def reset(
     with told_errors():
         labs.require_root("lab.reset")
         archive.require_name(snapshot)
-        known, as_json = _known(name), invoking.is_json(format)
+        known, as_json = labs.require(invoking.name_of(name)), invoking.is_json(format)
         shelf = site.archive_of(known.host)
         begun = time.monotonic()
         with (
@@ -81,15 +79,6 @@ def reset(
             done = whole.restore(here, shelf, snapshot, progress.waits)
         took = time.monotonic() - begun
         _show(report.told(done, took), as_json=as_json, table=lambda: report.restored(done, took))
-
-
-def _known(given: str) -> Lab:
-    name = invoking.name_of(given)
-    known = labs.find(name)
-    if known is None:
-        hint = f"invoke lab.up --name {name}; there are: {', '.join(labs.names()) or 'none'}"
-        raise NothingThere(f"lab {name} is down", element=name, hint=hint)
-    return known
 
 
 def _progress(*, as_json: bool) -> Progress:
