@@ -15,6 +15,7 @@ from lab.devices import host as host_devices
 from lab.devices.environment import AgentEnvironmentScore
 from lab.devices.host import HostDevice
 from lab.devices.vm import parts as machines
+from lab.devices.vm import setting_up
 from lab.devices.vm.admission import Gate
 from lab.devices.vm.device import DEFAULT_MEMORY_MIB, VmDevice
 from lab.host import LabHost
@@ -24,6 +25,7 @@ from lab.images.sharing import BaseStoreScore
 from lab.network import BridgeScore, FirewallScore
 from lab.operator import Operator
 from lab.ready import DevicesReadyScore
+from lab.registering import Registering, Restart
 from lab.registry import Registry
 from lab.stages import Plan, Stage
 from lab.topology import Backend, Device, Topology
@@ -125,11 +127,22 @@ def plans(lab: Assembly) -> tuple[Plan, ...]:
                     lab.plane,
                     tuple(device.id for device in lab.devices),
                     tuple(device.agent_part for device in lab.hosts),
+                    Registering(lab.broker, {each.id: _restart(each) for each in lab.devices}),
                 ),
             ),
             budget=180,
         ),
     )
+
+
+def _restart(device: LabDevice) -> Restart:
+    match device:
+        case HostDevice():
+            return lambda host: host_devices.restart_agent(host, device)
+        case VmDevice():
+            return lambda host: setting_up.restart_agent(host, device)
+        case _:
+            assert_never(device)
 
 
 def _ground_of_hosts(lab: Assembly) -> tuple[Score[LabHost], ...]:

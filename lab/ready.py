@@ -13,17 +13,23 @@ from lab.cluster import objects
 from lab.cluster.plane import ControlPlane
 from lab.errors import PartDied, WaitTimedOut
 from lab.host import LabHost
+from lab.registering import Registering
 
 _WITHIN = 150  # an agent tries again every 15 s at most, and Stale takes 30 s to clear
 
 
 @dataclass(frozen=True)
 class DevicesReadyScore(Score[LabHost]):
-    """Every one of *devices* is Ready in the Kubernetes API; *agents* are parts that see to it."""
+    """
+    Every one of *devices* is Ready in the Kubernetes API; *agents* are parts that see to it.
+
+    One whose object was deleted while its agent lived on is *registering* again.
+    """
 
     plane: ControlPlane
     devices: tuple[str, ...]
     agents: tuple[str, ...]
+    registering: Registering
 
     @property
     def name(self) -> str:
@@ -47,6 +53,7 @@ class DevicesReadyScore(Score[LabHost]):
                     log = topology.log(part)
                     words = f"{part} ended by itself; its last words: {processes.tail(log)}"
                     raise PartDied(words, element=part, log=log)
+            self.registering.look(topology)
 
         within = topology.budget(_WITHIN)
         try:

@@ -1,12 +1,13 @@
 """When the lab's broker last heard each device, by the broker's own clock, which is this host's."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime
 
 from fleet import errors
 from fleet.bus import nats
-from fleet.bus.port import Put
+from fleet.bus.port import Bus, Put
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
 from lab import waiting
@@ -25,6 +26,20 @@ def last_heard(broker: Broker, devices: Iterable[DeviceId]) -> Mapping[DeviceId,
     :raises errors.BusUnavailable: the broker doesn't answer, or has no heartbeats yet.
     """
     return asyncio.run(_last_heard(broker, tuple(devices)))
+
+
+def heard_only(broker: Broker) -> tuple[DeviceId, ...]:
+    """
+    Return the devices that are heard, and of which nothing says what they are.
+
+    Such is one whose `Device` was deleted while its agent lived on: it is registered again when the
+    agent tells anew what it is, which it does when it starts.
+
+    :raises errors.BusUnavailable: the broker doesn't answer, or has no heartbeats yet.
+    """
+    heard = tuple(last_heard(broker, broker.devices))
+    told = asyncio.run(_that_told(broker, heard))
+    return tuple(device for device in heard if device not in told)
 
 
 def await_heard(
@@ -56,6 +71,21 @@ def await_heard(
 
 
 async def _last_heard(broker: Broker, devices: tuple[DeviceId, ...]) -> Mapping[DeviceId, datetime]:
+    async with _admin(broker) as bus:
+        bucket = bus.bucket(messages.DEVICE_HEARTBEAT)
+        found = {device: await bucket.get(kv.device_heartbeat_key(device)) for device in devices}
+    return {device: entry.at for device, entry in found.items() if isinstance(entry, Put)}
+
+
+async def _that_told(broker: Broker, devices: tuple[DeviceId, ...]) -> tuple[DeviceId, ...]:
+    async with _admin(broker) as bus:
+        bucket = bus.bucket(messages.DEVICE_INFO)
+        found = {device: await bucket.get(kv.device_info_key(device)) for device in devices}
+    return tuple(device for device, entry in found.items() if isinstance(entry, Put))
+
+
+@contextlib.asynccontextmanager
+async def _admin(broker: Broker) -> AsyncIterator[Bus]:
     credentials = broker.credentials(ADMIN)
     bus = await nats.connect(broker.url, credentials=credentials, name="lab")
     async with bus:
@@ -64,6 +94,4 @@ async def _last_heard(broker: Broker, devices: tuple[DeviceId, ...]) -> Mapping[
                 await bus.wait_for_session()
         except TimeoutError as exc:
             raise errors.BusUnavailable(f"{broker.url} doesn't answer", element="nats") from exc
-        bucket = bus.bucket(messages.DEVICE_HEARTBEAT)
-        found = {device: await bucket.get(kv.device_heartbeat_key(device)) for device in devices}
-    return {device: entry.at for device, entry in found.items() if isinstance(entry, Put)}
+        yield bus

@@ -150,6 +150,14 @@ def _agent(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
     return (FileScore(settings, config), handed_over, process)
 
 
+def restart_agent(topology: LabHost, device: HostDevice) -> None:
+    """End the agent of *device*, and start it anew. Its containers run on."""
+    if entry := topology.ledger.find(Kind.PROCESS, device.agent_part):
+        processes.stop(entry)
+    for score in _agent(topology, device):
+        score.interpret(topology).expect()
+
+
 def journal_of(topology: LabHost, device: str) -> Path:
     """Return where the agent of *device* keeps what it remembers."""
     return root_of(topology, device) / "state"

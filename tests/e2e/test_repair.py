@@ -118,3 +118,17 @@ def test_a_container_removed_behind_the_agents_back_is_made_again(resident: Resi
 
     device.await_containers("fleet.resident.page", of=resident.name)
     resident.await_health()
+
+
+def test_a_device_that_was_taken_off_the_fleet_while_its_agent_lived_on_is_registered_again(
+    resident: Resident, lab: Lab, cluster: Cluster
+):
+    before, taken = processes(lab.status()), resident.fleet.devices[0].id
+
+    cluster.kubectl("delete", "fleetdev", taken)
+    lab.up()
+
+    after = processes(lab.status())
+    assert {name for name in before if after.get(name) != before[name]} == {f"agent {taken}"}
+    cluster.kubectl("label", "fleetdev", taken, "e2e-resident=yes")
+    resident.await_health()

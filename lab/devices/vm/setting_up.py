@@ -7,7 +7,9 @@ as wanted isn't logged in to.
 
 from dataclasses import dataclass
 
+from fleet.scores.device import rendering
 from fleet.scores.device.setup import FleetDeviceSetupScore
+from fleet.scores.linux.machine import run
 from fleet.scores.linux.ssh import SshMachine
 from fleet.scores.linux.topology import LinuxHostTopology
 from fleet.scores.score import Score
@@ -44,6 +46,12 @@ class SetUpScore(Score[LabHost]):
         with log_in(topology, self.device) as there:
             wanted.interpret(LinuxHostTopology(there)).expect()
         topology.ledger.note(Kind.DOMAIN, self.device.id, set_up=seeding.digest(self.device))
+
+
+def restart_agent(topology: LabHost, device: VmDevice) -> None:
+    """Have systemd on *device* start its agent anew. Its containers run on."""
+    with log_in(topology, device) as there:
+        run(there, "systemctl", "restart", rendering.UNIT)
 
 
 def log_in(topology: LabHost, device: VmDevice) -> SshMachine:

@@ -1,4 +1,4 @@
-"""`lab.broker.heartbeats`: who was heard and when is the broker's word, and who wasn't is named."""
+"""Who was heard, and when, is the broker's word (`lab.broker.heartbeats`, `lab.registering`)."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -9,12 +9,13 @@ import pytest
 from fleet import errors
 from fleet.bus import nats, streams
 from fleet.contracts import kv, messages
-from fleet.contracts.messages import HeartbeatPayload
+from fleet.contracts.messages import DeviceInfo, HeartbeatPayload
 from fleet.contracts.names import DeviceId
 from lab.broker import heartbeats, stage
 from lab.broker.process import PART
 from lab.broker.stage import ADMIN, Broker
 from lab.errors import WaitTimedOut
+from lab.registering import Registering, Restart
 from tests.lab_host import LOOPBACK, bring_about, kill, lab_host, needs
 
 pytestmark = [pytest.mark.timeout(90), needs(PART)]
@@ -44,6 +45,19 @@ def speak(broker: Broker, *devices: DeviceId) -> None:
             for device in devices:
                 heartbeat = HeartbeatPayload(device_id=device, at=LONG_AGO)
                 await bucket.put(kv.device_heartbeat_key(device), heartbeat)
+
+    asyncio.run(put())
+
+
+def introduce(broker: Broker, device: DeviceId) -> None:
+    """Have *device* say what it is, as its agent does when it starts."""
+
+    async def put() -> None:
+        info = DeviceInfo(device_id=device, labels={})
+        credentials = broker.credentials(ADMIN)
+        async with await nats.connect(broker.url, credentials=credentials, name="test") as bus:
+            await bus.wait_for_session()
+            await bus.bucket(messages.DEVICE_INFO).put(kv.device_info_key(device), info)
 
     asyncio.run(put())
 
@@ -82,3 +96,34 @@ def test_a_broker_that_is_gone_is_said_to_be(broker):
     kill(host, PART)
     with pytest.raises(errors.BusUnavailable, match="doesn't answer"):
         heartbeats.last_heard(hub, (ONE,))
+
+
+def test_a_device_that_is_heard_and_never_said_what_it_is_is_told_apart(broker):
+    hub, _ = broker
+    speak(hub, ONE, TWO)
+    introduce(hub, TWO)
+    assert heartbeats.heard_only(hub) == (ONE,)
+
+
+def test_the_agent_of_a_device_that_was_taken_off_the_fleet_is_started_anew_and_no_other(broker):
+    hub, host = broker
+    speak(hub, ONE, TWO)
+    introduce(hub, TWO)
+    now = [0.0]
+    started: list[str] = []
+    restarts: dict[str, Restart] = {
+        ONE: lambda _: started.append(ONE),
+        TWO: lambda _: started.append(TWO),
+    }
+    registering = Registering(hub, restarts, patience=10, clock=lambda: now[0])
+
+    registering.look(host)
+    assert started == [], "it may be about to say what it is"
+    now[0] = 10
+    registering.look(host)
+    registering.look(host)
+    assert started == [ONE], "started once, and given time to start"
+    introduce(hub, ONE)
+    now[0] = 100
+    registering.look(host)
+    assert started == [ONE]
