@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from lab import status as statuses
 from lab.devices.vm import bundles, setting_up
 from lab.devices.vm.device import VmDevice, python_of
 from lab.images.cloud import catalogue
+from lab.ledger import Kind
 from tests.using_lab.buckets import keys
 from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Container, Device
@@ -30,6 +32,8 @@ BACK_WITHIN = 180
 REPORTS_WITHIN = 90.0
 BROKEN = {"fleet/agent/main.py": b"raise SystemExit('broken on purpose')\n"}
 NEWER = {"fleet/agent/newer.py": b'"""Makes this another version."""\n'}
+INSTALLED_WITHIN = 900  # emulated, lists of packages alone take minutes to be read
+PACKAGE = "systemd-timesyncd"
 FULL = "/var/lib/fleet-podman/full"
 
 
@@ -166,6 +170,34 @@ def test_a_device_that_is_deleted_leaves_nothing_running(
         assert kiosk.device.remains(["kiosk"]) == []
 
     eventually(look, within=BACK_WITHIN)
+
+
+@pytest.mark.slow
+def test_a_device_that_is_deleted_while_its_agent_lives_on_is_registered_again(
+    lab: Lab, machine: Machine, cluster: Cluster
+):
+    before = machine.boot_id
+    cluster.kubectl("delete", "fleetdev", machine.id, "--timeout=60s")
+
+    lab.up()
+
+    assert machine.id in cluster.names("fleetdev")
+    assert machine.boot_id == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(INSTALLED_WITHIN)
+def test_what_an_older_image_lacks_is_installed_by_the_next_up_over_this_hosts_way_out(
+    lab: Lab, machine: Machine, host: Any
+):
+    machine.root("dpkg", "--purge", PACKAGE)
+    place, _ = statuses.device_of(lab.name, machine.id)
+    place.ledger.note(Kind.DOMAIN, machine.id, set_up="by an older checkout")
+
+    lab.up()
+
+    assert host.package(PACKAGE).is_installed
+    assert host.file("/etc/apt/apt.conf.d/90fleet-lab").exists is False
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 Keeps a machine's set-up as it is wanted, over SSH: after the first boot, which sets it up itself.
 
 Whether something has changed is seen by the digest of what was set up last, so that a lab that is
-as wanted isn't logged in to.
+as wanted isn't logged in to. What its image lacks, because it is an older one, is lent to it.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from fleet.scores.device import rendering
@@ -14,7 +15,7 @@ from fleet.scores.linux.ssh import SshMachine
 from fleet.scores.linux.topology import LinuxHostTopology
 from fleet.scores.score import Score
 from lab.devices.vm import device as devices
-from lab.devices.vm import machine, reaching, seeding
+from lab.devices.vm import lending, machine, reaching, seeding
 from lab.devices.vm.device import VmDevice
 from lab.host import LabHost
 from lab.ledger import Kind
@@ -43,8 +44,12 @@ class SetUpScore(Score[LabHost]):
             seeding.setup(self.device),
             told=lambda outcome: topology.saw(f"{outcome.score}: {outcome.change}"),
         )
-        with log_in(topology, self.device) as there:
-            wanted.interpret(LinuxHostTopology(there)).expect()
+        with log_in(topology, self.device) as login:
+            there = LinuxHostTopology(login)
+            lacks = any(step.differences(there) for step in wanted.packages())
+            lent = lending.packages(topology, self.device, there) if lacks else nullcontext()
+            with lent:
+                wanted.interpret(there).expect()
         topology.ledger.note(Kind.DOMAIN, self.device.id, set_up=seeding.digest(self.device))
 
 

@@ -61,13 +61,19 @@ class FleetDeviceSetupScore(Score[RunsCommands]):
         """Return what it is made of, in order: later ones build on earlier."""
         config = self.config
         return (
-            *_packages(config),
+            *self.packages(),
             *_podman(),
             *_agent(config),
             *_system(config),
             *_admin(config),
             OfUserScore(UNIT, USER, lambda uid: AgentRunningScore(rendering.digest(config, uid))),
         )
+
+    def packages(self) -> tuple[PackageScore, ...]:
+        """Return the steps that need a source of packages, where what they install isn't there."""
+        if not self.config.packages:
+            return ()
+        return PackageScore(purpose=Purpose.PODMAN), PackageScore(_PACKAGES)
 
     def differences(self, topology: RunsCommands) -> tuple[str, ...]:
         """Tell the differences of every step, as far as they can be told beforehand."""
@@ -95,12 +101,6 @@ class FleetDeviceSetupScore(Score[RunsCommands]):
                 return Outcome(self.name, Change.FAILED, tuple(details), outcome.error)
         change = Change.CHANGED if details else Change.UNCHANGED
         return Outcome(self.name, change, tuple(details))
-
-
-def _packages(config: FleetDeviceSetupConfig) -> Iterator[Step]:
-    if config.packages:
-        yield PackageScore(purpose=Purpose.PODMAN)
-        yield PackageScore(_PACKAGES)
 
 
 def _podman() -> Iterator[Step]:
