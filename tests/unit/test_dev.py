@@ -1,5 +1,6 @@
 """`./dev` says what it is, and what is wrong, before it does anything."""
 
+import hashlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,20 @@ def checkout(tmp_path: Path) -> Path:
         copy = shutil.copytree if (ROOT / pin).is_dir() else shutil.copy
         copy(ROOT / pin, tmp_path / pin)
     return tmp_path
+
+
+@pytest.fixture
+def made(checkout: Path) -> Path:
+    """A checkout whose environment is made; each program in it tells what it was called with."""
+    programs = checkout / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "uv", "invoke"):
+        (programs / name).write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        (programs / name).chmod(0o755)
+    locks = (checkout / "requirements" / f"{name}.txt" for name in ("dev", "build", "uv"))
+    pins = b"".join(path.read_bytes() for path in (checkout / "pyproject.toml", *locks))
+    (checkout / ".venv" / "fleet-python").write_text(hashlib.sha256(pins).hexdigest())
+    return checkout
 
 
 def dev(checkout: Path, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -56,3 +71,9 @@ def test_a_checkout_that_lacks_a_pin_is_refused(checkout: Path):
     done = dev(checkout, "python")
     assert done.returncode != 0
     assert "requirements/dev.txt" in done.stderr
+
+
+def test_the_tasks_are_those_of_the_checkout_wherever_it_is_called_from(made: Path):
+    done = dev(made, "invoke", "check", "--help")
+    assert done.stdout.splitlines() == ["--search-root", str(made), "check", "--help"]
+    assert done.returncode == 0

@@ -103,6 +103,12 @@ def test_a_requirement_file_locks_what_pyproject_asks_for(lock: Path):
         assert requirement.specifier.contains(version, prereleases=True), f"{requirement}"
 
 
+@pytest.mark.parametrize("part", ["operator", "hosts"])
+def test_the_lab_by_itself_has_what_it_runs(part: str):
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    assert set(extras[part]) <= set(extras["lab"])
+
+
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_every_locked_package_has_a_digest(lock: Path):
     entries = re.split(r"^(?=\S)", lock.read_text(), flags=re.MULTILINE)
