@@ -88,11 +88,16 @@ class FakeLab:
         labs.state_of(self.name)  # refuses what is no name
         return self.world / "state" / self.name
 
+    @property
+    def down_line(self) -> str:
+        """See `port.LabPort`."""
+        return f"rm -r {self.state}"
+
     def up(self, log: Path) -> None:
         """See `port.LabPort`."""
         self._note("up")
         plan = self._plan
-        self._say(log, "bringing it up")
+        self._say(log, "control-plane\n ✓ control-plane: etcd  (1.0 s)")
         self._refuse_misfits("lab.up")
         known = self._up.read_text() if self._up.exists() else ""
         if known and self.topology not in {"", known}:

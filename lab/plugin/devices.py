@@ -57,6 +57,7 @@ class Device:
 
         :raises errors.CommandFailed: it ended badly; the message is what it said.
         """
+        __tracebackhide__ = True  # a test that fails is told where it itself stands
         return self._checked(argv, self.ask(*argv, within=within))
 
     def podman(self, *arguments: str, within: float = _WITHIN) -> str:
@@ -65,6 +66,7 @@ class Device:
 
         :raises errors.CommandFailed: it ended badly; the message is what it said.
         """
+        __tracebackhide__ = True
         if socket := self.told.get("podman"):
             argv = ("podman", "--remote", "--url", socket, *arguments)
             return self._checked(argv, _here(argv, within))
@@ -72,6 +74,7 @@ class Device:
         return self.run("runuser", "--login", _AGENT_USER, "--command", words, within=within)
 
     def _checked(self, argv: tuple[str, ...], answer: Answer) -> str:
+        __tracebackhide__ = True
         if not answer.ok:
             said = (answer.err or answer.out).strip()[-2000:]
             message = f"{self.id}: `{shlex.join(argv)}` ended with {answer.code}: {said}"

@@ -6,6 +6,7 @@ the one lab; the controller hears of all tests, and ends the lab once they are o
 """
 
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Generator
@@ -24,6 +25,7 @@ pytest_plugins = ("lab.plugin.fixtures",)
 _FIRST_WORKER = "gw0"
 _RESULTS = pytest.StashKey[Results]()
 _WORDS = pytest.StashKey[list[str]]()
+_BEGUN = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,15 +71,17 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     config = session.config
     wanted = not _only_shows(config) and not session.testsfailed
     if wanted and any(map(runs.uses_lab, getattr(session, "items", ()))):
-        _tell(config, f"lab {runs.of(config).settings.name}: {runs.of(config).shared.log}")
-        runs.of(config).shared.attach()
+        _bring_up(config)
     return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that needs what no device of the lab can do, before its fixtures are made."""
-    if not _only_shows(item.config) and runs.uses_lab(item) and (needs := runs.needs_of(item)):
+    if _only_shows(item.config) or not runs.uses_lab(item):
+        return
+    if needs := runs.needs_of(item):
         runs.of(item.config).check_needs(needs)
+    item.stash[_BEGUN] = True  # before that, no device has to do with what becomes of it
 
 
 @pytest.hookimpl(wrapper=True)
@@ -86,7 +90,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach what the lab and its devices last said to the report of a failure."""
     report = yield
-    if report.failed and runs.uses_lab(item):
+    if report.failed and item.stash.get(_BEGUN, False):
         report.sections.extend(runs.of(item.config).evidence(item.nodeid))
     return report
 
@@ -133,12 +137,22 @@ def pytest_terminal_summary(
             terminalreporter.write_line(line)
 
 
+def _bring_up(config: pytest.Config) -> None:
+    from lab.plugin import progress  # noqa: PLC0415
+
+    run, tell = runs.of(config), functools.partial(_tell, config)
+    tell(f"lab {run.settings.name} is being brought up: {run.shared.log}")
+    with progress.told(run.shared.log, lambda line: tell(f"  {line}")):
+        run.shared.attach()
+
+
 def _end(session: pytest.Session, *, failed: bool) -> None:
     run = runs.of(session.config)
-    ending = run.finish(failed=failed)
+    ending = run.finish(failed=failed, tell=functools.partial(_tell, session.config))
     if ending is None:
         return
     from lab.plugin import page  # noqa: PLC0415
+    from lab.plugin.keeping import Fate  # noqa: PLC0415
 
     if ending.fate is None and not failed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # what was left behind must be seen
@@ -146,7 +160,8 @@ def _end(session: pytest.Session, *, failed: bool) -> None:
         written = str(page.write(run, ending, session.config.stash[_RESULTS]))
     except OSError as exc:
         written = f"not to be had: {exc}"
-    session.config.stash[_WORDS] += [ending.words, f"timeline: {written}"]
+    left = [f"to take it down: {run.port.down_line}"] if ending.fate is Fate.LEFT_UP else []
+    session.config.stash[_WORDS] += [ending.words, *left, f"timeline: {written}"]
 
 
 def _tell(config: pytest.Config, words: str) -> None:

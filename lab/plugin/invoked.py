@@ -7,6 +7,7 @@ A process each: whatever the lab imports, logs or warns of stays out of the test
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,11 @@ class InvokedLab:
         from lab import labs  # noqa: PLC0415 - only a run that uses the lab pays for it
 
         return labs.state_of(self.name)
+
+    @property
+    def down_line(self) -> str:
+        """See `port.LabPort`."""
+        return f"{shlex.quote(str(ROOT / 'dev'))} invoke lab.down --name {self.name}"
 
     def up(self, log: Path) -> None:
         """See `port.LabPort`."""

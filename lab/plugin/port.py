@@ -35,6 +35,10 @@ class LabPort(Protocol):
     def state(self) -> Path:
         """The lab's state directory, whether it is up or not."""
 
+    @property
+    def down_line(self) -> str:
+        """What a person types to take the lab down, where a run leaves it up."""
+
     def up(self, log: Path) -> None:
         """Bring the lab up, or repair it; what is said meanwhile goes to *log*."""
 

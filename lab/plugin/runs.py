@@ -6,7 +6,7 @@ would pay for.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -106,11 +106,11 @@ class Run:
         except (Exception, pytest.fail.Exception) as exc:  # pytest-timeout interrupts by the latter
             return ((f"{evidence.PREFIX}evidence", f"not to be had: {type(exc).__name__}: {exc}"),)
 
-    def finish(self, *, failed: bool) -> "Ending | None":
-        """Take the lab down or leave it, at the end of the whole run."""
+    def finish(self, *, failed: bool, tell: Callable[[str], None]) -> "Ending | None":
+        """Take the lab down or leave it, at the end of the whole run; *tell* what takes time."""
         if not (self.settings.directory / "lab.json").exists():
             return None
-        return self.shared.finish(failed=failed)
+        return self.shared.finish(failed=failed, tell=tell)
 
 
 @contextlib.contextmanager
@@ -122,10 +122,7 @@ def told_plainly() -> Iterator[None]:
     try:
         yield
     except errors.FleetError as exc:
-        why = told(exc)
-    else:
-        return
-    pytest.fail(why, pytrace=False)  # out here, so that pytest shows no "during handling of"
+        raise pytest.fail.Exception(told(exc), pytrace=False) from None  # what it says is all
 
 
 _RUN = pytest.StashKey[Run]()

@@ -14,6 +14,7 @@ import enum
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,12 +93,20 @@ class SharedLab:
         except FileNotFoundError:
             return None
 
-    def finish(self, *, failed: bool) -> Ending | None:
-        """Take the lab down, or leave it; None when nobody asked for it. Call it once per run."""
+    def finish(self, *, failed: bool, tell: Callable[[str], None]) -> Ending | None:
+        """
+        Take the lab down, or leave it; None when nobody asked for it. Call it once per run.
+
+        A person is to *tell* that it is being taken down: that takes a while.
+        """
         outcome, begun = self.outcome(), time.time()
         if outcome is None:
             return None
-        chosen, words = self._end(outcome, failed=failed)
+        chosen, words = self._end(outcome, tell, failed=failed)
+        if chosen is Fate.NEVER_UP and outcome.came is Came.UNFIT:
+            words += (
+                f": {outcome.reason}"  # every test was skipped: who looks, if the end is silent?
+            )
         self._leave()
         return Ending(f"lab {self._settings.name} {words}", chosen, begun, time.time())
 
@@ -156,9 +165,11 @@ class SharedLab:
             misfits = self._port.misfits()
         except errors.FleetError as why:
             misfits = (told(why),)
-        return Came.UNFIT, "; ".join((*told(exc).splitlines(), *misfits))
+        return Came.UNFIT, "; ".join((*map(str.strip, told(exc).splitlines()), *misfits))
 
-    def _end(self, outcome: Outcome, *, failed: bool) -> tuple[Fate | None, str]:
+    def _end(
+        self, outcome: Outcome, tell: Callable[[str], None], *, failed: bool
+    ) -> tuple[Fate | None, str]:
         keep, is_unfit = self._settings.keep, outcome.came is Came.UNFIT
         if not outcome.tried:
             return Fate.NEVER_UP, _NEVER_UP
@@ -169,17 +180,19 @@ class SharedLab:
             self._mark.unlink(missing_ok=True)
             return Fate.LEFT_UP, f"stays up: --lab-keep={keep}"
         try:
-            return self._take_down(is_unfit=is_unfit)
+            return self._take_down(tell, is_unfit=is_unfit)
         except (errors.FleetError, OSError) as exc:
             if is_unfit and isinstance(exc, PreflightFailed):
                 return Fate.NEVER_UP, _NEVER_UP  # what it refused to make, it refuses to look for
             return None, f"could not be taken down: {told(exc)}"
 
-    def _take_down(self, *, is_unfit: bool) -> tuple[Fate, str]:
+    def _take_down(self, tell: Callable[[str], None], *, is_unfit: bool) -> tuple[Fate, str]:
         if not self._is_alone():
             return Fate.LEFT_UP, "stays up: another test run uses it"
         if not self._mark.exists():
             return Fate.LEFT_UP, "stays up: another test run was asked to keep it"
+        if not is_unfit:
+            tell(f"lab {self._settings.name} is being taken down")
         self._port.down(self.log)
         self._mark.unlink(missing_ok=True)  # `lab.down` leaves it where there was no lab
         return (Fate.NEVER_UP, _NEVER_UP) if is_unfit else (Fate.TAKEN_DOWN, "is taken down")

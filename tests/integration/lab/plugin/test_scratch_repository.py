@@ -87,4 +87,5 @@ def test_a_repository_of_somebody_else_uses_a_lab(repository: Path, name: str):
     assert "control-plane" in text
     assert "fleet-agent status of" in text
     assert re.search("no device of lab .* is vm", text)
-    assert f"lab {name}: " in done.stderr  # where to look while it comes up
+    assert f"lab {name} is being brought up: " in done.stderr
+    assert "  control-plane\n" in done.stderr

@@ -50,6 +50,23 @@ def test_a_program_that_fails_on_a_device_says_what_it_said(theirs: Theirs):
 
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines("*d0: `sh -c *` ended with 3: no such thing*")
+    done.stdout.no_fnmatch_line("*devices.py*")
+
+
+def test_whoever_waits_is_told_how_far_the_lab_is(theirs: Theirs):
+    theirs.has(PASSES)
+
+    done = theirs.run()
+
+    done.stdout.fnmatch_lines(
+        [
+            f"lab {NAME} is being brought up: *lab.log",
+            "  control-plane",
+            f"lab {NAME} is being taken down",
+            f"lab {NAME} is taken down",
+        ]
+    )
+    done.stdout.no_fnmatch_line("*etcd*")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +87,8 @@ def test_a_lab_is_kept_as_was_asked(
 
     done = theirs.run(*options)
 
-    done.stdout.fnmatch_lines([f"lab {NAME} {words}", "timeline: *timeline.html"])
+    left = ["to take it down: rm -r *"] if calls == ["up"] else []
+    done.stdout.fnmatch_lines([f"lab {NAME} {words}", *left, "timeline: *"], consecutive=True)
     assert theirs.lab.calls == calls
 
 
@@ -138,7 +156,8 @@ def test_a_host_that_cannot_carry_a_lab_skips_with_the_reason_and_ends_well(thei
         "SKIPPED*can't carry a lab: *the host won't do*network: no bridge (load it)*"
     )
     assert done.ret == 0
-    done.stdout.fnmatch_lines(f"lab {NAME} was never brought up")
+    done.stdout.fnmatch_lines(f"lab {NAME} was never brought up: *the host won't do; network: *")
+    done.stdout.no_fnmatch_line("*taken down*")
 
 
 def test_a_lab_that_is_gone_leaves_no_mark_for_one_that_a_person_makes_later(theirs: Theirs):
@@ -242,6 +261,24 @@ def test_a_need_that_there_is_not_fails_and_names_those_there_are(
 
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines(words)
+    done.stdout.no_fnmatch_line("During handling *")
+
+
+def test_a_test_that_never_began_leaves_no_evidence(theirs: Theirs):
+    theirs.has(
+        """
+        import pytest
+
+        def test_one(device): pass
+
+        @pytest.mark.needs("wings")
+        def test_two(device): pass
+        """
+    )
+
+    theirs.run().assert_outcomes(passed=1, errors=1)
+
+    assert not (theirs.directory / "failures").exists()
 
 
 def test_a_test_that_is_to_be_skipped_asks_nothing_of_the_lab(theirs: Theirs):
