@@ -84,16 +84,25 @@ def _enter_namespaces(host: LabHost, device: HostDevice, command: Sequence[str])
         hint = f"invoke lab.up --name {host.name}"
         raise NothingThere(f"{device.id} is not up", element=device.id, hint=hint)
     env = {**processes.minimal_environment(), **variables(host, device, os.environ)}
-    wanted = tuple(command) or shell()
+    wanted = tuple(command) or shell(terminal=sys.stdin.isatty())
     if shutil.which(wanted[0], path=env["PATH"]) is None:
         raise NothingThere(f"{device.id} has no program {wanted[0]!r}", element=wanted[0])
     argv = (*inside.enter(), "env", "-C", env["HOME"], "--", *wanted)
     os.execvpe(argv[0], argv, env)  # noqa: S606 - that is what it is for
 
 
-def shell() -> tuple[str, ...]:
-    """Return the shell: one that reads nobody's settings, so that the prompt is ours."""
-    return ("bash", "--noprofile", "--norc", "-i") if shutil.which("bash") else ("sh", "-i")
+def shell(*, terminal: bool) -> tuple[str, ...]:
+    """
+    Return the shell: one that reads nobody's settings, so that the prompt is ours.
+
+    At no *terminal* it reads a script, and neither prompts nor complains of having none.
+    """
+    interactive = ("-i",) if terminal else ()
+    return (
+        ("bash", "--noprofile", "--norc", *interactive)
+        if shutil.which("bash")
+        else ("sh", *interactive)
+    )
 
 
 def variables(host: LabHost, device: HostDevice, terminal: Mapping[str, str]) -> Mapping[str, str]:

@@ -22,6 +22,7 @@ _WIDTH = None if sys.stdout.isatty() else 120  # a log has no width of its own
 console = Console(soft_wrap=True, highlight=False, width=_WIDTH)
 errors = Console(soft_wrap=True, highlight=False, stderr=True)
 
+_WHOLE = (Stage.DOWN, Stage.READY)
 _MARKS = {Change.UNCHANGED: "[dim]=[/]", Change.CHANGED: "[green]✓[/]", Change.FAILED: "[red]✗[/]"}
 
 
@@ -105,7 +106,9 @@ def failure(error: BaseException) -> None:
 
 def tables(status: Mapping[str, Any]) -> None:
     """Show the parts and the devices of a lab."""
-    console.print(f"lab [bold]{status['name']}[/]: {status['stage']}")
+    stage = status["stage"]
+    words = stage if stage in _WHOLE else f"up to stage {stage}, not {Stage.READY}"
+    console.print(f"lab [bold]{status['name']}[/]: {words}")
     if status["kubernetes"] is None:
         return
     console.print(_parts(status))
@@ -143,17 +146,39 @@ def next_steps(host: LabHost, status: Mapping[str, Any], selects: Mapping[str, s
         ),
         None,
     )
-    name = "" if host.name == "default" else f" --name {host.name}"
-    console.print("\nNext:")
-    for line in (
+    _next(
         f"export KUBECONFIG={shlex.quote(status['kubernetes']['kubeconfig'])}",
         f"./dev kubectl apply -f {manifest}",
         "./dev kubectl -n fleet-demo wait --for=condition=Available fleetdep/hello-web",
         "./dev kubectl get fleetdep,fleetdev -A",
         *([f"curl http://{address}:{demo.HOST_PORT}/"] if address else []),
-        f"./dev invoke lab.status{name}    # or lab.logs, lab.unplug DEVICE, lab.down",
-    ):
+        f"{_typed('lab.status', host.name)}    # or lab.logs, lab.unplug DEVICE, lab.down",
+    )
+
+
+def remedy(status: Mapping[str, Any]) -> None:
+    """Show what to type where a lab isn't up, or something in it isn't well."""
+    up = _typed("lab.up", status["name"])
+    if status["topology"] is None:
+        _next(up)
+    elif status["problems"]:
+        _next(f"{up}    # repairs it, and plugs in what is unplugged")
+
+
+def unplugged(name: str, device: str) -> None:
+    """Say that the cable of *device* is pulled, and how it gets back."""
+    console.print(f"{device} is unplugged")
+    _next(_typed(f"lab.plug {device}", name))
+
+
+def _next(*lines: str) -> None:
+    console.print("\nNext:")
+    for line in lines:
         console.print(f"  {line}", markup=False)
+
+
+def _typed(command: str, name: str) -> str:
+    return f"./dev invoke {command}" + ("" if name == "default" else f" --name {name}")
 
 
 def _parts(status: Mapping[str, Any]) -> Table:

@@ -70,6 +70,7 @@ def status(_: Context, name: str = "", format: str = "") -> None:  # noqa: A002 
             print(json.dumps(found, indent=2))
         else:
             showing.tables(found)
+            showing.remedy(found)
 
 
 @task(
@@ -131,7 +132,9 @@ def console(_: Context, device: str, name: str = "") -> None:
 def examine(_: Context, format: str = "") -> None:  # noqa: A002 - the option's name
     """Try what the lab needs of this host, and tell how to mend what fails."""
     with told_errors():
-        found = (*doctor.examine(), *_about_machines())
+        with showing.Progress(to=showing.errors) as progress:
+            progress.waits("trying what the lab needs of this host")
+            found = (*doctor.examine(), *_about_machines())
         if is_json(format):
             print(json.dumps([finding.as_dict() for finding in found], indent=2))
         else:
@@ -242,7 +245,10 @@ def _set_plugged(name: str, device: str, *, plugged: bool) -> None:
     labs.require_root(f"lab.{'plug' if plugged else 'unplug'} {device}")
     host, found = statuses.device_of(name, device)
     network.set_plugged(host, found.index, plugged=plugged)
-    showing.console.print(f"{device} is {'plugged in' if plugged else 'unplugged'}")
+    if plugged:
+        showing.console.print(f"{device} is plugged in")
+    else:
+        showing.unplugged(name, device)
 
 
 def _after_dashes(argv: Sequence[str]) -> Sequence[str]:

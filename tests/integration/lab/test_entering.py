@@ -76,6 +76,15 @@ def test_without_a_command_a_shell_on_the_terminal_names_the_device(entered: Lab
     os.close(outer)
 
 
+def test_without_a_terminal_the_shell_runs_what_it_reads_and_says_nothing_of_its_own(
+    entered: LabHost,
+):
+    done = execute("dev-01", stdin="echo $HOME; exit 4\n")
+
+    root = str(host_devices.root_of(entered, "dev-01"))
+    assert (done.returncode, done.stdout, done.stderr) == (4, f"{root}\n", "")
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "told"),
     [

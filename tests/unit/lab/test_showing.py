@@ -1,5 +1,8 @@
 """`lab.showing`: what is shown is what was said, also where it looks like mark-up."""
 
+from fnmatch import fnmatch
+from typing import Any
+
 import pytest
 
 from fleet.scores.score import Change, Outcome
@@ -69,3 +72,48 @@ def test_an_error_that_befell_one_device_names_it(capsys: pytest.CaptureFixture[
     showing.failure(error)
 
     assert capsys.readouterr().err == "failed: dev-02: `ip link add` failed\n"
+
+
+def status(**told: Any) -> dict[str, Any]:
+    lab = {"name": "mine", "topology": "smoke", "stage": "ready", "problems": []}
+    parts = {"pids": {}, "server": ""}
+    part = {"pid": None, "url": "", "address": "", "health": ""}
+    places = {"kubernetes": parts, "nats": part, "registry": part, "operator": part}
+    return {**lab, **places, "devices": [], **told}
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [("ready", "lab mine: ready"), ("operator", "lab mine: up to stage operator, not ready")],
+)
+def test_a_lab_that_is_half_up_says_so(capsys: pytest.CaptureFixture[str], stage: str, words: str):
+    showing.tables(status(stage=stage))
+
+    assert capsys.readouterr().out.splitlines()[0] == words
+
+
+@pytest.mark.parametrize(
+    ("told", "typed"),
+    [
+        ({"topology": None, "stage": "down"}, ["./dev invoke lab.up --name mine"]),
+        ({"problems": ["cable dev-01: it is down"]}, ["./dev invoke lab.up --name mine    # *"]),
+        ({"name": "default", "topology": None}, ["./dev invoke lab.up"]),
+        ({}, []),
+    ],
+    ids=["down", "not well", "default", "well"],
+)
+def test_what_to_type_is_said_where_something_is_to_be_done(
+    capsys: pytest.CaptureFixture[str], told: dict[str, Any], typed: list[str]
+):
+    showing.remedy(status(**told))
+
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines() if line[:2] == "  "]
+    assert [fnmatch(*each) for each in zip(shown, typed, strict=True)] == [True] * len(typed)
+
+
+def test_who_pulls_a_cable_is_told_how_to_plug_it_in(capsys: pytest.CaptureFixture[str]):
+    showing.unplugged("mine", "dev-01")
+
+    assert capsys.readouterr().out.splitlines() == [
+        "dev-01 is unplugged", "", "Next:", "  ./dev invoke lab.plug dev-01 --name mine",
+    ]  # fmt: skip
