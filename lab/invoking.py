@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import select
+import sys
 from collections.abc import Iterator
 
 import structlog
@@ -52,9 +54,21 @@ def told_errors() -> Iterator[None]:
     except errors.FleetError as exc:
         showing.failure(exc)
         raise Exit(code=getattr(exc, "exit_code", 1)) from exc
+    except BrokenPipeError as exc:
+        if not _is_unread(sys.stdout.fileno()):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what isn't flushed yet
+        raise Exit(code=1) from exc  # as rich does: `head` has read enough
     except KeyboardInterrupt as exc:
         showing.errors.print("interrupted; the same command goes on where it was")
         raise Exit(code=130) from exc
+
+
+def _is_unread(pipe: int) -> bool:
+    """Tell whether whoever read *pipe* is gone."""
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def log_to(host: LabHost) -> None:

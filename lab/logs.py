@@ -1,5 +1,6 @@
 """Shows the logs of a lab's parts; they outlive the lab."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -44,11 +45,12 @@ def follow(
 ) -> None:
     """Print what is added to the logs, until interrupted."""
     at = {path: path.stat().st_size for path in paths}
-    while True:
-        for path in paths:
-            for line in _added(path, at):
-                print(_labelled(path, line, paths), file=out, flush=True)
-        sleep(0.3)
+    with contextlib.suppress(KeyboardInterrupt):  # there is no other end
+        while True:
+            for path in paths:
+                for line in _added(path, at):
+                    print(_labelled(path, line, paths), file=out, flush=True)
+            sleep(0.3)
 
 
 def _added(path: Path, at: dict[Path, int]) -> Iterator[str]:

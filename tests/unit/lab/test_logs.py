@@ -50,3 +50,10 @@ def test_following_shows_whole_lines_as_they_come(directory: Path):
         logs.follow(paths, out, sleep=sleep)
 
     assert out.getvalue() == "four\nfive\n"
+
+
+def test_following_ends_when_it_is_interrupted(directory: Path):
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    logs.follow(logs.choose(directory, ""), io.StringIO(), sleep=interrupted)
