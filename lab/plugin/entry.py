@@ -148,7 +148,8 @@ def _bring_up(config: pytest.Config) -> None:
 
 def _end(session: pytest.Session, *, failed: bool) -> None:
     run = runs.of(session.config)
-    ending = run.finish(failed=failed, tell=functools.partial(_tell, session.config))
+    # Under pytest-xdist the tests' own line has no end yet, and the reporter doesn't know.
+    ending = run.finish(failed=failed, tell=lambda words: _tell(session.config, f"\n{words}"))
     if ending is None:
         return
     from lab.plugin import page  # noqa: PLC0415

@@ -40,7 +40,8 @@ def test_two_workers_never_hold_one_device_and_use_one_lab(theirs: Theirs, book:
     done = theirs.run_apart("-n3")
 
     done.assert_outcomes(passed=12)
-    done.stderr.fnmatch_lines("lab theirs: *lab.log")  # where to look while it comes up
+    done.stderr.fnmatch_lines(["lab theirs is being brought up: *lab.log", "  control-plane"])
+    done.stdout.fnmatch_lines(["lab theirs is being taken down", "lab theirs is taken down"])
     assert str(done.stderr).count("lab.log") == 1
     holders: dict[str, str] = {}
     for line in book.read_text().splitlines():
