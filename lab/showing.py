@@ -136,22 +136,21 @@ def leftovers(found: Sequence[Leftover], gone: Collection[Leftover], *, dry_run:
 
 
 def next_steps(host: LabHost, status: Mapping[str, Any], selects: Mapping[str, str]) -> None:
-    """Show what to type to see the demo run. Each line can be pasted as it is."""
-    manifest = shlex.quote(str(demo.manifest_of(host)))
-    address = next(
-        (
-            device["address"]
-            for device in status["devices"]
-            if selects.items() <= device["labels"].items()
-        ),
-        None,
+    """Show what to type to see the demo run, where a device would. Each line can be pasted."""
+    addresses = [
+        device["address"]
+        for device in status["devices"]
+        if selects.items() <= device["labels"].items()
+    ]
+    applied = (
+        f"./dev kubectl apply -f {shlex.quote(str(demo.manifest_of(host)))}",
+        "./dev kubectl -n fleet-demo wait --for=condition=Available fleetdep/hello-web",
     )
     _next(
         f"export KUBECONFIG={shlex.quote(status['kubernetes']['kubeconfig'])}",
-        f"./dev kubectl apply -f {manifest}",
-        "./dev kubectl -n fleet-demo wait --for=condition=Available fleetdep/hello-web",
+        *(applied if addresses else ()),
         "./dev kubectl get fleetdep,fleetdev -A",
-        *([f"curl http://{address}:{demo.HOST_PORT}/"] if address else []),
+        *(f"curl http://{address}:{demo.HOST_PORT}/" for address in addresses[:1]),
         f"{_typed('lab.status', host.name)}    # or lab.logs, lab.unplug DEVICE, lab.down",
     )
 

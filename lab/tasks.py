@@ -41,7 +41,13 @@ from lab.invoking import FORMAT, NAME, PATIENCE, is_json, is_set, log_to, name_o
 from lab.snapshots import tasks as snapshots
 
 
-@task(help={"topology": "name or file (LAB_TOPOLOGY)", "name": NAME, "dry-run": "only tell"})
+@task(
+    help={
+        "topology": "name or file (LAB_TOPOLOGY; default: smoke)",
+        "name": NAME,
+        "dry-run": "only tell",
+    }
+)
 def up(_: Context, topology: str = "", name: str = "", dry_run: bool = False) -> None:
     """Bring the lab up, or repair it; changes nothing where all is well. Needs root."""
     with told_errors():

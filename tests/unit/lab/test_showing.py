@@ -1,6 +1,7 @@
 """`lab.showing`: what is shown is what was said, also where it looks like mark-up."""
 
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from fleet.scores.score import Change, Outcome
 from lab import showing
 from lab.errors import LabError
+from lab.host import Addresses, LabHost
 from lab.stages import Done, Stage
 
 
@@ -117,3 +119,18 @@ def test_who_pulls_a_cable_is_told_how_to_plug_it_in(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.splitlines() == [
         "dev-01 is unplugged", "", "Next:", "  ./dev invoke lab.plug dev-01 --name mine",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tier", "seen"), [("edge", 1), ("gateway", 0)])
+def test_the_demo_is_a_next_step_where_a_device_would_run_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tier: str, seen: int
+):
+    found = status(devices=[{"address": "10.0.0.11", "labels": {"tier": tier, "site": "here"}}])
+    found["kubernetes"]["kubeconfig"] = "/kubeconfig"
+
+    showing.next_steps(LabHost("mine", tmp_path, Addresses(1)), found, {"tier": "edge"})
+
+    shown = capsys.readouterr().out
+    steps = ("kubectl apply", "kubectl -n fleet-demo wait", "curl http://10.0.0.11:8080/")
+    assert [shown.count(step) for step in steps] == [seen] * 3
+    assert "export KUBECONFIG=/kubeconfig" in shown
