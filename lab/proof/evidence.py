@@ -39,6 +39,7 @@ def describe(result: Result, of: str, booted: list[Mapping[str, Any]]) -> Mappin
         "suite": result.name,
         "passed": result.passed,
         "tests": str(counts or "none"),
+        "skipped": counts.reasons if counts else {},
         "seconds": round(result.seconds, 1),
         "commit": of,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,7 +1,7 @@
 """Reads how a suite went: its exit status, its time, and the counts in its JUnit report."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,11 +12,12 @@ _COUNTED = ("tests", "failures", "errors", "skipped")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many tests a suite ran, by how they ended."""
+    """How many tests a suite ran, by how they ended; *reasons* tell why which test was skipped."""
 
     passed: int
     failed: int
     skipped: int
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         words = ((self.passed, "passed"), (self.failed, "failed"), (self.skipped, "skipped"))
@@ -49,7 +50,15 @@ def read_counts(report: Path) -> Counts | None:
         sum(int(suite.get(name, "0")) for suite in suites) for name in _COUNTED
     )
     failed = failures + errors
-    return Counts(passed=tests - failed - skipped, failed=failed, skipped=skipped)
+    reasons = dict(_skips(root))
+    return Counts(passed=tests - failed - skipped, failed=failed, skipped=skipped, reasons=reasons)
+
+
+def _skips(root: ET.Element) -> Iterator[tuple[str, str]]:
+    for case in root.iter("testcase"):
+        skip = case.find("skipped")
+        if skip is not None:
+            yield f"{case.get('classname')}.{case.get('name')}", skip.get("message", "")
 
 
 def table(results: Sequence[Result]) -> Table:

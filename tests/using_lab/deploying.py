@@ -9,11 +9,12 @@ import yaml
 
 from tests.using_lab.buckets import keys
 from tests.using_lab.cluster import Cluster
-from tests.using_lab.devices import Device
+from tests.using_lab.devices import WITHIN, Device
 from tests.using_lab.fleets import Fleet
 from tests.using_lab.images import Images
 from tests.using_lab.labs import Status
 from tests.using_lab.manifests import NAMESPACE, deployment, service
+from tests.using_lab.waiting import eventually
 
 PORT = 18080
 LOW_PORT = 80
@@ -223,8 +224,12 @@ def test_a_service_that_ends_is_started_again(
 
     device.podman("kill", "fleet.kiosk.page")
 
-    after = device.await_containers("fleet.kiosk.page", of="kiosk")["fleet.kiosk.page"]
-    assert after.started_at != before.started_at
+    def look() -> None:
+        """the service was started again"""
+        after = device.containers("kiosk")["fleet.kiosk.page"]
+        assert after.started_at != before.started_at
+
+    eventually(look, within=WITHIN)
     device.await_page(PORT, images.v1_says)
     cluster.await_aggregate("kiosk", matched=1, running=1)
 

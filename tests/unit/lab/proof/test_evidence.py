@@ -8,7 +8,7 @@ import pytest
 from lab.proof import evidence
 from lab.proof.results import Counts, Result
 
-PASSED = Result("vm-arm64", 0, 61.04, counts=Counts(passed=12, failed=0, skipped=1))
+PASSED = Result("vm-arm64", 0, 61.04, counts=Counts(12, 0, 1, {"vm.test_a": "one device"}))
 
 
 def test_evidence_names_the_commit_and_the_host(tmp_path: Path):
@@ -16,6 +16,7 @@ def test_evidence_names_the_commit_and_the_host(tmp_path: Path):
 
     assert written["suite"] == "vm-arm64"
     assert (written["passed"], written["tests"]) == (True, "12 passed, 1 skipped")
+    assert written["skipped"] == {"vm.test_a": "one device"}
     assert written["commit"]
     assert written["host"]["cores"] >= 1
 

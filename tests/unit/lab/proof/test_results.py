@@ -19,6 +19,19 @@ def test_counts_are_summed_over_the_report(tmp_path: Path):
     assert results.read_counts(report) == Counts(passed=6, failed=2, skipped=2)
 
 
+def test_why_a_test_was_skipped_is_read_too(tmp_path: Path):
+    report = tmp_path / "junit.xml"
+    report.write_text(
+        '<testsuite tests="2" failures="0" errors="0" skipped="1">'
+        '<testcase classname="vm.test_deploying" name="test_three">'
+        '<skipped type="pytest.skip" message="it needs three devices">where</skipped></testcase>'
+        '<testcase classname="vm.test_deploying" name="test_one"/></testsuite>'
+    )
+    counts = results.read_counts(report)
+    assert counts is not None
+    assert counts.reasons == {"vm.test_deploying.test_three": "it needs three devices"}
+
+
 def test_a_suite_that_died_has_no_counts(tmp_path: Path):
     assert results.read_counts(tmp_path / "missing.xml") is None
     (tmp_path / "half.xml").write_text("<testsuites>")
