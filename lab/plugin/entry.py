@@ -153,7 +153,6 @@ def _end(session: pytest.Session, *, failed: bool) -> None:
     if ending is None:
         return
     from lab.plugin import page  # noqa: PLC0415
-    from lab.plugin.keeping import Fate  # noqa: PLC0415
 
     if ending.fate is None and not failed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # what was left behind must be seen
@@ -161,8 +160,7 @@ def _end(session: pytest.Session, *, failed: bool) -> None:
         written = str(page.write(run, ending, session.config.stash[_RESULTS]))
     except OSError as exc:
         written = f"not to be had: {exc}"
-    left = [f"to take it down: {run.port.down_line}"] if ending.fate is Fate.LEFT_UP else []
-    session.config.stash[_WORDS] += [ending.words, *left, f"timeline: {written}"]
+    session.config.stash[_WORDS] += [ending.words, f"timeline: {written}"]
 
 
 def _tell(config: pytest.Config, words: str) -> None:

@@ -175,10 +175,11 @@ class SharedLab:
             return Fate.NEVER_UP, _NEVER_UP
         wanted = fate(keep, failed=failed, was_up=outcome.was_up, is_unfit=is_unfit)
         if wanted is Fate.LEFT_UP:
+            down = f"to take it down: {self._port.down_line}"
             if outcome.was_up:
-                return Fate.LEFT_UP, "stays up, as it was"
+                return Fate.LEFT_UP, f"stays up, as it was\n{down}"
             self._mark.unlink(missing_ok=True)
-            return Fate.LEFT_UP, f"stays up: --lab-keep={keep}"
+            return Fate.LEFT_UP, f"stays up: --lab-keep={keep}\n{down}"
         try:
             return self._take_down(tell, is_unfit=is_unfit)
         except (errors.FleetError, OSError) as exc:

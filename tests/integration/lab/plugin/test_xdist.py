@@ -203,6 +203,7 @@ def test_the_last_of_two_runs_takes_the_lab_down_unless_the_other_was_to_keep_it
             out, _ = long.communicate(timeout=60)
 
         short.stdout.fnmatch_lines(f"lab {NAME} {words}")
+        assert ("to take it down: " in str(short.stdout)) == bool(options)  # the other one's too
         kept = f"lab {NAME} stays up: another test run was asked to keep it"
         assert (kept if options else f"lab {NAME} is taken down") in out
 

@@ -98,7 +98,8 @@ def test_a_lab_that_was_up_is_used_and_stays_up(theirs: Theirs):
 
     done = theirs.run("--lab-keep=never")
 
-    done.stdout.fnmatch_lines(f"lab {NAME} stays up, as it was")
+    words = [f"lab {NAME} stays up, as it was", "to take it down: rm -r *"]
+    done.stdout.fnmatch_lines(words, consecutive=True)
     assert theirs.lab.calls == ["up"]  # it was repaired
     assert not list(theirs.lab.state.glob("made-*"))  # nor does a later run think it its own
 
