@@ -13,6 +13,10 @@ weighs more than the rest of the agent. The traps, on 4.3.1 unless said otherwis
 * After a start that failed, the service holds the container's published ports
   until its garbage collector runs (up to two minutes): a `PortInUse` that
   follows another error of the same container is answered with that first one.
+* A container that has ended is "stopped" until a process of its own has cleaned
+  up after it, and then "exited". Started in between, it keeps its old network,
+  whose rootless port forwarder ends with the old conmon: it runs, and nobody
+  reaches it. A restart while it runs puts that right.
 * ``/version`` runs conmon and the OCI runtime, for 0.7 s; ``/_ping`` takes 4 ms
   and tells the version in a header.
 """
@@ -20,6 +24,7 @@ weighs more than the rest of the agent. The traps, on 4.3.1 unless said otherwis
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -49,6 +54,8 @@ _SERVER_ERROR = 500
 # A layer that trickles in says nothing until it is there.
 _PULL_SILENCE_SECONDS = 1800.0
 _VERSION_HEADER = "Libpod-API-Version"
+_UNCLEAN = "stopped"
+_CLEANUP_LOOK_SECONDS = 0.05  # on a Pi, cleaning up takes several of these
 _JSON = {"Content-Type": "application/json"}
 _TELLING = frozenset({"died", "remove", "pause", "unpause", "stop", "rename"})
 
@@ -65,6 +72,7 @@ class Options:
     ulimits: Mapping[str, int] = field(default_factory=dict)
     timeout: float = 30.0
     stop_timeout: int = 10
+    cleanup_within: float = 20.0  # an emulated processor takes four
     workers: int = 8
     pulls: int = 16
     registries: Mapping[str, Registry] = field(default_factory=dict)
@@ -117,7 +125,11 @@ class PodmanRuntime:
         await self._call(lambda: self._create(workload))
 
     async def start(self, container: str) -> None:
+        is_cleaned_up = await self._await_cleanup(container)
         await self._call(lambda: self._start(container))
+        if not is_cleaned_up:
+            log.warning("podman did not clean up after a container", container=container)
+            await self.restart(container)
 
     async def restart(self, container: str) -> None:
         await self._call(lambda: self._restart(container))
@@ -260,6 +272,20 @@ class PodmanRuntime:
         if error is not None:
             self._request("DELETE", f"/containers/{container_id}", params={"v": "true"})
             raise error
+
+    async def _await_cleanup(self, container: str) -> bool:
+        """Wait until podman has cleaned up after *container*; False when that never happens."""
+        deadline = time.monotonic() + self._options.cleanup_within
+        while await self._call(lambda: self._state(container)) == _UNCLEAN:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(_CLEANUP_LOOK_SECONDS)
+        return True
+
+    def _state(self, container: str) -> str:
+        """Read podman's own word for the state; empty where it has none to say."""
+        found = self._request("GET", f"/containers/{container}/json")
+        return "" if found.status_code >= _CLIENT_ERROR else str(_content(found)["State"]["Status"])
 
     def _start(self, container: str) -> None:
         response = self._request("POST", f"/containers/{container}/start")
