@@ -6,7 +6,7 @@ Figures say little without the machine and the commit that they are of, so they 
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,17 @@ def commit() -> str:
     return commands.ask("git", "describe", "--always", "--dirty").out.strip()
 
 
-def write(result: Result, directory: Path, *, of: str, lab: str = "") -> Path:
-    """Write the evidence of *result*, on the commit *of*, with the boots of *lab*'s machines."""
+def write(
+    result: Result, directory: Path, *, of: str, booted: Sequence[Mapping[str, Any]] = ()
+) -> Path:
+    """Write the evidence of *result*, on the commit *of*, with the boots of its machines."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{result.name}.json"
-    path.write_text(json.dumps(describe(result, of, boots(lab)), indent=2) + "\n")
+    path.write_text(json.dumps(describe(result, of, booted), indent=2) + "\n")
     return path
 
 
-def describe(result: Result, of: str, booted: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+def describe(result: Result, of: str, booted: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Put *result* into words: what ran, on what, and how it went."""
     counts = result.counts
     return {
@@ -49,12 +51,16 @@ def describe(result: Result, of: str, booted: list[Mapping[str, Any]]) -> Mappin
             "cores": psutil.cpu_count(),
             "memory_gib": round(psutil.virtual_memory().total / _GIBIBYTE),
         },
-        "boots": booted,
+        "boots": list(booted),
     }
 
 
 def boots(lab: str) -> list[Mapping[str, Any]]:
-    """Return how long the stages of each boot of *lab*'s machines took, in seconds."""
+    """
+    Return how long the stages of each boot of *lab*'s machines took, in seconds, the oldest first.
+
+    A lab's logs outlive it, so there may be boots of earlier runs.
+    """
     try:
         lines = (host.labs_dir() / lab / "logs" / "boots.jsonl").read_text().splitlines()
     except OSError:

@@ -60,11 +60,13 @@ def full(_: Context, only: Sequence[str] | None = None, keyword: str = "") -> No
         raise Exit(f"no such suite: {', '.join(missing)}; there are {names}", code=2)
     done, commit = [], evidence.commit()
     for suite in filter(selection.wants, known):
+        earlier = len(evidence.boots(suite.lab))
         done.append(running.run(suite))
         if keyword:  # a part of a suite is no evidence for it
             continue
         directory = _ROOT / "docs" / "evidence"
-        written = evidence.write(done[-1], directory, of=commit, lab=suite.lab)
+        booted = evidence.boots(suite.lab)[earlier:]
+        written = evidence.write(done[-1], directory, of=commit, booted=booted)
         _console.print(f"evidence: {written.relative_to(_ROOT)}")
     _conclude(done)
 

@@ -27,14 +27,21 @@ def test_a_suite_that_failed_says_so(tmp_path: Path):
     assert json.loads(evidence.write(failed, tmp_path, of="").read_text())["passed"] is False
 
 
-def test_the_boots_of_the_labs_machines_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_boots_of_its_machines_come_along(tmp_path: Path):
+    booted = {"device": "vm-01", "seconds": {"kernel": 1.2}}
+
+    path = evidence.write(PASSED, tmp_path, of="", booted=[booted])
+
+    assert json.loads(path.read_text())["boots"] == [booted]
+
+
+def test_the_boots_of_a_lab_are_read_from_its_logs_and_a_suite_without_a_lab_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("HARMONY_DATA_DIR", str(tmp_path))
     logs = tmp_path / "fleet" / "labs" / "vm-arm64-full" / "logs"
     logs.mkdir(parents=True)
-    (logs / "boots.jsonl").write_text('{"device": "vm-01", "seconds": {"kernel": 1.2}}\n')
+    (logs / "boots.jsonl").write_text('{"device": "vm-01"}\n{"device": "vm-02"}\n')
 
-    path = evidence.write(PASSED, tmp_path / "evidence", of="", lab="vm-arm64-full")
-
-    assert json.loads(path.read_text())["boots"] == [
-        {"device": "vm-01", "seconds": {"kernel": 1.2}}
-    ]
+    assert evidence.boots("vm-arm64-full") == [{"device": "vm-01"}, {"device": "vm-02"}]
+    assert evidence.boots("") == []
