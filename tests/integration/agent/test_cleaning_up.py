@@ -116,7 +116,7 @@ async def test_a_container_is_not_started_before_podman_has_cleaned_up_after_it(
 
     (seen,) = await runtime.observe()
     assert seen.status is Status.RUNNING
-    said = host.podman("events", "--stream=false", f"--filter=container={name}", "--format=json")
+    said = host.podman("events", "--stream=false", f"--filter=container={seen.id}", "--format=json")
     told = [json.loads(line)["Status"] for line in said.splitlines()]
     assert told[told.index("died") :][1:] == ["cleanup", "init", "start"]
     runtime.close()
