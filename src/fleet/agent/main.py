@@ -29,6 +29,7 @@ from fleet.agent.settings import LogFormat, Settings
 
 log = structlog.get_logger(__name__)
 
+_CLEANUP_SECONDS = 20.0  # an emulated processor takes four
 _EXIT_BAD_CONFIG = 78  # EX_CONFIG: systemd and people tell it from a crash
 _EXIT_IN_USE = 75  # EX_TEMPFAIL: until the other one has ended
 
@@ -150,6 +151,7 @@ async def _serve(settings: Settings) -> None:
             ulimits=podman.ulimits,
             timeout=podman.timeout,
             stop_timeout=podman.stop_timeout,
+            cleanup_within=_CLEANUP_SECONDS if os.geteuid() else 0.0,
             registries=settings.registries,
         ),
     )

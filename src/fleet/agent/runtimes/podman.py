@@ -15,8 +15,8 @@ weighs more than the rest of the agent. The traps, on 4.3.1 unless said otherwis
   follows another error of the same container is answered with that first one.
 * A container that has ended is "stopped" until a process of its own has cleaned
   up after it, and then "exited". Started in between, it keeps its old network,
-  whose rootless port forwarder ends with the old conmon: it runs, and nobody
-  reaches it. A restart while it runs puts that right.
+  whose port forwarder, where podman is rootless, ends with the old conmon: it
+  runs, and nobody reaches it. A restart while it runs puts that right.
 * ``/version`` runs conmon and the OCI runtime, for 0.7 s; ``/_ping`` takes 4 ms
   and tells the version in a header.
 """
@@ -54,6 +54,7 @@ _SERVER_ERROR = 500
 # A layer that trickles in says nothing until it is there.
 _PULL_SILENCE_SECONDS = 1800.0
 _VERSION_HEADER = "Libpod-API-Version"
+_RUNNING = "running"
 _UNCLEAN = "stopped"
 _CLEANUP_LOOK_SECONDS = 0.05  # on a Pi, cleaning up takes several of these
 _JSON = {"Content-Type": "application/json"}
@@ -65,14 +66,16 @@ class Options:
     """
     How to reach podman, what containers get, and who we are at registries.
 
-    *ulimits* maps ``nofile`` and the like, *registries* prefixes of images.
+    *ulimits* maps ``nofile`` and the like, *registries* prefixes of images. A rootless podman has
+    *cleanup_within* seconds to clean up after a container that is to start again; under root, a
+    start needs no such thing.
     """
 
     socket: str = "unix:///run/podman/podman.sock"
     ulimits: Mapping[str, int] = field(default_factory=dict)
     timeout: float = 30.0
     stop_timeout: int = 10
-    cleanup_within: float = 20.0  # an emulated processor takes four
+    cleanup_within: float = 0.0
     workers: int = 8
     pulls: int = 16
     registries: Mapping[str, Registry] = field(default_factory=dict)
@@ -127,7 +130,7 @@ class PodmanRuntime:
     async def start(self, container: str) -> None:
         is_cleaned_up = await self._await_cleanup(container)
         await self._call(lambda: self._start(container))
-        if not is_cleaned_up:
+        if not is_cleaned_up and await self._call(lambda: self._state(container)) == _RUNNING:
             log.warning("podman did not clean up after a container", container=container)
             await self.restart(container)
 
@@ -275,6 +278,8 @@ class PodmanRuntime:
 
     async def _await_cleanup(self, container: str) -> bool:
         """Wait until podman has cleaned up after *container*; False when that never happens."""
+        if not self._options.cleanup_within:
+            return True
         deadline = time.monotonic() + self._options.cleanup_within
         while await self._call(lambda: self._state(container)) == _UNCLEAN:
             if time.monotonic() > deadline:
