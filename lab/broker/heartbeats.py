@@ -37,9 +37,7 @@ def heard_only(broker: Broker) -> tuple[DeviceId, ...]:
 
     :raises errors.BusUnavailable: the broker doesn't answer, or has no heartbeats yet.
     """
-    heard = tuple(last_heard(broker, broker.devices))
-    told = asyncio.run(_that_told(broker, heard))
-    return tuple(device for device in heard if device not in told)
+    return asyncio.run(_heard_only(broker))
 
 
 def await_heard(
@@ -72,16 +70,21 @@ def await_heard(
 
 async def _last_heard(broker: Broker, devices: tuple[DeviceId, ...]) -> Mapping[DeviceId, datetime]:
     async with _admin(broker) as bus:
-        bucket = bus.bucket(messages.DEVICE_HEARTBEAT)
-        found = {device: await bucket.get(kv.device_heartbeat_key(device)) for device in devices}
-    return {device: entry.at for device, entry in found.items() if isinstance(entry, Put)}
+        return await _heartbeats(bus, devices)
 
 
-async def _that_told(broker: Broker, devices: tuple[DeviceId, ...]) -> tuple[DeviceId, ...]:
+async def _heard_only(broker: Broker) -> tuple[DeviceId, ...]:
     async with _admin(broker) as bus:
         bucket = bus.bucket(messages.DEVICE_INFO)
-        found = {device: await bucket.get(kv.device_info_key(device)) for device in devices}
-    return tuple(device for device, entry in found.items() if isinstance(entry, Put))
+        heard = await _heartbeats(bus, broker.devices)
+        told = {device: await bucket.get(kv.device_info_key(device)) for device in heard}
+    return tuple(device for device, entry in told.items() if not isinstance(entry, Put))
+
+
+async def _heartbeats(bus: Bus, devices: Iterable[DeviceId]) -> Mapping[DeviceId, datetime]:
+    bucket = bus.bucket(messages.DEVICE_HEARTBEAT)
+    found = {device: await bucket.get(kv.device_heartbeat_key(device)) for device in devices}
+    return {device: entry.at for device, entry in found.items() if isinstance(entry, Put)}
 
 
 @contextlib.asynccontextmanager
