@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet.scores.score import Score
 from lab.devices import host as host_devices
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.host import labs
 from lab.host.cgroups import CgroupsScore
 from lab.host.lab_host import LabHost

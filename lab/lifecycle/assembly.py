@@ -7,7 +7,7 @@ from fleet.contracts.names import DeviceId
 from fleet.scores.score import Score
 from lab.devices import host as host_devices
 from lab.devices.agent_environment import AgentEnvironmentScore
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.devices.vm import parts as machines
 from lab.devices.vm import setup
 from lab.devices.vm.device import DEFAULT_MEMORY_MIB, VmDevice

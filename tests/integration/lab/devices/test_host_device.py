@@ -12,7 +12,7 @@ from fleet import directories
 from fleet.scores.score import Change
 from lab.devices import host as host_devices
 from lab.devices import rootless
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.host import mounts, network, processes
 from lab.host.cgroups import CgroupsScore
 from lab.host.lab_host import LabHost
