@@ -14,10 +14,10 @@ from fleet.contracts import scores
 from fleet.contracts.messages import Phase, StateError
 from lab.bench import deployments
 from lab.bench.deployments import Board
+from lab.bench.simulated_device import SimulatedDevice
 from lab.bench.site import Site, control_plane
-from lab.broker.stage import ADMIN
-from lab.cluster.client import kube_client
-from lab.simulated_device import SimulatedDevice
+from lab.services.broker.stage import ADMIN
+from lab.services.cluster.client import kube_client
 
 LABELS = {"site": "bench"}
 _IMAGE = "bench/app:1"
@@ -55,7 +55,9 @@ async def gathered(devices: int, count: int, say: Callable[[str], None]) -> Asyn
         kube = await stack.enter_async_context(kube_client(site.plane.kubeconfig))
         board = await stack.enter_async_context(Board(kube).watching())
         credentials = site.broker.credentials(ADMIN)
-        bus = await nats.connect(site.broker.url, credentials=credentials, name="bench")
+        bus = await nats.connect(
+            site.broker.url, credentials=credentials, name="bench", pace=nats.ALONE
+        )
         await stack.enter_async_context(bus)
         await bus.wait_for_session()
         crowd = Crowd(

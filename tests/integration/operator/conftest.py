@@ -7,7 +7,7 @@ import pytest
 
 from fleet.bus import nats
 from fleet.bus.nats import NatsBus
-from lab.cluster.client import kube_client
+from lab.services.cluster.client import kube_client
 from tests.integration.operator.site import Site
 from tests.kube_api import KubeApi
 from tests.nats_server import ADMIN, OPERATOR, NatsServer, running_nats
@@ -74,6 +74,8 @@ async def site(
 
 async def connect(server: NatsServer) -> NatsBus:
     """Connect as the administrator."""
-    bus = await nats.connect(server.url, credentials=server.credentials(ADMIN), name="test")
+    bus = await nats.connect(
+        server.url, credentials=server.credentials(ADMIN), name="test", pace=nats.ALONE
+    )
     await bus.wait_for_session()
     return bus
