@@ -55,14 +55,21 @@ class NatsServer:
     """One server and its directory. Stop it before the directory goes."""
 
     def __init__(
-        self, directory: Path, users: Sequence[User], *, tls: Certificates | None = None
+        self,
+        directory: Path,
+        users: Sequence[User],
+        *,
+        tls: Certificates | None = None,
+        more: str = "",
     ) -> None:
         self.port = ports.free()
         self._directory = directory
         self._users = tuple(users)
         self._process: subprocess.Popen[bytes] | None = None
         self._configuration = directory / "nats.conf"
-        self._configuration.write_text(_configuration(directory, self.port, self._users, tls))
+        self._configuration.write_text(
+            _configuration(directory, self.port, self._users, tls) + more
+        )
 
     @property
     def url(self) -> str:
@@ -127,14 +134,19 @@ class NatsServer:
 
 @contextmanager
 def running_nats(
-    directory: Path, users: Sequence[User] = (), *, tls: Certificates | None = None
+    directory: Path,
+    users: Sequence[User] = (),
+    *,
+    tls: Certificates | None = None,
+    more: str = "",
 ) -> Iterator[NatsServer]:
     """
     Run a server in *directory* until the block ends.
 
-    Without *users* anybody may do anything; with *tls* only encrypted.
+    Without *users* anybody may do anything; with *tls* only encrypted. *more* is added to
+    the configuration.
     """
-    server = NatsServer(directory, users, tls=tls)
+    server = NatsServer(directory, users, tls=tls, more=more)
     server.start()
     try:
         yield server
