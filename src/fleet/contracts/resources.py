@@ -34,6 +34,7 @@ DEVICE_KIND = "Device"
 DEVICE_PLURAL = "devices"
 DEVICE_SHORT_NAME = "fleetdev"
 
+_METADATA = "Standard metadata. The name is at most 63 characters of a-z, 0-9 and '-'."
 _HEADER = "# Made by `invoke crds` from fleet.contracts.resources; changes by hand are lost.\n"
 
 LabelKey = Annotated[str, Meta(min_length=1, max_length=317)]
@@ -56,7 +57,14 @@ class SelectorOperator(StrEnum):
 
 
 class Requirement(Part, frozen=True):
-    """One requirement on a device's labels."""
+    """
+    One requirement on a device's labels.
+
+    * key: Key of the label, at most 317 characters.
+    * operator: How the label is compared: In or NotIn (its value is, or isn't, one of values;
+      NotIn also matches a device without the label), Exists or DoesNotExist (whatever its value).
+    * values: Values to compare with: 1 to 64 for In and NotIn, none for Exists and DoesNotExist.
+    """
 
     key: LabelKey
     operator: SelectorOperator
@@ -64,7 +72,12 @@ class Requirement(Part, frozen=True):
 
 
 class TargetSelector(Part, frozen=True):
-    """The devices that are meant: all of it must hold. Empty, it matches nothing."""
+    """
+    The devices that are meant: all of it must hold. Empty, it matches nothing.
+
+    * match_labels: Labels that a device must have, by key; at most 32.
+    * match_expressions: Requirements that a device's labels must meet; at most 32.
+    """
 
     match_labels: Annotated[dict[LabelKey, LabelValue], Meta(max_length=32)] = {}
     match_expressions: Annotated[tuple[Requirement, ...], Meta(max_length=32)] = ()
@@ -77,21 +90,42 @@ class ScoreType(StrEnum):
 
 
 class Score(Part, frozen=True):
-    """What each device shall run."""
+    """
+    What each device shall run.
+
+    * type: Kind of the score, which decides what data holds: PodmanV0 (containers run by podman).
+    * data: What to run, as the type defines it.
+    """
 
     type: ScoreType
     data: scores.PodmanV0
 
 
 class DeploymentSpec(Part, frozen=True):
-    """What is wanted, and where."""
+    """
+    What is wanted, and where.
+
+    * target_selector: The devices to run it on, by their labels. An empty selector matches no
+      device.
+    * score: What each of these devices shall run.
+    """
 
     target_selector: TargetSelector
     score: Score
 
 
 class Condition(Part, frozen=True):
-    """One aspect of the state, as Kubernetes' tools wait for it."""
+    """
+    One aspect of the state, as Kubernetes' tools wait for it.
+
+    * type: Name of the aspect; there is one condition of each type.
+    * status: Whether it holds: True, False or Unknown.
+    * last_transition_time: When status changed last.
+    * reason: Why, as one CamelCase word for programs.
+    * message: Why, as a sentence for people; may be empty.
+    * observed_generation: The metadata.generation that the condition was computed from, if its
+      writer tells it.
+    """
 
     type: str
     status: str
@@ -102,7 +136,14 @@ class Condition(Part, frozen=True):
 
 
 class LastError(Part, frozen=True):
-    """The failure that was heard of last."""
+    """
+    The failure that was heard of last.
+
+    * device_id: The device that reported it.
+    * reason: What failed, as one CamelCase word, such as ImageNotFound.
+    * message: What failed, as a sentence, cut to 1024 characters.
+    * at: When the report arrived, by the server's clock.
+    """
 
     device_id: str
     reason: str
@@ -111,7 +152,17 @@ class LastError(Part, frozen=True):
 
 
 class Aggregate(Part, frozen=True):
-    """How the matched devices fare: matched = pending + running + failed + unknown."""
+    """
+    How the matched devices fare: matched = pending + running + failed + unknown.
+
+    * matched: Number of devices that the selector matches.
+    * pending: Number of devices that haven't reported the wanted revision yet.
+    * running: Number of devices that run the wanted revision.
+    * failed: Number of devices that report the wanted revision as failed.
+    * unknown: Number of devices that aren't heard, whatever they reported before.
+    * last_error: The failure that arrived last, of a device that is failed still.
+    * failing: Ids of failed devices: the first 10 in alphabetical order.
+    """
 
     matched: int = 0
     pending: int = 0
@@ -123,7 +174,18 @@ class Aggregate(Part, frozen=True):
 
 
 class DeploymentStatus(Part, frozen=True):
-    """How it goes. ready is running/matched; reason the one word for what keeps it from ready."""
+    """
+    How it goes, as the operator sees it; written by the operator alone.
+
+    * observed_generation: The metadata.generation that this status was computed from.
+    * ready: Running devices of matched ones, such as 18/20.
+    * reason: The one word for what keeps the deployment from being available; empty if nothing
+      does.
+    * aggregate: Counts over the matched devices.
+    * conditions: Accepted (the spec can be used), Progressing (some device hasn't got what is
+      wanted yet), Available (every matched device runs it), Degraded (some device failed, or is
+      silent).
+    """
 
     observed_generation: int = 0
     ready: str = ""
@@ -133,7 +195,18 @@ class DeploymentStatus(Part, frozen=True):
 
 
 class Inventory(Part, frozen=True):
-    """What a device is made of; sizes in bytes, runtimes by name with their versions."""
+    """
+    What a device is made of.
+
+    * hostname: Host name of the device.
+    * arch: Architecture of its processor, as the kernel calls it, such as aarch64 or x86_64.
+    * os: Operating system and its version.
+    * kernel: Version of the kernel.
+    * cpus: Number of CPUs.
+    * memory_bytes: Size of the memory, in bytes.
+    * disk_bytes: Size of the file system that holds the agent's state, in bytes.
+    * runtimes: Container runtimes by name, with their versions.
+    """
 
     hostname: str = ""
     arch: str = ""
@@ -146,14 +219,31 @@ class Inventory(Part, frozen=True):
 
 
 class Problem(Part, frozen=True):
-    """Something that keeps a runtime from working."""
+    """
+    Something that keeps a runtime from working, or that the agent wants known.
+
+    * reason: What it is, as one CamelCase word.
+    * message: What it is, as a sentence, cut to 1024 characters.
+    """
 
     reason: str
     message: str = ""
 
 
 class DeviceStatus(Part, frozen=True):
-    """What the device told, and how it is heard."""
+    """
+    What the device reported, and whether it is heard; written by the operator alone.
+
+    * inventory: What the device is made of, as its agent reports it.
+    * agent_version: Version of the agent.
+    * problems: What keeps the device from working as it should, as its agent reports it; at most
+      16.
+    * last_heartbeat: When the device was heard last, by the server's clock, as of the last change
+      of this status: a heartbeat alone doesn't update it.
+    * conditions: Ready (heard, and its runtime usable), Stale (not heard for 30 seconds),
+      DuplicateAgent (two agents use this id), LabelConflict (an administrator's labels win over
+      the device's), LabelsRefused (labels that a device may not set).
+    """
 
     inventory: Inventory | None = None
     agent_version: str = ""
@@ -196,33 +286,32 @@ def manifests() -> dict[str, str]:
 
 
 def _deployments() -> dict[str, Any]:
-    root = _root("What a part of the fleet shall run.", DeploymentStatus, spec=DeploymentSpec)
+    root = _root(DEPLOYMENT_KIND, "What a part of the fleet shall run.", DeploymentStatus)
+    root["properties"]["spec"] = schema(DeploymentSpec)
+    root["required"] = ["spec"]
     _add_rules(root, rules.DEPLOYMENT)
     names = _names(DEPLOYMENT_KIND, DEPLOYMENT_PLURAL, DEPLOYMENT_SHORT_NAME)
     return _crd(names, "Namespaced", root, _DEPLOYMENT_COLUMNS)
 
 
 def _devices() -> dict[str, Any]:
-    root = _root("A device of the fleet; it describes itself.", DeviceStatus)
+    root = _root(DEVICE_KIND, "A device of the fleet; it describes itself.", DeviceStatus)
     _add_rules(root, rules.DEVICE)
     names = _names(DEVICE_KIND, DEVICE_PLURAL, DEVICE_SHORT_NAME)
     return _crd(names, "Cluster", root, _DEVICE_COLUMNS)
 
 
-def _root(description: str, status: type[Part], spec: type[Part] | None = None) -> Schema:
+def _root(kind: str, description: str, status: type[Part]) -> Schema:
     root: Schema = {
         "type": "object",
         "description": description,
         "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
+            "apiVersion": {"type": "string", "description": f"Always {API_VERSION}."},
+            "kind": {"type": "string", "description": f"Always {kind}."},
+            "metadata": {"type": "object", "description": _METADATA},
             "status": schema(status),
         },
     }
-    if spec is not None:
-        root["properties"]["spec"] = schema(spec)
-        root["required"] = ["spec"]
     for path, key in _LISTS.items():
         _at(root, path).update(
             {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}

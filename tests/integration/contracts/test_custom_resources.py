@@ -302,6 +302,26 @@ def test_the_columns_of_a_device_say_what_it_is(kubectl: Kubectl):
     kubectl("delete", "fleetdev", "pi-columns")
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("fleetdep", "What a part of the fleet shall run."),
+        ("fleetdep.spec.targetSelector", "An empty selector matches no device."),
+        ("fleetdep.spec.score.data.services.pullPolicy", "Default: IfNotPresent."),
+        (
+            "fleetdep.spec.score.data.services.healthcheck.startPeriod",
+            "Time after the start in which failures don't count, in seconds, 0 to 86400;",
+        ),
+        ("fleetdep.status.aggregate.lastError.at", "by the server's clock."),
+        ("fleetdev.status.inventory.memoryBytes", "Size of the memory, in bytes."),
+        ("fleetdev.status.conditions.observedGeneration", "The metadata.generation that"),
+    ],
+)
+def test_kubectl_explains_a_field(kubectl: Kubectl, path: str, says: str):
+    told = kubectl("explain", f"--api-version={resources.API_VERSION}", path)
+    assert says in " ".join(told.split()), told
+
+
 def test_a_status_cannot_be_written_with_the_spec(kubectl: Kubectl):
     kubectl.apply(deployment(name="liar") | {"status": {"ready": "1/1"}})
     assert "1/1" not in kubectl("get", "-n", "crds", "fleetdep", "liar")

@@ -96,6 +96,12 @@ def test_the_api_server_and_the_agent_refuse_the_same(service):
 
 def test_what_has_no_place_in_a_custom_resource_is_refused():
     class Odd(msgspec.Struct):
+        """
+        Of no use.
+
+        * ratio: A part of the whole.
+        """
+
         ratio: float
 
     with pytest.raises(TypeError, match="no place"):
