@@ -38,7 +38,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a device failed, and since when."""
+    """Why a device failed; *at* is the server's time at which that was told last."""
 
     reason: str
     message: str
@@ -152,7 +152,7 @@ def _failure(report: Report) -> Failure:
     return Failure(
         reason=error.reason if error else "Failed",
         message=_sentence(error.service, error.message) if error else "",
-        at=report.state.updated_at or report.at,
+        at=report.at,  # a device's own clock may say anything
     )
 
 
