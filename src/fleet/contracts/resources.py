@@ -1,9 +1,8 @@
 """
-The custom resources `Deployment` and `Device`, and the YAML that defines them.
+The custom resources `Deployment` and `Device`.
 
-The types below and `scores.PodmanV0` are the one source; what types can't say
-stands in `rules` and in the tables of columns and lists. ``deploy/crds`` holds what
-`manifests` renders, and a test compares them.
+The types below and `scores.PodmanV0` are the one source of their definitions (`crds`); what
+types can't say stands in `rules`. Their docstrings are what `kubectl explain` shows.
 
 No default stands anywhere inside a score. A status has no limits of length: its
 only writer cuts what it shows, and a limit would refuse the whole status.
@@ -11,14 +10,12 @@ only writer cuts what it shows, and a limit would refuse the whole status.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-import yaml
 from msgspec import Meta
 
-from fleet.contracts import rules, scores
-from fleet.contracts.openapi import Schema, schema
+from fleet.contracts import scores
 
 GROUP = "fleet.nationtech.io"
 VERSION = "v1alpha1"
@@ -34,8 +31,6 @@ DEVICE_KIND = "Device"
 DEVICE_PLURAL = "devices"
 DEVICE_SHORT_NAME = "fleetdev"
 
-_METADATA = "Standard metadata. The name is at most 63 characters of a-z, 0-9 and '-'."
-_HEADER = "# Made by `invoke crds` from fleet.contracts.resources; changes by hand are lost.\n"
 
 LabelKey = Annotated[str, Meta(min_length=1, max_length=317)]
 LabelValue = Annotated[
@@ -230,6 +225,24 @@ class Problem(Part, frozen=True):
     message: str = ""
 
 
+class Summary(Part, frozen=True):
+    """
+    What the columns of `kubectl get` show, each cut to 256 characters.
+
+    * deployments: Deployments that run on the device, of those that match it, such as 3/3.
+    * labels: The labels of the object, as key=value, separated by commas.
+    * last_heard: The word now while the device is heard; else when it was heard last.
+    * runtimes: Container runtimes, as name=version, separated by commas.
+    * problems: The reasons of the problems, separated by commas.
+    """
+
+    deployments: str = ""
+    labels: str = ""
+    last_heard: str = ""
+    runtimes: str = ""
+    problems: str = ""
+
+
 class DeviceStatus(Part, frozen=True):
     """
     What the device reported, and whether it is heard; written by the operator alone.
@@ -240,6 +253,7 @@ class DeviceStatus(Part, frozen=True):
       16.
     * last_heartbeat: When the device was heard last, by the server's clock, as of the last change
       of this status: a heartbeat alone doesn't update it.
+    * summary: The same in short, for the columns of kubectl get.
     * conditions: Ready (heard, and its runtime usable), Stale (not heard for 30 seconds),
       DuplicateAgent (two agents use this id), LabelConflict (an administrator's labels win over
       the device's), LabelsRefused (labels that a device may not set).
@@ -249,125 +263,5 @@ class DeviceStatus(Part, frozen=True):
     agent_version: str = ""
     problems: tuple[Problem, ...] = ()
     last_heartbeat: datetime | None = None
+    summary: Summary | None = None
     conditions: tuple[Condition, ...] = ()
-
-
-# Merged by name when several parties apply parts of them.
-_LISTS = {("status", "conditions"): "type"}
-
-
-def _column(name: str, path: str, type_: str = "string", **more: Any) -> dict[str, Any]:
-    return {"name": name, "type": type_, "jsonPath": path, **more}
-
-
-_AGE = _column("AGE", ".metadata.creationTimestamp", "date")
-_DEPLOYMENT_COLUMNS = (
-    _column("READY", ".status.ready"),
-    _column("FAILED", ".status.aggregate.failed", "integer"),
-    _column("REASON", ".status.reason"),
-    _AGE,
-)
-_DEVICE_COLUMNS = (
-    _column("READY", '.status.conditions[?(@.type=="Ready")].status'),
-    _column("ARCH", ".status.inventory.arch"),
-    _column("LABELS", ".metadata.labels"),
-    _AGE,
-)
-
-
-def crds() -> tuple[dict[str, Any], ...]:
-    """Build the definitions of both resources, as the API server takes them."""
-    return (_deployments(), _devices())
-
-
-def manifests() -> dict[str, str]:
-    """Render the definitions to YAML, by file name."""
-    return {f"{crd['spec']['names']['plural']}.yaml": _HEADER + _yaml(crd) for crd in crds()}
-
-
-def _deployments() -> dict[str, Any]:
-    root = _root(DEPLOYMENT_KIND, "What a part of the fleet shall run.", DeploymentStatus)
-    root["properties"]["spec"] = schema(DeploymentSpec)
-    root["required"] = ["spec"]
-    _add_rules(root, rules.DEPLOYMENT)
-    names = _names(DEPLOYMENT_KIND, DEPLOYMENT_PLURAL, DEPLOYMENT_SHORT_NAME)
-    return _crd(names, "Namespaced", root, _DEPLOYMENT_COLUMNS)
-
-
-def _devices() -> dict[str, Any]:
-    root = _root(DEVICE_KIND, "A device of the fleet; it describes itself.", DeviceStatus)
-    _add_rules(root, rules.DEVICE)
-    names = _names(DEVICE_KIND, DEVICE_PLURAL, DEVICE_SHORT_NAME)
-    return _crd(names, "Cluster", root, _DEVICE_COLUMNS)
-
-
-def _root(kind: str, description: str, status: type[Part]) -> Schema:
-    root: Schema = {
-        "type": "object",
-        "description": description,
-        "properties": {
-            "apiVersion": {"type": "string", "description": f"Always {API_VERSION}."},
-            "kind": {"type": "string", "description": f"Always {kind}."},
-            "metadata": {"type": "object", "description": _METADATA},
-            "status": schema(status),
-        },
-    }
-    for path, key in _LISTS.items():
-        _at(root, path).update(
-            {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
-        )
-    return root
-
-
-def _add_rules(root: Schema, added: rules.Rules) -> None:
-    for path, each in added.items():
-        _at(root, path)["x-kubernetes-validations"] = [
-            {"rule": rule, "message": message} for rule, message in each
-        ]
-
-
-def _at(root: Schema, path: tuple[str, ...]) -> Schema:
-    found = root
-    for step in path:
-        found = found["items"] if step == "[]" else found["properties"][step]
-    return found
-
-
-def _names(kind: str, plural: str, short_name: str) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "listKind": f"{kind}List",
-        "plural": plural,
-        "singular": kind.lower(),
-        "shortNames": [short_name],
-    }
-
-
-def _crd(
-    names: dict[str, Any], scope: str, root: Schema, columns: tuple[dict[str, Any], ...]
-) -> dict[str, Any]:
-    version = {
-        "name": VERSION,
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": root},
-        "subresources": {"status": {}},
-        "additionalPrinterColumns": list(columns),
-    }
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names['plural']}.{GROUP}"},
-        "spec": {"group": GROUP, "scope": scope, "names": names, "versions": [version]},
-    }
-
-
-def _yaml(manifest: dict[str, Any]) -> str:
-    return yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes the same list twice rather than pointing from one to the other."""
-
-    def ignore_aliases(self, _: Any) -> bool:
-        return True

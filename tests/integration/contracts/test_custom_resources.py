@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fleet.contracts import resources
+from fleet.contracts import crds, resources
 from tests.kube_api import KubeApi
 
 pytestmark = pytest.mark.timeout(120)  # each worker starts an API server of its own
@@ -52,8 +52,8 @@ class Kubectl:
 @pytest.fixture(scope="module")
 def kubectl(kube_api: KubeApi) -> Iterator[Kubectl]:
     kubectl = Kubectl(kube_api)
-    names = [f"crd/{crd['metadata']['name']}" for crd in resources.crds()]
-    for text in resources.manifests().values():
+    names = [f"crd/{crd['metadata']['name']}" for crd in crds.definitions()]
+    for text in crds.manifests().values():
         kubectl("apply", "-f", "-", given=text)
     kubectl("wait", "--for=condition=established", "--timeout=20s", *names)
     kubectl("create", "namespace", "crds")

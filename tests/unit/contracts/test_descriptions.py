@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from fleet.contracts import openapi, resources, scores
+from fleet.contracts import crds, openapi, scores
 
 Schema = dict[str, Any]
 
@@ -33,7 +33,7 @@ def fields(path: str, schema: Schema) -> Iterator[Field]:
 
 FIELDS = [
     field
-    for crd in resources.crds()
+    for crd in crds.definitions()
     for field in fields(
         crd["spec"]["names"]["singular"], crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     )

@@ -30,6 +30,7 @@ from fleet.operator.model.conditions import Condition, Truth, render, timestamp
 from fleet.operator.model.custom_resources import Deployment, Refusal
 
 MESSAGE_LENGTH = 1024
+OWN_CONDITIONS = frozenset({"Accepted", "Progressing", "Available", "Degraded"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,11 @@ class Tally:
     def __len__(self) -> int:
         return len(self._judgements)
 
+    def standing(self, device: DeviceId) -> Standing | None:
+        """Read what *device* counts as, if it counts at all."""
+        judgement = self._judgements.get(device)
+        return judgement.standing if judgement else None
+
     def count(self, device: DeviceId, judgement: Judgement | None) -> bool:
         """Count *device* as *judgement*, or no longer at all; tell whether that moved anything."""
         before = self._judgements.pop(device, None)
