@@ -12,7 +12,6 @@ import yaml
 from fleet.contracts import resources, rules
 from fleet.contracts.openapi import Schema, schema
 
-_METADATA = "Standard metadata. The name is at most 63 characters of a-z, 0-9 and '-'."
 _HEADER = "# Made by `invoke crds` from fleet.contracts.crds; changes by hand are lost.\n"
 
 # Merged by name when several parties apply parts of them.
@@ -82,7 +81,7 @@ def _root(kind: str, description: str, status: type[resources.Part]) -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"Always {resources.API_VERSION}."},
             "kind": {"type": "string", "description": f"Always {kind}."},
-            "metadata": {"type": "object", "description": _METADATA},
+            "metadata": {"type": "object"},  # the API server describes it, and nobody else may
             "status": schema(status),
         },
     }

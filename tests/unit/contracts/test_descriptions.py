@@ -37,6 +37,7 @@ FIELDS = [
     for field in fields(
         crd["spec"]["names"]["singular"], crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     )
+    if not field.path.endswith(".metadata")  # which the API server describes itself
 ]
 LIMITS = ("minimum", "maximum", "minItems", "maxItems", "maxProperties")
 
