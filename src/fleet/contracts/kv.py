@@ -78,8 +78,13 @@ def desired_state_filter(device_id: DeviceId) -> str:
     return f"{DeviceId(device_id)}.>"
 
 
+def device_state_keys(device_id: DeviceId) -> str:
+    """Build the pattern of the keys that one device reports at: one token after its id."""
+    return f"{_STATE}.{DeviceId(device_id)}.*"
+
+
 def device_state_filter(device_id: DeviceId) -> str:
-    """Build the filter for all that one device reports."""
+    """Build the filter for all that stands under one device's id, whatever it is."""
     return f"{_STATE}.{DeviceId(device_id)}.>"
 
 
