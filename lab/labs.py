@@ -17,7 +17,7 @@ from lab import allocation, host, locks, network
 from lab.errors import LabBusy, NothingThere, PreflightFailed, TopologyInvalid
 from lab.host import Addresses, LabHost, read_json, write_json
 
-_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)

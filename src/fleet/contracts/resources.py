@@ -17,8 +17,9 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from fleet.contracts import rules, scores
+from fleet.contracts import device_labels, rules, scores
 from fleet.contracts.openapi import Schema, schema
+from fleet.contracts.patterns import whole
 
 GROUP = "fleet.nationtech.io"
 VERSION = "v1alpha1"
@@ -36,10 +37,10 @@ DEVICE_SHORT_NAME = "fleetdev"
 
 _HEADER = "# Made by `invoke crds` from fleet.contracts.resources; changes by hand are lost.\n"
 
-LabelKey = Annotated[str, Meta(min_length=1, max_length=317)]
-LabelValue = Annotated[
-    str, Meta(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
+LabelKey = Annotated[
+    str, Meta(min_length=1, max_length=317, pattern=whole(device_labels.KEY.pattern))
 ]
+LabelValue = Annotated[str, Meta(max_length=63, pattern=whole(device_labels.VALUE.pattern))]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

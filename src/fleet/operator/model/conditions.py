@@ -34,8 +34,14 @@ def render(
 
 
 def timestamp(at: datetime) -> str:
-    """Render a time as Kubernetes does: UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Render a time as Kubernetes does: UTC, whole seconds, a year of four digits."""
+    utc = at.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    return f"{utc.isoformat()}Z"
+
+
+def truth(word: object) -> Truth:
+    """Read the status of a condition that stands somewhere, whoever wrote it."""
+    return next((known for known in Truth if known == word), Truth.UNKNOWN)
 
 
 def _render(
