@@ -29,6 +29,11 @@ BUCKETS = (
 _INFO = "info"
 _STATE = "state"
 _HEARTBEAT = "heartbeat"
+_PREFIXES = {
+    BUCKET_DEVICE_INFO: _INFO,
+    BUCKET_DEVICE_STATE: _STATE,
+    BUCKET_DEVICE_HEARTBEAT: _HEARTBEAT,
+}
 
 
 def desired_state_key(device_id: DeviceId, deployment: DeploymentName) -> str:
@@ -85,7 +90,23 @@ def device_state_keys(device_id: DeviceId) -> str:
 
 def device_state_filter(device_id: DeviceId) -> str:
     """Build the filter for all that stands under one device's id, whatever it is."""
-    return f"{_STATE}.{DeviceId(device_id)}.>"
+    return all_keys_filter(BUCKET_DEVICE_STATE, device_id)
+
+
+def all_keys_filter(bucket: str, device_id: DeviceId) -> str:
+    """Build the filter for all that stands under one device's id in a bucket of devices."""
+    return f"{_PREFIXES[bucket]}.{DeviceId(device_id)}.>"
+
+
+def writer(bucket: str, key: str) -> DeviceId | None:
+    """Tell under which device's id *key* stands, be it a key of its bucket or not."""
+    prefix, _, rest = key.partition(".")
+    if prefix != _PREFIXES.get(bucket):
+        return None
+    try:
+        return DeviceId(rest.partition(".")[0])
+    except errors.InvalidName:
+        return None
 
 
 def _tokens(key: str, count: int) -> list[str]:
