@@ -4,15 +4,15 @@ The recorder of failures: each is logged with its traceback, counted by part, an
 *Part* is one of a bounded set of names: a task, a queue, a watch. *Key* is what the part worked
 on, such as a device's or a deployment's name; empty where it is the part itself that failed.
 
-A failure that repeats is logged in one line, and with its traceback again after some minutes:
-ten thousand keys that fail by the same bug don't fill a log. Recording never raises.
+A failure that repeats is logged ever more rarely, and a traceback again after some minutes: ten
+thousand keys that fail by the same bug don't fill a log. Recording never raises.
 """
 
 import asyncio
 import contextlib
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -34,7 +34,7 @@ class Failure:
     """One failure. *streak* counts those in a row of the same key."""
 
     part: str
-    key: str
+    key: Hashable
     reason: str
     message: str
     streak: int = 1
@@ -46,14 +46,14 @@ class Watcher(Protocol):
     def failed(self, failure: Failure) -> None:
         """Take note of a failure: also of each repetition."""
 
-    def recovered(self, part: str, key: str) -> None:
+    def recovered(self, part: str, key: Hashable) -> None:
         """Take note that a key which had failed did not fail any more."""
 
 
 @dataclass(slots=True)
 class _Part:
     count: int = 0
-    standing: OrderedDict[str, Failure] = field(default_factory=OrderedDict)
+    standing: OrderedDict[Hashable, Failure] = field(default_factory=OrderedDict)
 
 
 class Failures:
@@ -81,12 +81,20 @@ class Failures:
         parts = sorted(self._parts) if part is None else [part]
         return tuple(f for p in parts if p in self._parts for f in self._parts[p].standing.values())
 
-    def failed(self, part: str, key: str, error: BaseException, streak: int = 1) -> Failure:
-        """Record a failure."""
-        failure = Failure(part, key, containment.reason(error), containment.sentence(error), streak)
+    def failed(
+        self, part: str, key: Hashable, error: BaseException, streak: int | None = None
+    ) -> Failure:
+        """Record a failure. Without *streak* it is counted from those that stand."""
         record = self._parts.setdefault(part, _Part())
+        known = record.standing.pop(key, None)
+        failure = Failure(
+            part,
+            key,
+            containment.reason(error),
+            containment.sentence(error),
+            streak or (known.streak + 1 if known else 1),
+        )
         record.count += 1
-        record.standing.pop(key, None)
         record.standing[key] = failure
         if len(record.standing) > KEPT_KEYS:
             record.standing.popitem(last=False)
@@ -95,33 +103,36 @@ class Failures:
             self._safely(lambda watcher=watcher: watcher.failed(failure))  # type: ignore[misc]
         return failure
 
-    def recovered(self, part: str, key: str = "") -> None:
+    def recovered(self, part: str, key: Hashable = "") -> None:
         """Record that a key didn't fail; costs nothing where it had not."""
         record = self._parts.get(part)
         if record is None or record.standing.pop(key, None) is None:
             return
-        self._safely(lambda: log.info("failure over", part=part, key=key))
+        self._safely(lambda: log.info("failure over", part=part, key=str(key)))
         for watcher in self._watchers:
             self._safely(lambda watcher=watcher: watcher.recovered(part, key))  # type: ignore[misc]
 
-    def contained(self, part: str, key: str = "", streak: int = 1) -> "Contained":
-        """Contain what fails in a ``with`` block, and record it."""
-        return Contained(self, part, key, streak)
+    def contained(
+        self, part: str, key: Hashable = "", *, passes: tuple[type[BaseException], ...] = ()
+    ) -> "Contained":
+        """Contain what fails in a ``with`` block, and record it; *passes* is raised as ever."""
+        return Contained(self, part, key, passes)
 
     def _log(self, failure: Failure, error: BaseException) -> None:
         fields = {
             "part": failure.part,
-            "key": failure.key,
+            "key": str(failure.key),
             "reason": failure.reason,
             "error": failure.message,
             "streak": failure.streak,
         }
-        if isinstance(error, errors.FleetError):
-            log.warning("work failed", **fields)
+        is_rare = failure.streak & (failure.streak - 1) == 0  # the 1st, 2nd, 4th, 8th, …
+        if isinstance(error, errors.FleetError) and not isinstance(error, errors.InternalError):
+            (log.warning if failure.streak == 1 else log.debug)("work failed", **fields)
         elif self._is_new(failure.part, f"{failure.reason} {containment.place(error)}"):
             log.error("unexpected exception", exc_info=error, **fields)
         else:
-            log.error("unexpected exception again", **fields)
+            (log.error if is_rare else log.debug)("unexpected exception again", **fields)
 
     def _is_new(self, part: str, place: str) -> bool:
         now = self._now()
@@ -151,11 +162,13 @@ class Contained:
     A cancellation is passed on, also one that the block made a result or another exception of.
     """
 
-    def __init__(self, failures: Failures, part: str, key: str, streak: int) -> None:
+    def __init__(
+        self, failures: Failures, part: str, key: Hashable, passes: tuple[type[BaseException], ...]
+    ) -> None:
         self._failures = failures
         self._part = part
         self._key = key
-        self._streak = streak
+        self._passes = passes
         self._cancellations = 0
         self.failure: Failure | None = None
 
@@ -166,10 +179,10 @@ class Contained:
     def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> bool:
         if error is None:
             self._failures.recovered(self._part, self._key)
-        elif containment.must_end(error):
+        elif isinstance(error, self._passes) or containment.must_end(error):
             return False
         else:
-            self.failure = self._failures.failed(self._part, self._key, error, self._streak)
+            self.failure = self._failures.failed(self._part, self._key, error)
         if containment.cancellations() > self._cancellations:
             raise asyncio.CancelledError
         return error is not None

@@ -14,7 +14,7 @@ Supervisor is entered and left like `asyncio.TaskGroup`, on which it is built, w
 
 import asyncio
 import random as stdlib_random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -47,7 +47,7 @@ class Spec:
 
     part: str
     run: Run
-    key: str = ""
+    key: Hashable = ""
     may_end: bool = False
     ends_by: tuple[type[Exception], ...] = ()
 
@@ -88,6 +88,7 @@ class Supervisor:
         self._settled = settled
         self._group = asyncio.TaskGroup()
         self._owner: asyncio.Task[Any] | None = None
+        self._handles: set[Handle] = set()
         self._is_ending = False
 
     async def __aenter__(self) -> Self:
@@ -114,7 +115,7 @@ class Supervisor:
         part: str,
         run: Run,
         *,
-        key: str = "",
+        key: Hashable = "",
         may_end: bool = False,
         ends_by: tuple[type[Exception], ...] = (),
     ) -> Handle:
@@ -122,7 +123,14 @@ class Supervisor:
         handle = Handle()
         keeping = self._keep(Spec(part, run, key, may_end, ends_by), handle)
         handle.task = self._group.create_task(keeping, name=f"{part} {key}".strip())
+        self._handles.add(handle)
+        handle.task.add_done_callback(lambda _: self._handles.discard(handle))
         return handle
+
+    def stop(self) -> None:
+        """End all tasks, and so the supervisor, in order."""
+        for handle in tuple(self._handles):
+            handle.cancel()
 
     async def _keep(self, spec: Spec, handle: Handle) -> None:
         """Run one task again and again."""
@@ -160,7 +168,7 @@ class Supervisor:
             raise error
         if containment.is_cancelled():
             self._take_cancellation(handle)
-        elif isinstance(error, spec.ends_by):
+        elif isinstance(error, (Ended, *spec.ends_by)):
             raise self._ended(spec, containment.sentence(error)) from error
         elif containment.must_end(error):
             raise self._ended(spec, containment.reason(error)) from error

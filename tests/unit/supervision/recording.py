@@ -1,5 +1,7 @@
 """A watcher that remembers, and failures recorded with it in virtual time."""
 
+from collections.abc import Hashable
+
 from fleet.supervision.failures import Failure, Failures
 
 
@@ -8,13 +10,13 @@ class Remembering:
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
-        self.recovered_parts: list[tuple[str, str]] = []
+        self.recovered_parts: list[tuple[str, Hashable]] = []
 
     def failed(self, failure: Failure) -> None:
         """Keep a failure."""
         self.failures.append(failure)
 
-    def recovered(self, part: str, key: str) -> None:
+    def recovered(self, part: str, key: Hashable) -> None:
         """Keep a recovery."""
         self.recovered_parts.append((part, key))
 

@@ -35,6 +35,16 @@ def test_what_may_not_be_contained_is_passed_on(error: type[BaseException]):
     assert watcher.failures == []
 
 
+def test_what_the_caller_handles_itself_is_passed_on():
+    failures, watcher = recorder()
+    with (
+        pytest.raises(errors.BusUnavailable),
+        failures.contained("part", passes=(errors.RetryableError,)),
+    ):
+        raise errors.BusUnavailable("away")
+    assert watcher.failures == []
+
+
 def test_the_cancellation_of_the_task_is_passed_on():
     failures, watcher = recorder()
 

@@ -1,5 +1,6 @@
 """The recorder: each failure is logged, counted and told, and memory is bounded."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import pytest
@@ -42,6 +43,16 @@ def test_an_error_that_was_foreseen_is_a_warning_without_a_traceback():
     ]
 
 
+def test_a_failure_that_repeats_is_logged_ever_more_rarely():
+    failures, watcher = recorder()
+    with capture_logs() as logs:
+        for _ in range(20):
+            failures.failed("part", "a", raised())
+    said = [entry["streak"] for entry in logs if entry["log_level"] == "error"]
+    assert said == [1, 2, 4, 8, 16]
+    assert watcher.streaks("part") == list(range(1, 21))
+
+
 def test_failures_stand_until_they_recover():
     failures, watcher = recorder()
     failures.failed("part", "a", raised())
@@ -66,7 +77,7 @@ class _Broken(Remembering):
     def failed(self, _: Failure) -> None:
         raise MemoryError
 
-    def recovered(self, _: str, __: str) -> None:
+    def recovered(self, _: str, __: Hashable) -> None:
         raise RecursionError
 
 

@@ -53,18 +53,12 @@ def supervised(
 
     async def play() -> None:
         async with Supervisor(failures, STEADY, random=lambda: 0.5, settled=settled) as supervisor:
-            acting = asyncio.create_task(scenario(supervisor))
             supervisor.start("other", _waits)
-            await acting
-            raise StopError
+            await scenario(supervisor)
+            supervisor.stop()
 
-    with pytest.raises(StopError):
-        virtual_time.run(play())
+    virtual_time.run(play())
     return watcher
-
-
-class StopError(Exception):
-    """The scenario is over."""
 
 
 @pytest.mark.parametrize("error", of_every_kind(), ids=lambda e: type(e).__name__)
