@@ -1,11 +1,11 @@
 """A bus whose parts raise what nobody foresaw: once, or whenever they meet one key."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
-from fleet.bus.port import Bucket, Bus, Entry, Event, Synced
+from fleet.bus.port import Bucket, Bus, Entry, Event, Put, Synced
 from fleet.contracts.messages import Codec, Message
 
 M = TypeVar("M", bound=Message)
@@ -46,6 +46,13 @@ class Faults:
                 raise Bug(f"{operation} {key}")
 
 
+class _Broken:
+    """A value in which every reader meets a bug."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise Bug(name)
+
+
 class _FaultyBucket:
     """`port.Bucket` over another; its operations are ``BUCKET.get``, ``BUCKET.watch``, …"""
 
@@ -80,14 +87,22 @@ class _FaultyBucket:
         await self._bucket.purge(key_filter, last=last)
 
     async def watch(self, key_filter: str = ">") -> AsyncGenerator[Event[Any], None]:
-        """Watch: raises also in the midst, at ``watch``, and hands over what breaks its reader."""
+        """Watch; ``BUCKET.value`` has the reader meet a bug in a value, instead of the watch."""
         events = self._bucket.watch(key_filter)
         try:
             async for event in events:
                 self._check("watch", "" if isinstance(event, Synced) else event.key)
-                yield event
+                yield self._handed(event)
         finally:
             await events.aclose()
+
+    def _handed(self, event: Event[Any]) -> Event[Any]:
+        if isinstance(event, Put):
+            try:
+                self._check("value", event.key)
+            except Bug:
+                return replace(event, value=_Broken())
+        return event
 
     def _check(self, operation: str, key: str) -> None:
         self._faults.check(f"{self._bucket.name}.{operation}", key)
@@ -117,10 +132,9 @@ class FaultyBus:
         return await self._bus.wait_for_change()
 
     def bucket(self, codec: Codec[M]) -> Bucket[M]:
-        made = self._buckets.setdefault(
+        return self._buckets.setdefault(
             codec.bucket, _FaultyBucket(self._bus.bucket(codec), self._faults)
         )
-        return made  # type: ignore[return-value] # of whatever codec
 
     async def server_time(self) -> datetime:
         self._faults.check("server_time")
@@ -129,7 +143,7 @@ class FaultyBus:
     async def close(self) -> None:
         await self._bus.close()
 
-    async def __aenter__(self) -> "FaultyBus":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
