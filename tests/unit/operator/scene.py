@@ -12,6 +12,7 @@ from fleet.contracts.names import DeploymentName
 from fleet.operator.controller import Controller, Paces
 from fleet.operator.intervals import Intervals
 from fleet.operator.writers.work_queue import Pace
+from fleet.supervision.backoff import Backoff
 from lab.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster, FakeCounter
 from tests.unit.operator.making import deployment_body
@@ -19,6 +20,7 @@ from tests.waiting import eventually
 
 QUICK = Pace(workers=4, spacing=0.01, first_retry=0.01, longest_retry=0.05)
 PACES = Paces(desired=QUICK, statuses=QUICK, devices=QUICK)
+RESTART = Backoff(first=0.01, longest=0.05)
 
 Connect = Callable[[], Awaitable[AbstractAsyncContextManager[Bus]]]
 
@@ -46,6 +48,7 @@ class Scene:
                 intervals=self.intervals,
                 paces=PACES,
                 now=lambda: self.now,
+                restart=RESTART,
             )
             task = asyncio.create_task(controller.run())
             try:
