@@ -132,7 +132,7 @@ FOR_ONE_DEVICE = [
     case("device-info.value", "d1", "devices", FLEET),
     case("device-state.value", "d1", "device-state", "d1", "web"),
     case("device-heartbeat.value", "d1", "device-heartbeat", "d1"),
-    case("desired-state.value", "d1", "desired", "d1", "web"),
+    case("desired-state.value", "d1", "desired-state", "d1", "web"),
     case("desired-state.put", "d1", "desired", "d1", "web"),
     case("apply_device", "d1", "devices", FLEET),
     case("apply_device_status", "d1", "descriptions", "d1"),
