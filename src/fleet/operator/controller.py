@@ -309,6 +309,7 @@ class Controller:
         """Look at what time alone moves: patience with deletions, and the room for Events."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            self.failures.expire()
             with self.failures.contained("time", "events"):
                 self.recorder.catch_up()
             with self.failures.contained("time", "deletions"):

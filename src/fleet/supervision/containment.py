@@ -70,6 +70,8 @@ def reason(error: BaseException) -> str:
 
 def sentence(error: BaseException) -> str:
     """Say what *error* is and where it was raised, in one short line. Never raises."""
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        return sentence(error.exceptions[0])
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - its own __str__ has a bug, too

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 TRACEBACK_SECONDS: Final = 300.0
 KEPT_PLACES: Final = 256
 KEPT_KEYS: Final = 64  # per part; of taste: nobody reads more
+# Longer than any backoff: what isn't tried any more, since its key is gone, doesn't stand for ever.
+STANDING_SECONDS: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Watcher(Protocol):
 class _Part:
     count: int = 0
     standing: OrderedDict[Hashable, Failure] = field(default_factory=OrderedDict)
+    at: dict[Hashable, float] = field(default_factory=dict)
 
 
 class Failures:
@@ -96,8 +99,10 @@ class Failures:
         )
         record.count += 1
         record.standing[key] = failure
+        record.at[key] = self._now()
         if len(record.standing) > KEPT_KEYS:
-            record.standing.popitem(last=False)
+            dropped, _ = record.standing.popitem(last=False)
+            del record.at[dropped]
         self._safely(lambda: self._log(failure, error))
         for watcher in self._watchers:
             self._safely(lambda watcher=watcher: watcher.failed(failure))  # type: ignore[misc]
@@ -108,9 +113,17 @@ class Failures:
         record = self._parts.get(part)
         if record is None or record.standing.pop(key, None) is None:
             return
+        record.at.pop(key, None)
         self._safely(lambda: log.info("failure over", part=part, key=str(key)))
         for watcher in self._watchers:
             self._safely(lambda watcher=watcher: watcher.recovered(part, key))  # type: ignore[misc]
+
+    def expire(self) -> None:
+        """Take failures for over that have not repeated for long: their keys may be gone."""
+        latest = self._now() - STANDING_SECONDS
+        for name, record in self._parts.items():
+            for key in [key for key, at in record.at.items() if at < latest]:
+                self.recovered(name, key)
 
     def contained(
         self, part: str, key: Hashable = "", *, passes: tuple[type[BaseException], ...] = ()

@@ -65,6 +65,20 @@ def test_failures_stand_until_they_recover():
     assert watcher.recovered_parts == [("part", "a")]
 
 
+def test_a_failure_that_is_not_met_again_does_not_stand_for_ever():
+    now, watcher = 0.0, Remembering()
+    failures = Failures([watcher], now=lambda: now)
+    failures.failed("part", "gone", raised())
+    now = failures_module.STANDING_SECONDS
+    failures.failed("part", "here", raised())
+    failures.expire()
+    assert [f.key for f in failures.standing()] == ["gone", "here"]
+    now += 1
+    failures.expire()
+    assert [f.key for f in failures.standing()] == ["here"]
+    assert watcher.recovered_parts == [("part", "gone")]
+
+
 def test_what_is_remembered_is_bounded():
     failures, _ = recorder()
     for number in range(1000):
