@@ -22,7 +22,7 @@ from fleet.bus import nats, streams
 from fleet.bus.nats import NatsBus
 from fleet.bus.port import Bus
 from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
-from fleet.operator import handlers, settings
+from fleet.operator import kopf_handlers, settings
 from fleet.operator.adapters import http_server, logs, stream_storage
 from fleet.operator.adapters.http_server import Answers
 from fleet.operator.adapters.kubernetes import KubernetesCluster
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def run(told: Settings) -> int:
     """Run until SIGTERM or SIGINT; return the exit code."""
     stop = asyncio.Event()
-    handlers.stop_on_signals(stop)
+    kopf_handlers.stop_on_signals(stop)
     failures = Failures()
     with hooks.recorded(failures, asyncio.get_running_loop()):
         async with AsyncExitStack() as stack:
@@ -95,7 +95,7 @@ async def _run_parts(
             supervisor.start("streams", lambda: _keep_streams(told, bus, metrics))
             supervisor.start("controller", controller.run)
             watch = partial(_watch, controller, cluster, stop)
-            supervisor.start(handlers.PART, watch, may_end=True)
+            supervisor.start(kopf_handlers.PART, watch, may_end=True)
             await stop.wait()
             supervisor.stop()
     except Ended as exc:
@@ -147,7 +147,7 @@ async def _watch(controller: Controller, cluster: KubernetesCluster, stop: async
         ending = asyncio.Event()
         signs = asyncio.create_task(_first(stop, informer.renewed, then=ending), name="signs")
         try:
-            await handlers.run(controller, cluster.access, ending, stop)
+            await kopf_handlers.run(controller, cluster.access, ending, stop)
         finally:
             signs.cancel()
 

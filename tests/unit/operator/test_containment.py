@@ -17,7 +17,7 @@ from fleet.contracts.names import DeviceId
 from fleet.operator.decisions.event_correlator import Post
 from fleet.operator.model.custom_resources import Deployment
 from fleet.operator.ports import Body
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
 from tests.faults import Faults, FaultyBus
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
