@@ -26,6 +26,7 @@ NAME = "agent.sock"
 PART = "status socket"
 
 _RETRY_SECONDS = 60.0
+_ANSWER_SECONDS = 5.0  # who asks, and then doesn't read, is hung up on
 
 
 async def serve(
@@ -35,7 +36,7 @@ async def serve(
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with recorded.contained(PART), contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_ANSWER_SECONDS):
                 try:
                     writer.write(msgspec.json.encode(snapshot()))
                     await writer.drain()
