@@ -12,9 +12,8 @@ import asyncio
 import faulthandler
 import logging
 import os
-import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +29,6 @@ from fleet.agent.system import state_directory
 log = structlog.get_logger(__name__)
 
 _CLEANUP_SECONDS = 20.0  # an emulated processor takes four
-_EXIT_FAILED = 1  # a part ended for good, or something of a library did
 _EXIT_BAD_CONFIG = 78  # EX_CONFIG: systemd and people tell it from a crash
 _EXIT_IN_USE = 75  # EX_TEMPFAIL: until the other one has ended
 
@@ -72,13 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings) -> int:
-    """Run the event loop; return the exit status, which no library decides."""
+    """Run the event loop; return the exit status."""
+    from fleet.supervision import program  # noqa: PLC0415 - the other commands need none of it
+
     faulthandler.enable()  # where the watchdog ends us, the log says what hung
-    try:
-        return asyncio.run(_serve(settings))
-    except SystemExit as exc:
-        log.critical("agent ended", status=exc.code, exc_info=exc)
-        return _EXIT_FAILED
+    return program.run(_serve(settings))
 
 
 def set_up_logging(settings: settings_module.Log) -> None:
@@ -152,7 +148,7 @@ async def _serve(settings: Settings) -> int:
     from fleet.agent.runtimes.podman.images import Keeping, Record  # noqa: PLC0415
     from fleet.bus import nats  # noqa: PLC0415
     from fleet.contracts import permissions, quantities  # noqa: PLC0415
-    from fleet.supervision import hooks  # noqa: PLC0415
+    from fleet.supervision import hooks, program  # noqa: PLC0415
     from fleet.supervision.failures import Failures  # noqa: PLC0415
     from fleet.supervision.systemd import Notifier  # noqa: PLC0415
 
@@ -205,32 +201,13 @@ async def _serve(settings: Settings) -> int:
             failures=failures,
             on_beat=notifier.alive,
         )
+        stop = asyncio.Event()
+        program.stop_on_signals(stop)
         with hooks.recorded(failures, asyncio.get_running_loop()):
-            status = await _until_signal(serving)
+            status = await program.until(stop, serving)
         notifier.stopping()
     log.info("ending; containers run on")
     return status
-
-
-async def _until_signal(serving: Coroutine[None, None, None]) -> int:
-    """Run *serving* until a signal asks to end; return the exit status."""
-    from fleet.supervision.supervisor import Ended  # noqa: PLC0415
-
-    task = asyncio.create_task(serving, name="agent")
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    stopping = asyncio.create_task(stop.wait(), name="signals")
-    await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    task.cancel()
-    try:
-        await task
-    except Ended as exc:
-        log.critical("part ended", part=exc.part, error=str(exc), exc_info=exc)
-    except asyncio.CancelledError:
-        pass
-    return 0 if stop.is_set() else _EXIT_FAILED
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ that it concerns waits, and is tried again.
 """
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from fleet import errors
 from fleet.contracts import resources
 from fleet.operator.controller import Controller
 from fleet.operator.ports import Access
+from fleet.supervision import program
 
 DEPLOYMENTS: Final = (resources.GROUP, resources.VERSION, resources.DEPLOYMENT_PLURAL)
 DEVICES: Final = (resources.GROUP, resources.VERSION, resources.DEVICE_PLURAL)
@@ -99,7 +99,7 @@ async def run(
         memo=kopf.Memo(controller=controller),
     )
     # kopf took the signals over; they are the whole program's.
-    stop_on_signals(stop)
+    program.stop_on_signals(stop)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -120,13 +120,6 @@ async def _recorded(controller: Controller, uid: str, released: Coroutine[Any, A
         await released
     if contained.failure:
         raise kopf.TemporaryError(contained.failure.message, delay=DELETION_RETRY_SECONDS)
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Have SIGTERM and SIGINT set *stop*."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
 
 
 def _register_login(made: kopf.OperatorRegistry, login: Login) -> None:

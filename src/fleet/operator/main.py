@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 import structlog
@@ -30,10 +29,10 @@ from fleet.operator.adapters.metrics import Metrics
 from fleet.operator.adapters.stream_storage import Alarm
 from fleet.operator.controller import Controller
 from fleet.operator.settings import Settings
-from fleet.supervision import hooks
+from fleet.supervision import hooks, program
 from fleet.supervision.failures import Failures
 from fleet.supervision.pulse import Pulse
-from fleet.supervision.supervisor import Ended, Supervisor
+from fleet.supervision.supervisor import Supervisor
 
 log = structlog.get_logger()
 
@@ -41,7 +40,6 @@ log = structlog.get_logger()
 PACE: Final = nats.Pace(jitter=timedelta(0), longest_retry=timedelta(seconds=5))
 # The longest step of a loop that works, ten thousand devices or not, is a fraction of this.
 STALLED_SECONDS: Final = 10.0
-FAILED: Final = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,17 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"fleet-operator: {exc}\n")
         return 2
     logs.configure(told.log_format, told.log_level)
-    try:
-        return asyncio.run(run(told))
-    except SystemExit as exc:  # of a library, whose status says nothing about the operator
-        log.critical("operator ended", status=exc.code, exc_info=exc)
-        return FAILED
+    return program.run(run(told))
 
 
 async def run(told: Settings) -> int:
     """Run until SIGTERM or SIGINT; return the exit code."""
     stop = asyncio.Event()
-    kopf_handlers.stop_on_signals(stop)
+    program.stop_on_signals(stop)
     failures = Failures()
     with hooks.recorded(failures, asyncio.get_running_loop()):
         async with AsyncExitStack() as stack:
@@ -71,37 +65,29 @@ async def run(told: Settings) -> int:
             except errors.InvalidConfig as exc:
                 sys.stderr.write(f"fleet-operator: {exc}\n")
                 return 2
-            code = await _run_parts(told, bus, stack, failures, stop)
+            code = await program.until(stop, _serve(told, bus, failures, stop))
     log.info("operator stopped")
     return code
 
 
-async def _run_parts(
-    told: Settings, bus: NatsBus, stack: AsyncExitStack, failures: Failures, stop: asyncio.Event
-) -> int:
-    """Run everything until *stop*; a part that ends for good ends all."""
-    cluster = KubernetesCluster()
-    stack.push_async_callback(cluster.close)
-    metrics = Metrics()
-    controller = Controller(bus, cluster, metrics, intervals=told.intervals, failures=failures)
-    metrics.watch(controller.store)
-    pulse = Pulse(time.monotonic)
-    answers = Answers(lambda: unhealthy(pulse), lambda: unready(bus, controller), metrics.render)
-    await stack.enter_async_context(http_server.serving(told.health, told.metrics, answers))
-    log.info("operator started", nats=told.nats_url)
-    try:
-        async with Supervisor(failures) as supervisor:
-            supervisor.start("pulse", pulse.run)
-            supervisor.start("streams", lambda: _keep_streams(told, bus, metrics))
-            supervisor.start("controller", controller.run)
-            watch = partial(_watch, controller, cluster, stop)
-            supervisor.start(kopf_handlers.PART, watch, may_end=True)
-            await stop.wait()
-            supervisor.stop()
-    except Ended as exc:
-        log.critical("part ended", part=exc.part, error=str(exc), exc_info=exc)
-        return FAILED
-    return 0
+async def _serve(told: Settings, bus: NatsBus, failures: Failures, stop: asyncio.Event) -> None:
+    """Run every part, until cancelled or one of them ends for good."""
+    metrics, pulse = Metrics(), Pulse(time.monotonic)
+    async with AsyncExitStack() as stack:
+        cluster = KubernetesCluster()
+        stack.push_async_callback(cluster.close)
+        controller = Controller(bus, cluster, metrics, intervals=told.intervals, failures=failures)
+        metrics.watch(controller.store)
+        answers = Answers(
+            lambda: unhealthy(pulse), lambda: unready(bus, controller), metrics.render
+        )
+        await stack.enter_async_context(http_server.serving(told.health, told.metrics, answers))
+        log.info("operator started", nats=told.nats_url)
+        supervisor = await stack.enter_async_context(Supervisor(failures))
+        supervisor.start("pulse", pulse.run)
+        supervisor.start("streams", lambda: _keep_streams(told, bus, metrics))
+        supervisor.start("controller", controller.run)
+        supervisor.start(kopf_handlers.PART, lambda: _watch(controller, cluster, stop))
 
 
 def unhealthy(pulse: Pulse) -> str:
@@ -142,7 +128,7 @@ async def _watch(controller: Controller, cluster: KubernetesCluster, stop: async
     """
     informer = controller.informer
     await informer.listed.wait()
-    while not stop.is_set():
+    while True:
         informer.renewed.clear()
         ending = asyncio.Event()
         signs = asyncio.create_task(_first(stop, informer.renewed, then=ending), name="signs")
