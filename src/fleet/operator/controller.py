@@ -23,6 +23,7 @@ from fleet.bus.port import Bucket, Bus, Event
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
 from fleet.operator.clock import ServerClock, WallClock
+from fleet.operator.decisions.coalescing import CoalescedKeys, Coalescing
 from fleet.operator.decisions.orphans import Suspects
 from fleet.operator.intervals import Intervals
 from fleet.operator.model.duplicate_agents import DuplicateAgents
@@ -58,11 +59,16 @@ LOOK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """How fast each queue works; the API server is the limit of the latter two."""
+    """
+    How fast each queue works; the API server is the limit of all but the first.
+
+    *loads*: when a `Device` is looked at of which only the count of deployments changed.
+    """
 
     desired: Pace
     statuses: Pace
     devices: Pace
+    loads: Coalescing
 
 
 PACES: Final = Paces(
@@ -70,6 +76,8 @@ PACES: Final = Paces(
     # A roll-out begins and ends with news, and may go wrong in between; then comes the next one.
     statuses=Pace(workers=10, spacing=1.0, burst=4),
     devices=Pace(workers=10, spacing=1.0),
+    # A roll-out takes seconds on a device: most of them are written once, or not at all.
+    loads=Coalescing(settle=5.0, portion=50),
 )
 
 # What a watch could not take: a bug is rare, and meets the same entry again.
@@ -102,6 +110,7 @@ class Controller:
         self._duplicate_agents = DuplicateAgents(quiet=2 * self._intervals.silence)
         self._clock = ServerClock()
         self._now = now
+        self._loads: CoalescedKeys[DeviceId] = CoalescedKeys(paces.loads)
         self.liveness = Liveness(
             self.store,
             self._presence,
@@ -150,13 +159,19 @@ class Controller:
     def dispatch(self) -> None:
         """Hand what was touched to the queues."""
         touched = self.store.touched
-        if touched.pairs or touched.deployments or touched.devices:
+        if touched.pairs or touched.deployments or touched.devices or touched.loads:
             self.store.touched = Touched()
             self._desired.add(touched.pairs)
             self._statuses.add(touched.deployments)
             self._devices.add(touched.devices)
             self._descriptions.add(touched.devices & self.store.devices.keys())
+            self._loads.add(touched.loads, self._now())
             self._leaving.add(touched.devices.intersection(self.decommissioner.leaving()))
+
+    @property
+    def unsettled(self) -> int:
+        """Count the devices whose number of deployments changed a moment ago."""
+        return len(self._loads)
 
     async def released(self, uid: str) -> None:
         """Wait until a deployment that is being deleted can go."""
@@ -209,6 +224,7 @@ class Controller:
             clock=WallClock(),
             counter=counter,
             observe=self.informer.observe_device,
+            status_written=self.informer.device_status_written,
         )
         self._desired: WorkQueue[Pair] = self._queue("desired", publisher.work, paces.desired)
         self._statuses: WorkQueue[str] = self._queue(
@@ -306,12 +322,14 @@ class Controller:
         await queue.run()
 
     async def _look_now_and_then(self) -> None:
-        """Look at what time alone moves: patience with deletions, and the room for Events."""
+        """Look at what time alone moves: counts that settled, deletions, the room for Events."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.failures.expire()
             with self.failures.contained("time", "events"):
                 self.recorder.catch_up()
+            with self.failures.contained("time", "descriptions"):
+                self._descriptions.add(self.store.devices.keys() & self._loads.take(self._now()))
             with self.failures.contained("time", "deletions"):
                 self._statuses.add(self.statuses.pending_deletions.awaited())
             with self.failures.contained("time", "decommissioning"):

@@ -146,7 +146,7 @@ class Dispatcher:
         self._run.discard(deployment)
         loop = self._loops.pop(deployment)
         if not isinstance(loop.intent, intents.Withdraw):
-            # Intent that came in while the loop was on its way out.
+            # Intent that came in while the loop was ending.
             self.accept(deployment, loop.intent)
             return
         with self._supervisor.failures.contained("journal", deployment):

@@ -1,8 +1,8 @@
 """
 Keep what a look at the containers of one deployment doesn't tell.
 
-Which images are there, what failed and how often, how health checks go: three
-books of one life, so that `loop` is left with the order of things alone.
+Which images are there, what failed and how often, how health checks go. `loop`
+holds only the order in which these are consulted and acted upon.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +24,7 @@ from fleet.supervision.failures import Failures
 
 
 class Tracker:
-    """The books of one deployment. *poke* is called when one of them has news."""
+    """Tracks one deployment. *poke* is called when an image, a failure or a check changed."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Tracker:
         self._retries = RestartBackoff(random)
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
-        """Bring the books up to date with what was *found*, for what is there or is to be."""
+        """Compare with what was *found*, for what is there or is to be."""
         workloads = _workloads(intent)
         digests = {c.service: c.digest for c in found}
         digests |= {w.service.name: w.digest for w in workloads}
