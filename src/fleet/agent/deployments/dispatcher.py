@@ -48,7 +48,7 @@ class Dispatcher:
         self._make_loop = make_loop
         self._random = random
         self._loops: dict[DeploymentName, Loop] = {}
-        self._run: set[DeploymentName] = set()  # whose loop has been run, and is used up
+        self._used: set[DeploymentName] = set()  # whose loop has been run
 
     def intent(self, deployment: DeploymentName) -> intents.Intent | None:
         """Tell what is to be done about *deployment*, as far as is known."""
@@ -139,11 +139,11 @@ class Dispatcher:
 
     async def _live(self, deployment: DeploymentName) -> None:
         """Run a loop until its deployment is withdrawn; in place of one that failed, another."""
-        if deployment in self._run:
+        if deployment in self._used:
             self._loops[deployment] = self._make_loop(deployment, self._loops[deployment].intent)
-        self._run.add(deployment)
+        self._used.add(deployment)
         await self._loops[deployment].run()
-        self._run.discard(deployment)
+        self._used.discard(deployment)
         loop = self._loops.pop(deployment)
         if not isinstance(loop.intent, intents.Withdraw):
             # Intent that came in while the loop was ending.
