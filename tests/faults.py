@@ -124,6 +124,10 @@ class FaultyBus:
     def session(self) -> int:
         return self._bus.session
 
+    @property
+    def unheard_for(self) -> float:
+        return self._bus.unheard_for
+
     async def wait_for_session(self, after: int = 0) -> int:
         return await self._bus.wait_for_session(after)
 

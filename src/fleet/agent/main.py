@@ -142,7 +142,6 @@ async def _serve(settings: Settings) -> int:
     """Run until a signal asks to end; return the exit status. The containers run on."""
     # Here, so that --version and check-config needn't load podman and NATS.
     from fleet.agent import service  # noqa: PLC0415
-    from fleet.agent.hub import desired_watch  # noqa: PLC0415
     from fleet.agent.journal.files import FileStore  # noqa: PLC0415
     from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime  # noqa: PLC0415
     from fleet.agent.runtimes.podman.images import Keeping, Record  # noqa: PLC0415
@@ -188,7 +187,6 @@ async def _serve(settings: Settings) -> int:
             transfers=settings.state_dir / "transfers.json",
         )
         store = FileStore(settings.state_dir / "journal")
-        spread = min(desired_watch.REPEAT_SECONDS, settings.nats.jitter)
         serving = service.run(
             identity,
             runtime,
@@ -197,7 +195,7 @@ async def _serve(settings: Settings) -> int:
             state_dir=settings.state_dir,
             hub=settings.nats.url,
             keeping=keeping,
-            spread=spread,
+            spread=float(settings.nats.jitter),
             failures=failures,
             on_beat=notifier.alive,
         )

@@ -14,7 +14,7 @@ from fleet.agent.deployments.dispatcher import Dispatcher
 from fleet.agent.deployments.loop import Loop, Rhythm
 from fleet.agent.device import inventory, status_socket
 from fleet.agent.device.status_overview import Overview
-from fleet.agent.hub.desired_watch import REPEAT_SECONDS, DesiredWatch
+from fleet.agent.hub.desired_watch import DesiredWatch
 from fleet.agent.hub.device_info import DeviceInfoPublisher
 from fleet.agent.hub.heartbeat import Heartbeat
 from fleet.agent.hub.internal_errors import InternalErrors
@@ -55,7 +55,7 @@ async def run(
     hub: str = "",
     rhythm: Rhythm = Rhythm(),  # noqa: B008 - frozen
     keeping: Keeping = Keeping(),  # noqa: B008 - frozen
-    spread: float = REPEAT_SECONDS,
+    spread: float = 0.0,
     now: Callable[[], datetime] = _utc_now,
     random: backoff.Random = stdlib_random.random,
     failures: Failures | None = None,
@@ -67,7 +67,8 @@ async def run(
     Each part is run again when it fails. *on_beat* is called every second by the event loop.
 
     *store* is where the journal lies; without one it ends with the process. In
-    *state_dir* it answers `fleet-agent status`; *hub* is how that names the hub.
+    *state_dir* it answers `fleet-agent status`; *hub* is how that names the hub. *spread*
+    is over how many seconds a fleet's agents tell what they all would tell at one instant.
 
     :raises supervisor.Ended: a part ended for good.
     """
@@ -94,7 +95,13 @@ async def run(
 
     infos = bus.bucket(messages.DEVICE_INFO)
     info_publisher = DeviceInfoPublisher(
-        _describe(identity), infos, runtime, every=rhythm.check, now=now, random=random
+        _describe(identity),
+        infos,
+        runtime,
+        every=rhythm.check,
+        now=now,
+        random=random,
+        spread=spread,
     )
     failures.add_watcher(InternalErrors(failures, info_publisher.problems))
     journal = Journal(

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from fleet import errors
-from fleet.bus import nats, streams
+from fleet.bus import nats, port, streams
 from fleet.bus.nats import NatsBus
 from fleet.bus.port import Bus
 from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
@@ -29,6 +30,7 @@ from fleet.operator.adapters.metrics import Metrics
 from fleet.operator.adapters.stream_storage import Alarm
 from fleet.operator.controller import Controller
 from fleet.operator.settings import Settings
+from fleet.operator.watches.sync_barrier import SyncBarrier
 from fleet.supervision import hooks, program
 from fleet.supervision.failures import Failures
 from fleet.supervision.pulse import Pulse
@@ -37,7 +39,7 @@ from fleet.supervision.supervisor import Supervisor
 log = structlog.get_logger()
 
 # One operator can't stampede its server; it comes back at once.
-PACE: Final = nats.Pace(jitter=timedelta(0), longest_retry=timedelta(seconds=5))
+PACE: Final = replace(nats.ALONE, longest_retry=timedelta(seconds=5))
 # The longest step of a loop that works, ten thousand devices or not, is a fraction of this.
 STALLED_SECONDS: Final = 10.0
 
@@ -79,7 +81,7 @@ async def _serve(told: Settings, bus: NatsBus, failures: Failures, stop: asyncio
         controller = Controller(bus, cluster, metrics, intervals=told.intervals, failures=failures)
         metrics.watch(controller.store)
         answers = Answers(
-            lambda: unhealthy(pulse), lambda: unready(bus, controller), metrics.render
+            lambda: unhealthy(pulse), lambda: unready(bus, controller.barrier), metrics.render
         )
         await stack.enter_async_context(http_server.serving(told.health, told.metrics, answers))
         log.info("operator started", nats=told.nats_url)
@@ -95,11 +97,13 @@ def unhealthy(pulse: Pulse) -> str:
     return f"no turn of the event loop for {pulse.age:.0f} s" if pulse.age > STALLED_SECONDS else ""
 
 
-def unready(bus: Bus, controller: Controller) -> str:
+def unready(bus: Bus, barrier: SyncBarrier) -> str:
     """Say what is missing for the operator to be ready; empty when it is."""
     if not bus.connected:
         return "not connected to NATS"
-    missing = ", ".join(controller.barrier.missing)
+    if not port.is_heard(bus):
+        return f"NATS has been silent for {bus.unheard_for:.0f} s"
+    missing = ", ".join(barrier.missing)
     return f"not listed yet: {missing}" if missing else ""
 
 

@@ -21,7 +21,7 @@ async def call(
     """
     Run *function* in a thread, and return what it returns.
 
-    Cancelled, it leaves the thread to its own devices; nobody waits for it.
+    Cancelled, it leaves the thread alone; nobody waits for it.
     *on_end* is called, in the loop, when the thread has ended.
     """
     loop = asyncio.get_running_loop()
