@@ -19,10 +19,10 @@ from typing import Any, Final, TypeVar
 
 import nats.errors
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from fleet import errors
+from fleet.bus.client import AnySubject
 from fleet.bus.credentials import Login, Password, SignedUser
 from fleet.bus.jetstream import Delivery
 from fleet.bus.pace import Pace
@@ -81,7 +81,7 @@ class Session:
         self._inbox_prefix = inbox_prefix
         self._pace = pace
         self._patience = pace.patience.total_seconds()
-        self._client = Client()
+        self._client = AnySubject()
         self._wire: Wire | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
