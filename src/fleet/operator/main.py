@@ -50,13 +50,14 @@ async def run(told: Settings) -> int:
     stop = asyncio.Event()
     handlers.stop_on_signals(stop)
     async with AsyncExitStack() as stack:
+        cluster = KubernetesCluster()
+        stack.push_async_callback(cluster.close)
         try:
+            await cluster.check_access()
             bus = await stack.enter_async_context(await _connect(told))
         except errors.InvalidConfig as exc:
             sys.stderr.write(f"fleet-operator: {exc}\n")
             return 2
-        cluster = KubernetesCluster()
-        stack.push_async_callback(cluster.close)
         metrics = Metrics()
         controller = Controller(bus, cluster, metrics, intervals=told.intervals)
         metrics.watch(controller.store)
