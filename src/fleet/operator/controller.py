@@ -30,6 +30,7 @@ from fleet.operator.model.presence import Presence
 from fleet.operator.model.store import Store, Touched
 from fleet.operator.ports import Cluster, Counter
 from fleet.operator.watches.buckets import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
+from fleet.operator.watches.definitions import Definitions
 from fleet.operator.watches.informer import Informer
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import SyncBarrier
@@ -104,6 +105,7 @@ class Controller:
             changed=self.dispatch,
         )
         self.informer = Informer(self.store, self.barrier, cluster, self.liveness, self.dispatch)
+        self._definitions = Definitions(cluster)
         self.recorder = EventRecorder(cluster, WallClock(), counter)
         self.statuses = StatusWriter(
             self.store,
@@ -112,8 +114,15 @@ class Controller:
             clock=WallClock(),
             counter=counter,
             written=self.informer.status_written,
+            definitions_stand=self._definitions.stand,
         )
-        self.decommissioner = Decommissioner(self.store, bus, self.recorder, WallClock())
+        self.decommissioner = Decommissioner(
+            self.store,
+            bus,
+            self.recorder,
+            clock=WallClock(),
+            definitions_stand=self._definitions.stand,
+        )
         self._make_queues(cluster, paces)
 
     async def run(self) -> None:
@@ -170,6 +179,7 @@ class Controller:
             self._clock,
             counter,
             look_again=self.informer.look_again,
+            definitions_stand=self._definitions.stand,
         )
         self._orphan_remover = OrphanRemover(
             self.store,

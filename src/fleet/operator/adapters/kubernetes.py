@@ -35,6 +35,7 @@ log = structlog.get_logger()
 ROOT: Final = f"/apis/{resources.API_VERSION}"
 DEPLOYMENTS: Final = f"{ROOT}/{resources.DEPLOYMENT_PLURAL}"
 DEVICES: Final = f"{ROOT}/{resources.DEVICE_PLURAL}"
+DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 TOKEN_SECONDS: Final = 60.0
 PAGE: Final = 500
@@ -112,6 +113,14 @@ class KubernetesCluster:
     async def read_device(self, device: DeviceId) -> Body:
         """Read one `Device` as it is now."""
         return await self._request("GET", f"{DEVICES}/{device}")
+
+    async def is_defined(self, plural: str) -> bool:
+        """Read the definition by its name."""
+        try:
+            found = await self._request("GET", f"{DEFINITIONS}/{plural}.{resources.GROUP}")
+        except errors.ObjectNotFound:
+            return False
+        return found["metadata"].get("deletionTimestamp") is None
 
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         """Make the object if it isn't there, with our finalizer and exactly these own *labels*."""
@@ -316,4 +325,6 @@ def _refusal(request: str, status: int, text: bytes) -> errors.FleetError:
         message = _excerpt(text)
     if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return errors.ClusterUnavailable(f"{request}: {status} {message}")
+    if status == HTTPStatus.NOT_FOUND:
+        return errors.ObjectNotFound(f"{request}: {status} {message}")
     return errors.ClusterRefused(f"{request}: {status} {message}")

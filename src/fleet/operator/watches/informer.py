@@ -124,22 +124,22 @@ class Informer:
 
         *resynced* is called after each complete list.
         """
-        said, life = False, ""
+        said, life, undefined = False, "", False
         while True:
             found = await self._life()
             try:
                 await self.list_all()
             except errors.FleetError as exc:
+                undefined = undefined or isinstance(exc, errors.ObjectNotFound)
                 if not said:
                     log.warning("cluster not listed", reason=exc.reason, error=str(exc))
                 said = True
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                said = False
-                if life and found not in {"", life}:
-                    log.warning("cluster made anew")
+                if life and (undefined or found not in {"", life}):
+                    log.warning("cluster made anew" if not undefined else "definitions made anew")
                     self.renewed.set()
-                life = found or life
+                said, life, undefined = False, found or life, False
                 await resynced()
                 await self._wait(every.total_seconds(), life)
 
@@ -197,7 +197,8 @@ class Informer:
             if device.uid not in self._seen:
                 self._gone.bury(device.uid)
                 self._drop_device(device)
-        self._store.touched.devices.update(listed)
+        # Those without an object have lost it along with the definition of all.
+        self._store.touched.devices.update(listed, self._store.infos)
         self._barrier.listed(Part.DEVICES)
 
     def _drop_deployment(self, uid: str) -> None:
