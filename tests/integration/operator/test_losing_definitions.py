@@ -7,7 +7,7 @@ import yaml
 
 from fleet.contracts import crds
 from fleet.contracts.messages import Phase
-from lab.cluster.client import FLEET
+from lab.services.cluster.client import FLEET
 from tests.integration.operator.site import Site, is_marked, owner_uid, until_gone
 from tests.kube_api import ControlPlane, KubeApi, running_control_plane
 from tests.waiting import eventually
