@@ -7,7 +7,7 @@ import yaml
 
 from fleet.contracts import crds
 from fleet.contracts.messages import Phase
-from lab.services.cluster.client import FLEET
+from lab.services.cluster.client import FLEET, Refused
 from tests.integration.operator.site import Site, is_marked, owner_uid, until_gone
 from tests.kube_api import ControlPlane, KubeApi, running_control_plane
 from tests.waiting import eventually
@@ -79,4 +79,7 @@ async def test_a_definition_that_goes_and_comes_again_touches_no_device(
 
 
 async def are_served(site: Site) -> bool:
-    return all([await site.kube.find(f"{FLEET}/{p}") for p in ("deployments", "devices")])
+    try:
+        return all([await site.kube.find(f"{FLEET}/{p}") for p in ("deployments", "devices")])
+    except Refused:
+        return False  # 429: storage is (re)initializing
