@@ -261,3 +261,11 @@ class HypervisorRefused(PermanentError):
 
 class NotOurs(PermanentError):
     """Something of that name is there, and is not ours: it is never touched."""
+
+
+def _reasons(of: type[FleetError]) -> frozenset[str]:
+    return frozenset({of.reason}).union(*map(_reasons, of.__subclasses__()))
+
+
+# All the reasons that there are; a device that tells another one made it up, or is newer.
+REASONS = _reasons(FleetError)

@@ -19,10 +19,10 @@ from typing import Any
 
 import nats.errors
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from fleet import errors
+from fleet.bus.client import AnySubject
 from fleet.bus.jetstream import Delivery
 
 log = structlog.get_logger()
@@ -83,7 +83,7 @@ class Session:
         self._address = address
         self._backlog = backlog
         self._patience = patience.total_seconds()
-        self._client = Client()
+        self._client = AnySubject()
         self._ended = asyncio.Event()
         self.last_error = ""
         self._tokens = count(1)

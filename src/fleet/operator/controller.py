@@ -39,6 +39,7 @@ from fleet.operator.writers.deployment_status import StatusWriter
 from fleet.operator.writers.desired_state import DesiredStateWriter
 from fleet.operator.writers.devices import DeviceWriter
 from fleet.operator.writers.event_recorder import EventRecorder
+from fleet.operator.writers.junk_keys import JunkKeySweeper
 from fleet.operator.writers.orphans import OrphanRemover
 from fleet.operator.writers.work_queue import Pace, WorkQueue
 
@@ -107,6 +108,7 @@ class Controller:
         self.informer = Informer(self.store, self.barrier, cluster, self.liveness, self.dispatch)
         self._definitions = Definitions(cluster)
         self.recorder = EventRecorder(cluster, WallClock(), counter)
+        self._sweeper = JunkKeySweeper(bus, counter)
         self.statuses = StatusWriter(
             self.store,
             cluster,
@@ -234,6 +236,7 @@ class Controller:
 
     def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         bus, store, barrier, counter = self._bus, self.store, self.barrier, self._counter
+        junk = self._sweeper.add
         desired = bus.bucket(messages.DESIRED_STATE)
         return {
             "list": self.informer.keep_listing(self._intervals.resync, self.resynced),
@@ -241,15 +244,17 @@ class Controller:
                 desired, DesiredFeed(store, desired, barrier, counter).handle
             ),
             kv.BUCKET_DEVICE_STATE: self._follow(
-                bus.bucket(messages.DEVICE_STATE), StateFeed(store, barrier, counter).handle
+                bus.bucket(messages.DEVICE_STATE), StateFeed(store, barrier, counter, junk).handle
             ),
             kv.BUCKET_DEVICE_INFO: self._follow(
-                bus.bucket(messages.DEVICE_INFO), InfoFeed(store, barrier, counter).handle
+                bus.bucket(messages.DEVICE_INFO), InfoFeed(store, barrier, counter, junk).handle
             ),
             kv.BUCKET_DEVICE_HEARTBEAT: self._follow(
-                bus.bucket(messages.DEVICE_HEARTBEAT), HeartbeatFeed(self.liveness, counter).handle
+                bus.bucket(messages.DEVICE_HEARTBEAT),
+                HeartbeatFeed(self.liveness, counter, junk).handle,
             ),
             "liveness": self.liveness.run(),
+            self._sweeper.queue.name: self._sweeper.queue.run(),
             "act": self._act(),
             "time": self._look_now_and_then(),
         }

@@ -22,7 +22,7 @@ import structlog
 from kubernetes.aio import client
 
 from fleet import errors
-from fleet.contracts import resources
+from fleet.contracts import bounds, resources
 from fleet.contracts.names import DeviceId
 from fleet.operator.adapters import cluster_access
 from fleet.operator.decisions.event_correlator import Post
@@ -273,7 +273,7 @@ def _event(post: Post) -> dict[str, Any]:
         },
         "type": str(event.severity),
         "reason": event.reason,
-        "message": event.message[:MAX_EVENT],
+        "message": bounds.shown(event.message, MAX_EVENT),
         "source": {"component": FIELD_MANAGER},
         "reportingComponent": FIELD_MANAGER,
         "firstTimestamp": timestamp(series.first),

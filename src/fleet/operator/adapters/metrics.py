@@ -26,6 +26,18 @@ class Metrics:
             ["bucket"],
             registry=self.registry,
         )
+        self._times_replaced = Counter(
+            "fleet_times_replaced",
+            "Messages with a time that could not be right, for which the server's stands in",
+            ["bucket"],
+            registry=self.registry,
+        )
+        self._swept = Counter(
+            "fleet_junk_keys_swept",
+            "Keys under a device's id that nobody has a use for",
+            ["bucket"],
+            registry=self.registry,
+        )
         self._published = Counter(
             "fleet_published", "Writes to desired-state", ["action"], registry=self.registry
         )
@@ -75,6 +87,14 @@ class Metrics:
     def undecodable(self, bucket: str) -> None:
         """Count a value that doesn't decode."""
         self._undecodable.labels(bucket).inc()
+
+    def time_replaced(self, bucket: str) -> None:
+        """Count a message whose own time is not to be believed."""
+        self._times_replaced.labels(bucket).inc()
+
+    def swept(self, bucket: str) -> None:
+        """Count a key that was purged as junk."""
+        self._swept.labels(bucket).inc()
 
     def published(self, action: str) -> None:
         """Count a write to `desired-state`."""

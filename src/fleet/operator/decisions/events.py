@@ -5,13 +5,13 @@ A status says what is so; an Event says that it has become so, once. After a
 restart the status that stands is the one before, so nothing is told again.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from fleet import errors
 from fleet.contracts import resources
 from fleet.contracts.messages import DUPLICATE_AGENT
 from fleet.operator.decisions.finalizers import Verdict
@@ -19,7 +19,6 @@ from fleet.operator.model.aggregation import Aggregate
 from fleet.operator.model.custom_resources import Deployment, Device
 
 SHOWN: Final = 10
-REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}\Z")
 
 Status = Mapping[str, Any]
 
@@ -155,11 +154,15 @@ def _problems(
 
 
 def _problem(about: Subject, problem: Mapping[str, str]) -> Event:
-    """Tell of a problem; its reason is the device's word, which may be anything."""
+    """
+    Tell of a problem; its reason is the device's word, which may be anything.
+
+    Only Fleet's own make series of Events: what devices invent would be without end.
+    """
     reason, message = problem.get("reason", ""), problem.get("message", "")
-    if REASON.match(reason):
+    if reason in errors.REASONS:
         return Event(about, Severity.WARNING, reason, message or reason)
-    return Event(about, Severity.WARNING, "DeviceProblem", f"{reason!r}: {message}")
+    return Event(about, Severity.WARNING, "DeviceProblem", f"{reason}: {message}")
 
 
 def _condition(status: Status, type_: str) -> Mapping[str, Any]:
