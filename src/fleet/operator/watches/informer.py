@@ -11,6 +11,7 @@ nothing in the new one.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -53,6 +54,7 @@ class Informer:
         self.listed = asyncio.Event()
         self.renewed = asyncio.Event()
         self._seen: set[str] = set()  # uids that events spoke of since a list began
+        self._soon = asyncio.Event()
         self._gone = Tombstones()
         self._unreadable: set[str] = set()  # logged once
 
@@ -147,9 +149,19 @@ class Informer:
         """Wait until it is time to list again: at once, where the cluster lives another life."""
         end = asyncio.get_running_loop().time() + seconds
         while (left := end - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(min(left, LIFE_SECONDS))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, LIFE_SECONDS)):
+                    await self._soon.wait()
+                self._soon.clear()
+                return
             if await self._life() not in {"", life}:
                 return
+
+    async def list_soon(self) -> None:
+        """Have everything listed now, and wait until it was."""
+        self.listed.clear()
+        self._soon.set()
+        await self.listed.wait()
 
     async def _life(self) -> str:
         """Ask for the cluster's life; nothing is said where it doesn't answer."""
