@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fleet.contracts import kv
 from fleet.operator.decisions.junk_keys import MOST_STATES
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
 from tests.unit.contracts.test_bounds import WRONG_TIMES
 from tests.unit.operator.making import deployment_body
 from tests.unit.operator.scene import MemoryScene
