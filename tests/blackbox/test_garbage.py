@@ -65,8 +65,8 @@ def test_garbage_in_a_bucket_ends_nobody_and_touches_nothing_else(
     with_garbage += [f"{key}-{WORD}" for key in _keys(bucket, "nobody")]
     told = {key: buckets.get(bucket, key) for key in with_garbage}
     for key in with_garbage:
-        for value in _fitting(bucket):
-            buckets.put(bucket, key, value)
+        for garbage in _fitting(bucket):
+            buckets.put(bucket, key, garbage)
 
     try:
         fleet.apply(deployment("passage", service("page", images.v2, port=PORT + 1), on=selector))

@@ -21,6 +21,7 @@ from fleet.bus.port import Bucket, Bus, Event
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
 from fleet.operator.clock import ServerClock, WallClock
+from fleet.operator.decisions.coalescing import CoalescedKeys, Coalescing
 from fleet.operator.decisions.orphans import Suspects
 from fleet.operator.intervals import Intervals
 from fleet.operator.model.duplicate_agents import DuplicateAgents
@@ -50,11 +51,16 @@ LOOK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """How fast each queue works; the API server is the limit of the latter two."""
+    """
+    How fast each queue works; the API server is the limit of all but the first.
+
+    *loads*: when a `Device` is looked at of which only the count of deployments changed.
+    """
 
     desired: Pace
     statuses: Pace
     devices: Pace
+    loads: Coalescing
 
 
 PACES: Final = Paces(
@@ -62,6 +68,8 @@ PACES: Final = Paces(
     # A roll-out begins and ends with news, and may go wrong in between; then comes the next one.
     statuses=Pace(workers=10, spacing=1.0, burst=4),
     devices=Pace(workers=10, spacing=1.0),
+    # A roll-out takes seconds on a device: most of them are written once, or not at all.
+    loads=Coalescing(settle=5.0, portion=50),
 )
 
 
@@ -87,6 +95,7 @@ class Controller:
         self._duplicate_agents = DuplicateAgents(quiet=2 * self._intervals.silence)
         self._clock = ServerClock()
         self._now = now
+        self._loads: CoalescedKeys[DeviceId] = CoalescedKeys(paces.loads)
         self.liveness = Liveness(
             self.store,
             self._presence,
@@ -118,13 +127,19 @@ class Controller:
     def dispatch(self) -> None:
         """Hand what was touched to the queues."""
         touched = self.store.touched
-        if touched.pairs or touched.deployments or touched.devices:
+        if touched.pairs or touched.deployments or touched.devices or touched.loads:
             self.store.touched = Touched()
             self._desired.add(touched.pairs)
             self._statuses.add(touched.deployments)
             self._devices.add(touched.devices)
             self._descriptions.add(touched.devices & self.store.devices.keys())
+            self._loads.add(touched.loads, self._now())
             self._leaving.add(touched.devices.intersection(self.decommissioner.leaving()))
+
+    @property
+    def unsettled(self) -> int:
+        """Count the devices whose number of deployments changed a moment ago."""
+        return len(self._loads)
 
     async def released(self, uid: str) -> None:
         """Wait until a deployment that is being deleted can go."""
@@ -176,6 +191,7 @@ class Controller:
             clock=WallClock(),
             counter=counter,
             observe=self.informer.observe_device,
+            status_written=self.informer.device_status_written,
         )
         self._desired: WorkQueue[Pair] = WorkQueue(
             "desired", self._dispatching(publisher.work), paces.desired, counter
@@ -260,9 +276,10 @@ class Controller:
         }
 
     async def _look_now_and_then(self) -> None:
-        """Look at what time alone moves: patience with deletions, and the room for Events."""
+        """Look at what time alone moves: counts that settled, deletions, the room for Events."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.recorder.catch_up()
+            self._descriptions.add(self.store.devices.keys() & self._loads.take(self._now()))
             self._statuses.add(self.statuses.pending_deletions.awaited())
             self._leaving.add(self.decommissioner.leaving())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet import errors
-from fleet.contracts import resources
+from fleet.contracts import crds
 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _INT64 = 2**63
@@ -18,7 +18,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 }
 _SCHEMAS = {
     crd["spec"]["names"]["kind"]: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    for crd in resources.crds()
+    for crd in crds.definitions()
 }
 
 

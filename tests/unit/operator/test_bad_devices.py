@@ -167,7 +167,7 @@ async def test_a_state_that_can_be_read_can_be_shown(fields: bytes):
 
 async def test_a_flood_of_states_is_swept_and_takes_no_memory():
     state = '{{"device_id":"bad-1","deployment":"{}","phase":"Running","revision":"1"}}'
-    names = [f"junk-{n}" for n in range(3 * MOST_STATES)]
+    names = [f"junk-{n}" for n in range(MOST_STATES + 50)]
     flood = [
         (kv.BUCKET_DEVICE_STATE, f"state.{BAD}.{name}", state.format(name).encode())
         for name in names
@@ -184,6 +184,6 @@ async def test_a_flood_of_states_is_swept_and_takes_no_memory():
         await scene.until(lambda: len(stream.replay(">")) == MOST_STATES, "the rest is swept")
         assert len(controller.store.states) == MOST_STATES
         assert stream.last(f"state.{BAD}.x.y") is None
-        assert scene.counter.counts["swept device-state"] == 2 * MOST_STATES + 1
+        assert scene.counter.counts["swept device-state"] == 51
         await scene.device.register({"site": "a"})
         await scene.until_wanted()

@@ -22,6 +22,7 @@ from fleet.contracts.names import DeviceId
 from fleet.operator.model import custom_resources
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.store import Store
+from fleet.operator.model.tombstones import Tombstones
 from fleet.operator.ports import Body, Cluster
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
@@ -52,13 +53,14 @@ class Informer:
         self.listed = asyncio.Event()
         self.renewed = asyncio.Event()
         self._seen: set[str] = set()  # uids that events spoke of since a list began
+        self._gone = Tombstones()
         self._unreadable: set[str] = set()  # logged once
 
     def deployment_event(self, kind: str | None, body: Body) -> None:
         """Take note of one `Deployment`; *kind* is the watch's word."""
         self._seen.add(body["metadata"]["uid"])
         if kind == "DELETED":
-            self._store.drop_deployment(body["metadata"]["uid"])
+            self._drop_deployment(body["metadata"]["uid"])
         elif deployment := self._read(custom_resources.parse_deployment, body):
             self.observe_deployment(deployment)
         self._changed()
@@ -68,29 +70,39 @@ class Informer:
         self._seen.add(body["metadata"]["uid"])
         if device := self._read(custom_resources.parse_device, body):
             if kind == "DELETED":
+                self._gone.bury(device.uid)
                 self._drop_device(device)
             else:
                 self.observe_device(device)
         self._changed()
 
     def observe_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:
-        """Take note of a deployment, unless the store knows a later version of it."""
+        """Take note of a deployment, unless it is gone or the store knows a later version of it."""
         known = self._store.deployments.get(deployment.uid)
-        if known is None or known.version <= deployment.version:
-            self._store.put_deployment(deployment, own_status=own_status)
+        if deployment.uid in self._gone or (known and known.version > deployment.version):
+            return
+        self._store.put_deployment(deployment, own_status=own_status)
 
     def status_written(self, deployment: Deployment) -> None:
         """Take note of a status just written, before the watch tells of it."""
-        if deployment.uid in self._store.deployments:  # or it is gone, and stays so
-            self._seen.add(deployment.uid)
-            self.observe_deployment(deployment, own_status=True)
+        self._seen.add(deployment.uid)
+        self.observe_deployment(deployment, own_status=True)
 
-    def observe_device(self, device: Device) -> None:
-        """Take note of a device, unless the store knows a later version of it."""
+    def observe_device(self, device: Device, *, own_status: bool = False) -> None:
+        """
+        Take note of a device, unless it is gone or the store knows a later version of it.
+
+        A name may be given again: what the store knows may be the successor.
+        """
         known = self._store.devices.get(device.id)
-        if known is not None and known.uid == device.uid and known.version > device.version:
+        if device.uid in self._gone or (known and _is_later(known, device)):
             return
-        self._put_device(device)
+        self._put_device(device, own_status=own_status)
+
+    def device_status_written(self, device: Device) -> None:
+        """Take note of a status just written, before the watch tells of it."""
+        self._seen.add(device.uid)
+        self.observe_device(device, own_status=True)
 
     async def look_again(self, device: DeviceId, deployment: Deployment) -> None:
         """
@@ -167,25 +179,33 @@ class Informer:
     def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
         for deployment in listed.values():
             if deployment.uid not in self._seen:
+                self._gone.exhume(deployment.uid)
                 self._store.put_deployment(deployment)
         for uid in self._store.deployments.keys() - listed.keys() - self._seen:
-            self._store.drop_deployment(uid)
+            self._drop_deployment(uid)
         self._store.touched.deployments.update(listed)
         self._barrier.listed(Part.DEPLOYMENTS)
 
     def _take_devices(self, listed: Mapping[DeviceId, Device]) -> None:
         for device in listed.values():
-            if device.uid not in self._seen:
+            known = self._store.devices.get(device.id)
+            if not {device.uid, known.uid if known else ""} & self._seen:
+                self._gone.exhume(device.uid)
                 self._put_device(device)
         gone = self._store.devices.keys() - listed.keys()
         for device in [self._store.devices[device_id] for device_id in gone]:
             if device.uid not in self._seen:
+                self._gone.bury(device.uid)
                 self._drop_device(device)
         self._store.touched.devices.update(listed)
         self._barrier.listed(Part.DEVICES)
 
-    def _put_device(self, device: Device) -> None:
-        self._store.put_device(device)
+    def _drop_deployment(self, uid: str) -> None:
+        self._gone.bury(uid)
+        self._store.drop_deployment(uid)
+
+    def _put_device(self, device: Device, *, own_status: bool = False) -> None:
+        self._store.put_device(device, own_status=own_status)
         self._liveness.expect(device.id)
 
     def _drop_device(self, device: Device) -> None:
@@ -207,3 +227,10 @@ class Informer:
                 self._unreadable.add(uid)
                 log.warning("resource unreadable", name=body["metadata"]["name"], error=str(exc))
             return None
+
+
+def _is_later(known: Device, device: Device) -> bool:
+    """Tell whether *known* is a later version, or the successor, of *device*."""
+    if known.uid == device.uid:
+        return known.version > device.version
+    return (known.created, known.version) > (device.created, device.version)

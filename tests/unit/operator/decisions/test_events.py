@@ -179,7 +179,7 @@ def test_reasons_that_devices_invent_are_told_as_one():
     assert told == {"DeviceProblem"}
 
 
-def test_a_farewell_names_what_may_still_run():
+def test_the_event_of_a_released_deployment_names_what_may_still_run():
     assert events.of_decommissioned(device(), Verdict(True)).severity is Severity.NORMAL
     event = events.of_decommissioned(device(), Verdict(True, ("web", "db")))
     assert event.severity is Severity.WARNING
