@@ -39,7 +39,7 @@ from msgspec import Meta
 
 from fleet import errors
 from fleet.agent.system import password_files
-from fleet.contracts import device_labels, quantities
+from fleet.contracts import device_labels, hub, quantities
 from fleet.contracts.names import DeviceId
 from fleet.contracts.patterns import whole
 
@@ -47,7 +47,6 @@ CONFIG_VARIABLE = "FLEET_AGENT_CONFIG"
 DEFAULT_CONFIG = Path("/etc/fleet-agent/config.toml")
 DEFAULT_STATE_DIR = Path("/var/lib/fleet-agent")
 
-_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 _AT = re.compile(r"(?P<reason>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `([^`]+)`")
 _SOME = "*"  # a key that msgspec doesn't tell
@@ -199,10 +198,10 @@ def _broken_rules(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
     broken += [(("labels", key), reason) for key, reason in _broken_labels(settings.labels)]
     if not settings.state_dir.is_absolute():
         broken.append((("state_dir",), f"{str(settings.state_dir)!r} is not an absolute path"))
-    for url in settings.nats.url.split(","):
-        scheme, separator, rest = url.strip().partition("://")
-        if scheme not in _NATS_SCHEMES or not separator or not rest:
-            broken.append((("nats", "url"), f"{url.strip()!r} is not like nats://host:4222"))
+    try:
+        hub.parse_servers(settings.nats.url)
+    except errors.InvalidConfig as exc:
+        broken.append((("nats", "url"), str(exc)))
     for name, registry in settings.registries.items():
         broken += [
             (("registries", name, *key), why) for key, why in _broken_registry(name, registry)

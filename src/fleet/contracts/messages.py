@@ -96,7 +96,12 @@ class Inventory(_Shown, frozen=True):
 DUPLICATE_AGENT = "DuplicateAgent"
 # A device with one of these does its work.
 HARMLESS_PROBLEMS = frozenset(
-    {DUPLICATE_AGENT, errors.DamagedJournal.reason, errors.JournalUnavailable.reason}
+    {
+        DUPLICATE_AGENT,
+        errors.DamagedJournal.reason,
+        errors.InternalError.reason,  # contained: the rest of the device works on
+        errors.JournalUnavailable.reason,
+    }
 )
 
 

@@ -206,6 +206,10 @@ class FakeCounter:
         """Count."""
         self.counts["resync"] += 1
 
+    def contained(self, part: str) -> None:
+        """Count."""
+        self.counts[f"contained {part}"] += 1
+
     def stored(self, bucket: str, used: int, limit: int) -> None:
         """Keep."""
         assert limit

@@ -53,6 +53,12 @@ class Metrics:
         self._resyncs = Counter(
             "fleet_resyncs", "Complete lists of all resources", registry=self.registry
         )
+        self._contained = Counter(
+            "fleet_contained_failures",
+            "Exceptions that nobody foresaw, by the part that they were contained in",
+            ["part"],
+            registry=self.registry,
+        )
         self._stored = Gauge(
             "fleet_bucket_bytes", "What each bucket holds", ["bucket"], registry=self.registry
         )
@@ -111,6 +117,10 @@ class Metrics:
     def resynced(self) -> None:
         """Count a complete list."""
         self._resyncs.inc()
+
+    def contained(self, part: str) -> None:
+        """Count an exception that nobody foresaw."""
+        self._contained.labels(part).inc()
 
     def stored(self, bucket: str, used: int, limit: int) -> None:
         """Say how full a bucket is."""

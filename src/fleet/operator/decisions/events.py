@@ -20,6 +20,8 @@ from fleet.operator.model.custom_resources import Deployment, Device
 
 SHOWN: Final = 10
 
+INTERNAL_ERROR: Final = errors.InternalError.reason
+
 Status = Mapping[str, Any]
 
 
@@ -49,6 +51,10 @@ class Event:
     severity: Severity
     reason: str
     message: str
+
+
+# About no object in particular: the namespace that Fleet is in.
+FLEET: Final = Subject("Namespace", resources.NAMESPACE, "", resources.NAMESPACE, "v1")
 
 
 def subject(resource: Deployment | Device) -> Subject:
@@ -113,8 +119,13 @@ def of_decommissioned(device: Device, verdict: Verdict) -> Event:
 
 def of_orphans(reason: str, message: str) -> Event:
     """Tell what becomes of keys that no resource owns: about the namespace that Fleet is in."""
-    about = Subject("Namespace", resources.NAMESPACE, "", resources.NAMESPACE, "v1")
-    return Event(about, Severity.WARNING, reason, message)
+    return Event(FLEET, Severity.WARNING, reason, message)
+
+
+def of_failure(about: Subject, part: str, message: str) -> Event:
+    """Tell of a failure that nobody foresaw, in the operator's work for an object."""
+    text = f"{part}: {message}; it is tried again, and nothing else waits for it"
+    return Event(about, Severity.WARNING, INTERNAL_ERROR, text)
 
 
 def failures(sums: Aggregate) -> str:

@@ -1,6 +1,8 @@
 """
 From the buckets into the store: each entry, and at the end of a replay what is gone.
 
+What is gone goes key by key: a bug with one keeps no other, and not the barrier.
+
 What doesn't decode is counted and changes nothing. What a replay doesn't hold
 leaves the *view*; what follows from that is decided elsewhere, past the barrier.
 """
@@ -31,6 +33,7 @@ from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger()
 M = TypeVar("M", bound=Message)
@@ -100,12 +103,28 @@ class Keys:
         self._junk(JunkKey(self._bucket, entry.key, entry.revision))
 
 
+def desired_owner(key: str) -> Pair:
+    """Name whom a key of `desired-state` concerns."""
+    return Pair(*kv.parse_desired_state_key(key))
+
+
+def state_owner(key: str) -> Pair:
+    """Name whom a key of `device-state` concerns."""
+    return Pair(*kv.parse_device_state_key(key))
+
+
 class DesiredFeed:
     """The view of `desired-state`, which this process writes itself."""
 
     def __init__(
-        self, store: Store, bucket: Bucket[ReconcileScore], barrier: SyncBarrier, counter: Counter
+        self,
+        store: Store,
+        bucket: Bucket[ReconcileScore],
+        barrier: SyncBarrier,
+        counter: Counter,
+        failures: Failures,
     ) -> None:
+        self._failures = failures
         self._store = store
         self._bucket = bucket
         self._barrier = barrier
@@ -118,7 +137,10 @@ class DesiredFeed:
                 p for p in self._store.desired if kv.desired_state_key(*p) not in event.keys
             ]:
                 # It may have been written since the replay began.
-                await self._read_again(pair)
+                with self._failures.contained(
+                    self._bucket.name, pair, passes=(errors.RetryableError,)
+                ):
+                    await self._read_again(pair)
             self._barrier.listed(Part.DESIRED_STATE)
             return
         found = self._keys.read(event, kv.parse_desired_state_key)
@@ -139,7 +161,15 @@ class DesiredFeed:
 class StateFeed:
     """The view of `device-state`: of each device no more than it can have any use for."""
 
-    def __init__(self, store: Store, barrier: SyncBarrier, counter: Counter, junk: Junk) -> None:
+    def __init__(
+        self,
+        store: Store,
+        barrier: SyncBarrier,
+        counter: Counter,
+        failures: Failures,
+        junk: Junk,
+    ) -> None:
+        self._failures = failures
         self._store = store
         self._barrier = barrier
         self._keys = Keys(kv.BUCKET_DEVICE_STATE, counter, junk)
@@ -150,7 +180,8 @@ class StateFeed:
             for pair in [
                 p for p in self._store.states if kv.device_state_key(*p) not in event.keys
             ]:
-                self._store.drop_state(pair)
+                with self._failures.contained(kv.BUCKET_DEVICE_STATE, pair):
+                    self._store.drop_state(pair)
             for cleared in tuple(self._store.cleared.pairs()):
                 if kv.device_state_key(*cleared) not in event.keys:
                     self._store.cleared.relate(*cleared, related=False)
@@ -182,7 +213,15 @@ class StateFeed:
 class InfoFeed:
     """The view of `device-info`. Info that is gone or doesn't decode changes no object."""
 
-    def __init__(self, store: Store, barrier: SyncBarrier, counter: Counter, junk: Junk) -> None:
+    def __init__(
+        self,
+        store: Store,
+        barrier: SyncBarrier,
+        counter: Counter,
+        failures: Failures,
+        junk: Junk,
+    ) -> None:
+        self._failures = failures
         self._store = store
         self._barrier = barrier
         self._keys = Keys(kv.BUCKET_DEVICE_INFO, counter, junk)
@@ -191,7 +230,8 @@ class InfoFeed:
         """Take note of one event."""
         if isinstance(event, Synced):
             for gone in [d for d in self._store.infos if kv.device_info_key(d) not in event.keys]:
-                self._store.put_info(gone, None)
+                with self._failures.contained(kv.BUCKET_DEVICE_INFO, gone):
+                    self._store.put_info(gone, None)
             self._barrier.listed(Part.DEVICE_INFO)
             return
         device = self._keys.read(event, kv.parse_device_info_key)

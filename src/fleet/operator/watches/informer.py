@@ -8,10 +8,12 @@ is gone, unless an event spoke of it while the list was on its way.
 A cluster whose store was lost and made anew is listed as soon as that is noticed;
 who watches begins again then (`renewed`), since versions of the old store say
 nothing in the new one.
+
+An object that can't be read, for a bug, stays in the view as it was; no other waits for it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -26,12 +28,15 @@ from fleet.operator.model.tombstones import Tombstones
 from fleet.operator.ports import Body, Cluster
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 RETRY_SECONDS: Final = 2.0
 LIFE_SECONDS: Final = 10.0
+DEPLOYMENTS: Final = "deployments"
+DEVICES: Final = "devices"
 
 
 class Informer:
@@ -44,7 +49,10 @@ class Informer:
         cluster: Cluster,
         liveness: Liveness,
         changed: Callable[[], None],
+        *,
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures or Failures()
         self._store = store
         self._barrier = barrier
         self._cluster = cluster
@@ -58,22 +66,25 @@ class Informer:
 
     def deployment_event(self, kind: str | None, body: Body) -> None:
         """Take note of one `Deployment`; *kind* is the watch's word."""
-        self._seen.add(body["metadata"]["uid"])
-        if kind == "DELETED":
-            self._drop_deployment(body["metadata"]["uid"])
-        elif deployment := self._read(custom_resources.parse_deployment, body):
-            self.observe_deployment(deployment)
+        uid = body["metadata"]["uid"]
+        self._seen.add(uid)
+        with self._failures.contained(DEPLOYMENTS, uid):
+            if kind == "DELETED":
+                self._drop_deployment(uid)
+            elif deployment := self._read(custom_resources.parse_deployment, body):
+                self.observe_deployment(deployment)
         self._changed()
 
     def device_event(self, kind: str | None, body: Body) -> None:
         """Take note of one `Device`."""
         self._seen.add(body["metadata"]["uid"])
-        if device := self._read(custom_resources.parse_device, body):
-            if kind == "DELETED":
-                self._gone.bury(device.uid)
-                self._drop_device(device)
-            else:
-                self.observe_device(device)
+        with self._failures.contained(DEVICES, _device_key(body)):
+            if device := self._read(custom_resources.parse_device, body):
+                if kind == "DELETED":
+                    self._gone.bury(device.uid)
+                    self._drop_device(device)
+                else:
+                    self.observe_device(device)
         self._changed()
 
     def observe_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:
@@ -167,11 +178,15 @@ class Informer:
         """
         self._seen.clear()
         deployments = self._readable(
-            custom_resources.parse_deployment, await self._cluster.list_deployments()
+            custom_resources.parse_deployment,
+            await self._cluster.list_deployments(),
+            DEPLOYMENTS,
         )
         self._take_deployments({d.uid: d for d in deployments})
         self._seen.clear()
-        devices = self._readable(custom_resources.parse_device, await self._cluster.list_devices())
+        devices = self._readable(
+            custom_resources.parse_device, await self._cluster.list_devices(), DEVICES
+        )
         self._take_devices({d.id: d for d in devices})
         self.listed.set()
         self._changed()
@@ -179,10 +194,12 @@ class Informer:
     def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
         for deployment in listed.values():
             if deployment.uid not in self._seen:
-                self._gone.exhume(deployment.uid)
-                self._store.put_deployment(deployment)
+                with self._failures.contained(DEPLOYMENTS, deployment.uid):
+                    self._gone.exhume(deployment.uid)
+                    self._store.put_deployment(deployment)
         for uid in self._store.deployments.keys() - listed.keys() - self._seen:
-            self._drop_deployment(uid)
+            with self._failures.contained(DEPLOYMENTS, uid):
+                self._drop_deployment(uid)
         self._store.touched.deployments.update(listed)
         self._barrier.listed(Part.DEPLOYMENTS)
 
@@ -190,13 +207,15 @@ class Informer:
         for device in listed.values():
             known = self._store.devices.get(device.id)
             if not {device.uid, known.uid if known else ""} & self._seen:
-                self._gone.exhume(device.uid)
-                self._put_device(device)
+                with self._failures.contained(DEVICES, device.id):
+                    self._gone.exhume(device.uid)
+                    self._put_device(device)
         gone = self._store.devices.keys() - listed.keys()
         for device in [self._store.devices[device_id] for device_id in gone]:
             if device.uid not in self._seen:
-                self._gone.bury(device.uid)
-                self._drop_device(device)
+                with self._failures.contained(DEVICES, device.id):
+                    self._gone.bury(device.uid)
+                    self._drop_device(device)
         self._store.touched.devices.update(listed)
         self._barrier.listed(Part.DEVICES)
 
@@ -214,9 +233,21 @@ class Informer:
             self._store.drop_device(device.id)
             self._liveness.forget(device.id)
 
-    def _readable(self, parse: Callable[[Body], T], bodies: Iterable[Body]) -> list[T]:
-        found = (self._read(parse, body) for body in bodies)
-        return [item for item in found if item is not None]
+    def _readable(self, parse: Callable[[Body], T], bodies: Iterable[Body], part: str) -> list[T]:
+        """Read what can be read. What can't for a bug of ours isn't gone for that."""
+        found: list[T] = []
+        for body in bodies:
+            uid = body["metadata"]["uid"]
+            contained = self._failures.contained(
+                part, _device_key(body) if part == DEVICES else uid
+            )
+            with contained:
+                item = self._read(parse, body)
+                if item is not None:
+                    found.append(item)
+            if contained.failure:
+                self._seen.add(uid)
+        return found
 
     def _read(self, parse: Callable[[Body], T], body: Body) -> T | None:
         try:
@@ -227,6 +258,15 @@ class Informer:
                 self._unreadable.add(uid)
                 log.warning("resource unreadable", name=body["metadata"]["name"], error=str(exc))
             return None
+
+
+def _device_key(body: Body) -> Hashable:
+    """Name the device that *body* is of, as failures are told of it."""
+    name = str(body["metadata"]["name"])
+    try:
+        return DeviceId(name)
+    except errors.InvalidName:
+        return name
 
 
 def _is_later(known: Device, device: Device) -> bool:

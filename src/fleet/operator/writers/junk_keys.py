@@ -10,6 +10,7 @@ from fleet.operator.decisions import junk_keys
 from fleet.operator.decisions.junk_keys import JunkKey
 from fleet.operator.ports import Counter
 from fleet.operator.writers.work_queue import Pace, WorkQueue
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger()
 
@@ -20,14 +21,23 @@ MOST_WAITING: Final = 10_000  # what is left is found again at the next resync
 class JunkKeySweeper:
     """Purges junk, at its own pace: `queue` does it."""
 
-    def __init__(self, bus: Bus, counter: Counter, pace: Pace = PACE) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        counter: Counter,
+        pace: Pace = PACE,
+        *,
+        failures: Failures | None = None,
+    ) -> None:
         self._counter = counter
         self._buckets: dict[str, Bucket[Any]] = {
             kv.BUCKET_DEVICE_INFO: bus.bucket(messages.DEVICE_INFO),
             kv.BUCKET_DEVICE_STATE: bus.bucket(messages.DEVICE_STATE),
             kv.BUCKET_DEVICE_HEARTBEAT: bus.bucket(messages.DEVICE_HEARTBEAT),
         }
-        self.queue: WorkQueue[JunkKey] = WorkQueue("junk keys", self._sweep, pace, counter)
+        self.queue: WorkQueue[JunkKey] = WorkQueue(
+            "junk keys", self._sweep, pace, counter, failures=failures
+        )
 
     def add(self, junk: JunkKey) -> None:
         """Have *junk* swept, if it is under a device's id and there is room."""
