@@ -108,9 +108,9 @@ class FakeCluster:
     async def apply_device_status(self, device: DeviceId, status: Body) -> Body:
         """Replace a status; refused where the object isn't there. Others' conditions stay."""
         self._check()
-        check_status("Device", status)
         if device not in self.devices:
             raise errors.ClusterRefused("404 not found")
+        check_status("Device", status)
         self.writes["device status"] += 1
         body = self.devices[device]
         metadata = {**body["metadata"], "resourceVersion": self._next()}
