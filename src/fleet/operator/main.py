@@ -89,6 +89,7 @@ async def _serve(
     async with AsyncExitStack() as stack:
         controller = Controller(bus, cluster, metrics, intervals=told.intervals, failures=failures)
         metrics.watch(controller.store)
+        metrics.watch_connection(lambda: bus.unheard_for, lambda: bus.faults)
         answers = Answers(
             lambda: unhealthy(pulse), lambda: unready(bus, controller.barrier), metrics.render
         )
