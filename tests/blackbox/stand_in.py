@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.blackbox.buckets import DESIRED, HEARTBEAT, INFO, STATE, Buckets, Refused, is_marker
-from tests.blackbox.wire import Message, Wire
+from lab.soak.wire import Message, Wire
 
 HEARTBEAT_EVERY = 10.0
 IDLE_HEARTBEAT = 30.0

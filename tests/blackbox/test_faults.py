@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.blackbox.buckets import ALL, DESIRED, STATE, Buckets
-from tests.blackbox.wire import Wire
+from lab.soak.wire import Wire
 from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Container, Device
 from tests.using_lab.fleets import Fleet

@@ -1,0 +1,85 @@
+"""
+Which fault breaks which session, and how: a pure function of a seed and the session's number.
+
+So one session can be run again alone: what a run did before it has no part in its plan.
+"""
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+
+LOAD_SECONDS = (0.05, 0.6)  # what a session bears before its fault
+FAULT_SECONDS = (0.2, 3.0)  # patience and watches give up after 1 s or so: both sides of that. Taste
+
+
+class Fault(StrEnum):
+    """A way to break a connection. The values are what a person reads in the results."""
+
+    FREEZE = "server frozen"
+    FREEZE_AND_KILL = "server frozen, then killed"
+    KILL = "server killed and started again"
+    STOP = "server stopped and started again"
+    RESET = "connections reset"
+    RESET_UPSTREAM = "reset within a frame to the server"
+    RESET_DOWNSTREAM = "reset within a frame from the server"
+    HALF_OPEN = "half-open: both directions lost"
+    DEAF = "half-open: nothing comes from the server"
+    MUTE = "half-open: nothing reaches the server"
+    STALL = "nothing is taken off the wire"
+    SLOW = "slow bytes"
+    REFUSE = "connections refused"
+    DROP = "dropped at once after accept"
+    DROP_AFTER_CONNECT = "dropped after CONNECT"
+    SILENT = "accepted, no greeting"
+    ODD_GREETING = "an odd greeting"
+    FAILOVER_FREEZE = "failover: one of three servers frozen"
+    FAILOVER_KILL = "failover: one of three servers killed"
+    FAILOVER_STOP = "failover: one of three servers stopped"
+
+
+OF_A_CLUSTER = (Fault.FAILOVER_FREEZE, Fault.FAILOVER_KILL, Fault.FAILOVER_STOP)
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """
+    How one session is broken: *fault*, *after* so many seconds of load, for *lasts* seconds.
+
+    *share* in [0, 1) is for what else is left to chance: where a frame is cut, which greeting it
+    is, how slow the bytes are.
+    """
+
+    number: int
+    fault: Fault
+    after: float
+    lasts: float
+    share: float
+
+    @property
+    def needs_cluster(self) -> bool:
+        """Whether it takes three servers."""
+        return self.fault in OF_A_CLUSTER
+
+
+def plan(seed: int, sessions: int) -> tuple[Break, ...]:
+    """Plan *sessions* breaks, numbered from 1, each fault as often as the others."""
+    return tuple(at(seed, number) for number in range(1, sessions + 1))
+
+
+def at(seed: int, number: int) -> Break:
+    """Plan the break of session *number* alone."""
+    turn, place = divmod(number - 1, len(Fault))
+    order = list(Fault)
+    _chances(seed, f"order {turn}").shuffle(order)
+    chances = _chances(seed, f"session {number}")
+    return Break(
+        number=number,
+        fault=order[place],
+        after=chances.uniform(*LOAD_SECONDS),
+        lasts=chances.uniform(*FAULT_SECONDS),
+        share=chances.random(),
+    )
+
+
+def _chances(seed: int, what: str) -> random.Random:
+    return random.Random(f"{seed} {what}")  # noqa: S311 - a schedule, not a secret
