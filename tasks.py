@@ -6,6 +6,7 @@ from lab import tasks as lab
 from lab.bench import tasks as bench
 from lab.images.cloud import tasks as images
 from lab.proof import tasks as proof
+from lab.soak import tasks as soak
 
 namespace = Collection(
     proof.check,
@@ -17,4 +18,5 @@ namespace = Collection(
     lab.collection(),
     images.collection(),
     bench.collection(),
+    soak.collection(),
 )

@@ -1,16 +1,18 @@
 """Runs a schedule: several lanes side by side, each taking the next session that it can break."""
 
 import asyncio
+import gc
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lab.soak import lane as lanes
 from lab.soak import sites
 from lab.soak.lane import Limits
-from lab.soak.outcome import Outcome
+from lab.soak.outcome import Outcome, Run
 from lab.soak.schedule import Break
 
 Tell = Callable[[Outcome], None]
@@ -26,25 +28,48 @@ class Layout:
 
 
 async def run(
-    breaks: Iterable[Break], directory: Path, layout: Layout, tell: Tell
-) -> tuple[Outcome, ...]:
-    """Break each session of *breaks*, and return what came of them, by number."""
-    waiting = {False: deque[Break](), True: deque[Break]()}
-    for each in breaks:
-        waiting[each.needs_cluster].append(each)
+    seed: int, breaks: Iterable[Break], directory: Path, layout: Layout, tell: Tell
+) -> Run:
+    """Break each session of *breaks*, and return what came of them."""
     outcomes: list[Outcome] = []
 
     def note(outcome: Outcome) -> None:
         outcomes.append(outcome)
         tell(outcome)
 
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(layout.single + layout.clustered):
-            is_clustered = number >= layout.single
-            size = sites.CLUSTER if is_clustered else 1
-            lane = _Lane(directory / f"lane-{number}", number, size, layout.limits)
-            tasks.create_task(lane.run(waiting[is_clustered], note))
-    return tuple(sorted(outcomes, key=lambda outcome: outcome.number))
+    waiting = {False: deque[Break](), True: deque[Break]()}
+    for each in breaks:
+        waiting[each.needs_cluster].append(each)
+    with _noting_strays() as strays:
+        async with asyncio.TaskGroup() as tasks:
+            for lane in _lanes(directory, layout):
+                tasks.create_task(lane.run(waiting[lane.size > 1], note))
+    ordered = sorted(outcomes, key=lambda outcome: outcome.number)
+    return Run(seed, tuple(ordered), tuple(strays))
+
+
+def _lanes(directory: Path, layout: Layout) -> Iterator["_Lane"]:
+    sizes = [1] * layout.single + [sites.CLUSTER] * layout.clustered
+    for number, size in enumerate(sizes):
+        yield _Lane(directory / f"lane-{number}", number, size, layout.limits)
+
+
+@contextmanager
+def _noting_strays() -> Iterator[list[str]]:
+    """Note what asyncio finds in tasks and callbacks that nobody waits for."""
+    loop, strays = asyncio.get_running_loop(), list[str]()
+    earlier = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: strays.append(_said(context)))
+    try:
+        yield strays
+        gc.collect()  # which is when a task's error turns out to be nobody's
+    finally:
+        loop.set_exception_handler(earlier)
+
+
+def _said(context: Mapping[str, Any]) -> str:
+    where = context.get("task") or context.get("future") or context.get("handle") or ""
+    return f"{context['message']}: {context.get('exception')!r} {where}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from lab.soak.proxy import TcpProxy, Way, Welcome, dropping_after_connect, greeting
-from lab.soak.proxy import hang_up, say_nothing
+from lab.soak.proxy import (
+    TcpProxy,
+    Way,
+    Welcome,
+    dropping_after_connect,
+    greeting,
+    hang_up,
+    say_nothing,
+)
 from lab.soak.schedule import Break, Fault
 from lab.soak.server import Server
 from lab.soak.sites import Site

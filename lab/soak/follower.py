@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 from fleet.bus.port import Bucket, Deleted, Event, Put, Synced, Undecodable
 from fleet.contracts.messages import DeploymentState, ReconcileScore
 
-M = TypeVar("M", DeploymentState, ReconcileScore)
+M = TypeVar("M", bound=DeploymentState | ReconcileScore)
 
 
 class Follower(Generic[M]):

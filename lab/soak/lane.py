@@ -50,12 +50,10 @@ class Lane:
     async def outcome(self, each: Break) -> Outcome:
         """Break one session, and judge it."""
         begun = self._begun()
-        back, problems = -1.0, []
+        back, problems = -1.0, list[str]()
         try:
             back = await self._break(each)
-            problems += await judging.problems(
-                self._site, self._flow, within=self._limits.settle
-            )
+            problems += await judging.problems(self._site, self._flow, within=self._limits.settle)
         except (LabError, OSError) as exc:
             problems.append(str(exc))
         log, attempts = self._flow.take_log(), self._begun() - begun

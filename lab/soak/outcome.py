@@ -33,29 +33,50 @@ class Outcome:
         return not self.problems
 
 
-def figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All sessions of one run, by number; *strays* are errors of tasks that nobody looked after."""
+
+    seed: int
+    outcomes: tuple[Outcome, ...]
+    strays: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """The sessions in which something was wrong."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.passed)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was wrong at all."""
+        return not self.failed and not self.strays
+
+
+def figures(run: Run) -> list[Figure]:
     """Make the figures of a run: how soon each fault was over, and what was put and lost."""
+    outcomes = run.outcomes
     return [
-        *(_back(fault, outcomes) for fault in Fault if any(o.fault is fault for o in outcomes)),
+        *(_back(fault, found) for fault, found in _by_fault(outcomes).items()),
         Figure.of("slowest call of a session", [o.slowest for o in outcomes]),
         Figure.of("values put in a session", [o.writes for o in outcomes], unit=""),
         Figure.of("calls tried again in a session", [o.retries for o in outcomes], unit=""),
-        Figure.of("sessions in which something was wrong", [_failed(outcomes)], unit="", aim=0),
+        Figure.of("sessions in which something was wrong", [len(run.failed)], unit="", aim=0),
+        Figure.of("errors that nobody looked after", [len(run.strays)], unit="", aim=0),
     ]
 
 
-def record(seed: int, outcomes: Sequence[Outcome]) -> Mapping[str, Any]:
+def record(run: Run) -> Mapping[str, Any]:
     """Describe a run for `docs/evidence`, beside what all evidence says."""
     return {
-        "seed": seed,
-        "writes": sum(o.writes for o in outcomes),
-        "retries": sum(o.retries for o in outcomes),
+        "seed": run.seed,
+        "values_put": sum(o.writes for o in run.outcomes),
+        "calls_tried_again": sum(o.retries for o in run.outcomes),
         "faults": {
             fault.value: {"sessions": len(found), "passed": sum(o.passed for o in found)}
-            for fault in Fault
-            if (found := [o for o in outcomes if o.fault is fault])
+            for fault, found in _by_fault(run.outcomes).items()
         },
-        "problems": {str(o.number): list(o.problems) for o in outcomes if o.problems},
+        "problems": {str(o.number): list(o.problems) for o in run.failed},
+        "strays": list(run.strays),
     }
 
 
@@ -67,10 +88,11 @@ def told(outcome: Outcome) -> str:
     return "\n".join([f"{head}: FAILED", *(f"  {problem}" for problem in outcome.problems)])
 
 
-def _back(fault: Fault, outcomes: Iterable[Outcome]) -> Figure:
-    found = [o.back for o in outcomes if o.fault is fault]
-    return Figure.of(f"{fault.value} ({len(found)})", found)
+def _by_fault(outcomes: Sequence[Outcome]) -> Mapping[Fault, list[Outcome]]:
+    by_fault = {fault: [o for o in outcomes if o.fault is fault] for fault in Fault}
+    return {fault: found for fault, found in by_fault.items() if found}
 
 
-def _failed(outcomes: Iterable[Outcome]) -> int:
-    return sum(not o.passed for o in outcomes)
+def _back(fault: Fault, found: Iterable[Outcome]) -> Figure:
+    seconds = [outcome.back for outcome in found]
+    return Figure.of(f"{fault.value} ({len(seconds)})", seconds)

@@ -1,5 +1,5 @@
 """
-A TCP proxy on loopback that breaks what it carries: resets, losses, cuts within a frame, slow bytes.
+A TCP proxy on loopback that breaks what it carries: resets, losses, half frames, slow bytes.
 
 It runs in the event loop of whoever started it. A fault holds for connections that stand when it
 begins, or for those that come while it lasts, as each method says.
@@ -121,7 +121,7 @@ class TcpProxy:
 
     @property
     def open(self) -> int:
-        """How many connections it carries; those that are stalled it can't tell from closed ones."""
+        """How many connections it carries, but for the stalled: nobody can tell if they ended."""
         return sum(not link.is_stalled for link in self._links)
 
     async def start(self) -> None:

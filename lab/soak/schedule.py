@@ -5,11 +5,12 @@ So one session can be run again alone: what a run did before it has no part in i
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 LOAD_SECONDS = (0.05, 0.6)  # what a session bears before its fault
-FAULT_SECONDS = (0.2, 3.0)  # patience and watches give up after 1 s or so: both sides of that. Taste
+FAULT_SECONDS = (0.2, 3.0)  # both sides of when a call gives up, and a watch
 
 
 class Fault(StrEnum):
@@ -38,6 +39,14 @@ class Fault(StrEnum):
 
 
 OF_A_CLUSTER = (Fault.FAILOVER_FREEZE, Fault.FAILOVER_KILL, Fault.FAILOVER_STOP)
+
+LONGER: Mapping[Fault, tuple[float, float]] = {
+    Fault.FREEZE: (0.2, 8.0),  # until after the session is given up
+    Fault.FREEZE_AND_KILL: (0.2, 8.0),
+    Fault.FAILOVER_FREEZE: (0.2, 12.0),  # until after the others have elected a leader
+    Fault.FAILOVER_KILL: (0.2, 8.0),
+    Fault.FAILOVER_STOP: (0.2, 8.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +80,12 @@ def at(seed: int, number: int) -> Break:
     turn, place = divmod(number - 1, len(Fault))
     order = list(Fault)
     _chances(seed, f"order {turn}").shuffle(order)
-    chances = _chances(seed, f"session {number}")
+    fault, chances = order[place], _chances(seed, f"session {number}")
     return Break(
         number=number,
-        fault=order[place],
+        fault=fault,
         after=chances.uniform(*LOAD_SECONDS),
-        lasts=chances.uniform(*FAULT_SECONDS),
+        lasts=chances.uniform(*LONGER.get(fault, FAULT_SECONDS)),
         share=chances.random(),
     )
 

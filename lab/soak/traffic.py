@@ -18,7 +18,7 @@ from fleet.bus import nats
 from fleet.bus.nats import NatsBus, Pace
 from fleet.contracts import kv, messages
 from fleet.contracts.messages import DeploymentState, Phase, ReconcileScore
-from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.contracts.names import DeploymentName
 from lab.soak import waits
 from lab.soak.follower import Follower
 from lab.soak.load import Log, Writer
