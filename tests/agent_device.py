@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.agent import service
-from fleet.agent.images import Keeping
-from fleet.agent.journal import Store
-from fleet.agent.loop import Rhythm
+from fleet.agent.deployments.loop import Rhythm
+from fleet.agent.journal.journal import Store
+from fleet.agent.runtimes.podman.images import Keeping
 from fleet.agent.runtimes.port import Runtime
 from fleet.bus.port import Bucket, Bus, Deleted, Put
 from fleet.contracts import kv, messages, scores

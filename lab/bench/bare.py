@@ -16,8 +16,8 @@ from typing import Any
 
 import aiohttp
 
-from fleet.agent.runtimes.port import Workload
-from fleet.agent.runtimes.specification import specification
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.podman.api.specification import specification
 from fleet.contracts import scores
 from fleet.contracts.names import DeploymentName, DeviceId
 from lab.bench.deployments import SERVICE

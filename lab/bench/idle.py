@@ -9,9 +9,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
-from fleet.agent.health import Result
-from fleet.agent.pruning import Image
-from fleet.agent.runtimes.port import Container, Status, Workload
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.port import Container, Image, Result, Status
 from fleet.contracts import scores
 from fleet.contracts.names import DeploymentName
 

@@ -24,8 +24,8 @@ import structlog
 
 from fleet import errors
 from fleet.agent import settings as settings_module
-from fleet.agent import state_directory
 from fleet.agent.settings import LogFormat, Settings
+from fleet.agent.system import state_directory
 
 log = structlog.get_logger(__name__)
 
@@ -122,9 +122,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _show_status(settings: Settings, form: str) -> int:
     """Ask the agent, else its journal; print what is known, and return the exit status."""
-    from fleet.agent import asking, status  # noqa: PLC0415 - running needs none of it
+    from fleet.agent.device import status, status_command  # noqa: PLC0415 - running needs none of it
 
-    snapshot = asking.ask(settings)
+    snapshot = status_command.ask(settings)
     sys.stdout.write(
         msgspec.json.encode(snapshot).decode() + "\n" if form == "json" else status.show(snapshot)
     )
@@ -134,10 +134,11 @@ def _show_status(settings: Settings, form: str) -> int:
 async def _serve(settings: Settings) -> None:
     """Run until a signal asks to end. The containers run on."""
     # Here, so that --version and check-config needn't load podman and NATS.
-    from fleet.agent import link, service  # noqa: PLC0415
-    from fleet.agent.images import Keeping, Record  # noqa: PLC0415
-    from fleet.agent.journal_files import FileStore  # noqa: PLC0415
-    from fleet.agent.runtimes.podman import Options, PodmanRuntime  # noqa: PLC0415
+    from fleet.agent import service  # noqa: PLC0415
+    from fleet.agent.hub import desired_watch  # noqa: PLC0415
+    from fleet.agent.journal.files import FileStore  # noqa: PLC0415
+    from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime  # noqa: PLC0415
+    from fleet.agent.runtimes.podman.images import Keeping, Record  # noqa: PLC0415
     from fleet.bus import nats  # noqa: PLC0415
     from fleet.contracts import permissions, quantities  # noqa: PLC0415
 
@@ -173,7 +174,7 @@ async def _serve(settings: Settings) -> None:
             transfers=settings.state_dir / "transfers.json",
         )
         store = FileStore(settings.state_dir / "journal")
-        spread = min(link.REPEAT_SECONDS, settings.nats.jitter)
+        spread = min(desired_watch.REPEAT_SECONDS, settings.nats.jitter)
         serving = service.run(
             identity,
             runtime,

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fleet.agent import backoff, intents, inventory, status_socket
-from fleet.agent.describing import Describer
-from fleet.agent.heartbeat import Heartbeat
-from fleet.agent.images import Images, Keeping
-from fleet.agent.journal import Journal, MemoryStore, Store
-from fleet.agent.link import REPEAT_SECONDS, Link
-from fleet.agent.loop import Loop, Rhythm
-from fleet.agent.overview import Overview
-from fleet.agent.roster import Roster
+from fleet.agent.deployments.dispatcher import Dispatcher
+from fleet.agent.deployments.loop import Loop, Rhythm
+from fleet.agent.device import inventory, status_socket
+from fleet.agent.device.status_overview import Overview
+from fleet.agent.hub.desired_watch import REPEAT_SECONDS, DesiredWatch
+from fleet.agent.hub.device_info import DeviceInfoPublisher
+from fleet.agent.hub.heartbeat import Heartbeat
+from fleet.agent.hub.state_publisher import StatePublisher
+from fleet.agent.journal.journal import Journal, MemoryStore, Store
+from fleet.agent.model import backoff, intents
+from fleet.agent.runtimes.podman.images import Images, Keeping
 from fleet.agent.runtimes.port import Runtime
-from fleet.agent.telling import Voice
 from fleet.bus.port import Bus
 from fleet.contracts import messages, scores
 from fleet.contracts.names import DeploymentName, DeviceId
@@ -60,14 +61,14 @@ async def run(
     """
     may_speak = asyncio.Event()
     states = bus.bucket(messages.DEVICE_STATE)
-    voice = Voice(identity.device_id, states, now, may_speak, random)
+    publisher = StatePublisher(identity.device_id, states, now, may_speak, random)
 
     def make_loop(deployment: DeploymentName, intent: intents.Intent) -> Loop:
         return Loop(
             deployment,
             intent,
             runtime,
-            voice,
+            publisher,
             rhythm=rhythm,
             random=random,
             fetch=images.fetch,
@@ -75,18 +76,18 @@ async def run(
         )
 
     infos = bus.bucket(messages.DEVICE_INFO)
-    describer = Describer(
+    info_publisher = DeviceInfoPublisher(
         _describe(identity), infos, runtime, every=rhythm.check, now=now, random=random
     )
-    journal = Journal(identity.device_id, store or MemoryStore(), describer.problems, random)
-    roster = Roster(runtime, journal, make_loop, random)
-    images = Images(runtime, keeping, roster.images)
-    link = Link(
+    journal = Journal(identity.device_id, store or MemoryStore(), info_publisher.problems, random)
+    dispatcher = Dispatcher(runtime, journal, make_loop, random)
+    images = Images(runtime, keeping, dispatcher.images)
+    link = DesiredWatch(
         identity.device_id,
         bus.bucket(messages.DESIRED_STATE),
-        roster,
+        dispatcher,
         may_speak=may_speak,
-        on_again=describer.repeat,
+        on_again=info_publisher.repeat,
         random=random,
         spread=spread,
     )
@@ -94,29 +95,35 @@ async def run(
         identity.device_id,
         identity.instance,
         bus.bucket(messages.DEVICE_HEARTBEAT),
-        describer.problems,
+        info_publisher.problems,
         session=lambda: bus.session,
         on_again=link.say_again,
         now=now,
         random=random,
     )
     overview = Overview(
-        identity.device_id, identity.version, bus, roster, describer.problems, hub=hub, now=now
+        identity.device_id,
+        identity.version,
+        bus,
+        dispatcher,
+        info_publisher.problems,
+        hub=hub,
+        now=now,
     )
     recalled = await journal.load()
     async with asyncio.TaskGroup() as group:
         group.create_task(journal.run(), name="journal")
-        roster.recall(recalled)
-        group.create_task(roster.run(), name="roster")
+        dispatcher.recall(recalled)
+        group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(link.run(), name="link")
-        group.create_task(describer.check(), name="check runtime")
+        group.create_task(info_publisher.check(), name="check runtime")
         group.create_task(images.run(), name="images")
         group.create_task(overview.run(), name="overview")
         if state_dir is not None:
             group.create_task(status_socket.serve(state_dir, overview.snapshot), name="status")
         # These have nobody to talk to before; everything else works without.
         await bus.wait_for_session()
-        group.create_task(describer.run(), name="describe")
+        group.create_task(info_publisher.run(), name="describe")
         group.create_task(heartbeat.run(), name="heartbeat")
 
 

@@ -38,7 +38,7 @@ import msgspec
 from msgspec import Meta
 
 from fleet import errors
-from fleet.agent import passwords
+from fleet.agent.system import password_files
 from fleet.contracts import quantities
 from fleet.contracts.names import DeviceId
 
@@ -225,7 +225,7 @@ def _broken_registry(name: str, registry: Registry) -> list[tuple[tuple[str, ...
     if not registry.username:
         return [(("password_file",), "needs a username")]
     try:
-        passwords.read(registry.password_file)
+        password_files.read(registry.password_file)
     except errors.InvalidConfig as exc:
         return [(("password_file",), str(exc))]
     return []

@@ -1,10 +1,10 @@
 """
-The operator's middle: what was touched in the world goes to the queues that act on it.
+Wires watches, store, queues and writers: what an event touched is queued for its writer.
 
-    buckets ──► feeds ──────┐            ┌─► publisher ──► desired-state
-                            ├─► world ───┼─► status writer ──► Deployment status
-    API server ─► observer ─┘   (queues) ├─► registrar ──► Device objects
-                                         └─► decommissioner ──► all buckets
+    buckets ────► watches ──┐            ┌─► desired state writer ──► desired-state
+                            ├─► store ───┼─► status writer ─────────► Deployment status
+    API server ─► informer ─┘   (queues) ├─► device writer ─────────► Device objects
+                                         └─► decommissioner ────────► all buckets
 
 The queues work only once the barrier is open.
 """
@@ -20,25 +20,25 @@ import structlog
 from fleet.bus.port import Bucket, Bus, Event
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
-from fleet.operator.barrier import Barrier
 from fleet.operator.clock import ServerClock, WallClock
-from fleet.operator.coalescing import StatusWriter
-from fleet.operator.decommissioning import Decommissioner
-from fleet.operator.feeds import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
-from fleet.operator.indexing import Pair
+from fleet.operator.decisions.orphans import Suspects
 from fleet.operator.intervals import Intervals
-from fleet.operator.liveness import Liveness
-from fleet.operator.observer import Observer
-from fleet.operator.orphans import Suspects
+from fleet.operator.model.duplicate_agents import DuplicateAgents
+from fleet.operator.model.index import Pair
+from fleet.operator.model.presence import Presence
+from fleet.operator.model.store import Store, Touched
 from fleet.operator.ports import Cluster, Counter
-from fleet.operator.posting import Poster
-from fleet.operator.presence import Presence
-from fleet.operator.publisher import Publisher
-from fleet.operator.registrar import Registrar
-from fleet.operator.removal import Removal
-from fleet.operator.twins import Twins
-from fleet.operator.workqueue import Pace, Workqueue
-from fleet.operator.world import Touched, World
+from fleet.operator.watches.buckets import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
+from fleet.operator.watches.informer import Informer
+from fleet.operator.watches.liveness import Liveness
+from fleet.operator.watches.sync_barrier import SyncBarrier
+from fleet.operator.writers.decommissioning import Decommissioner
+from fleet.operator.writers.deployment_status import StatusWriter
+from fleet.operator.writers.desired_state import DesiredStateWriter
+from fleet.operator.writers.devices import DeviceWriter
+from fleet.operator.writers.event_recorder import EventRecorder
+from fleet.operator.writers.orphans import OrphanRemover
+from fleet.operator.writers.work_queue import Pace, WorkQueue
 
 log = structlog.get_logger()
 K = TypeVar("K", bound=Hashable)
@@ -65,7 +65,7 @@ PACES: Final = Paces(
 
 
 class Controller:
-    """Holds the world, and runs all that keeps it and acts on it."""
+    """Holds the store, and runs all that keeps it and acts on it."""
 
     def __init__(
         self,
@@ -77,34 +77,34 @@ class Controller:
         paces: Paces = PACES,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.world = World()
-        self.barrier = Barrier()
+        self.store = Store()
+        self.barrier = SyncBarrier()
         self._bus = bus
         self._counter = counter
         self._intervals = intervals or Intervals()
         self._presence = Presence(self._intervals.silence)
-        self._twins = Twins(quiet=2 * self._intervals.silence)
+        self._duplicate_agents = DuplicateAgents(quiet=2 * self._intervals.silence)
         self._clock = ServerClock()
         self._now = now
         self.liveness = Liveness(
-            self.world,
+            self.store,
             self._presence,
             bus,
-            twins=self._twins,
+            duplicate_agents=self._duplicate_agents,
             clock=self._clock,
             changed=self.dispatch,
         )
-        self.observer = Observer(self.world, self.barrier, cluster, self.liveness, self.dispatch)
-        self.poster = Poster(cluster, WallClock(), counter)
+        self.informer = Informer(self.store, self.barrier, cluster, self.liveness, self.dispatch)
+        self.recorder = EventRecorder(cluster, WallClock(), counter)
         self.statuses = StatusWriter(
-            self.world,
+            self.store,
             cluster,
-            self.poster,
+            self.recorder,
             clock=WallClock(),
             counter=counter,
-            written=self.observer.status_written,
+            written=self.informer.status_written,
         )
-        self.decommissioner = Decommissioner(self.world, bus, self.poster, WallClock())
+        self.decommissioner = Decommissioner(self.store, bus, self.recorder, WallClock())
         self._make_queues(cluster, paces)
 
     async def run(self) -> None:
@@ -115,25 +115,25 @@ class Controller:
 
     def dispatch(self) -> None:
         """Hand what was touched to the queues."""
-        touched = self.world.touched
+        touched = self.store.touched
         if touched.pairs or touched.deployments or touched.devices:
-            self.world.touched = Touched()
+            self.store.touched = Touched()
             self._desired.add(touched.pairs)
             self._statuses.add(touched.deployments)
             self._devices.add(touched.devices)
-            self._descriptions.add(touched.devices & self.world.devices.keys())
+            self._descriptions.add(touched.devices & self.store.devices.keys())
             self._leaving.add(touched.devices.intersection(self.decommissioner.leaving()))
 
     async def released(self, uid: str) -> None:
         """Wait until a deployment that is being deleted can go."""
-        if uid not in self.world.deployments:
+        if uid not in self.store.deployments:
             return  # its name can't be a key, so nothing of it is anywhere
         self._statuses.add((uid,))
-        await self.statuses.farewells.wait(uid)
+        await self.statuses.pending_deletions.wait(uid)
 
     async def decommissioned(self, uid: str) -> None:
         """Wait until a device that is being deleted can go."""
-        device = next((d for d in self.world.devices.values() if d.uid == uid), None)
+        device = next((d for d in self.store.devices.values() if d.uid == uid), None)
         if device is not None:
             self._leaving.add((device.id,))
             await self.decommissioner.released(device)
@@ -142,56 +142,56 @@ class Controller:
         """Compare all that stands with all that is wanted, after everything was listed."""
         if self.barrier.missing:
             return
-        self._desired.add(self.world.all_pairs())
-        await self._removal.look()
+        self._desired.add(self.store.all_pairs())
+        await self._orphan_remover.look()
         self.dispatch()
         self._counter.resynced()
 
     def _make_queues(self, cluster: Cluster, paces: Paces) -> None:
         counter = self._counter
-        publisher = Publisher(
-            self.world,
+        publisher = DesiredStateWriter(
+            self.store,
             self._bus.bucket(messages.DESIRED_STATE),
             self._clock,
             counter,
-            look_again=self.observer.look_again,
+            look_again=self.informer.look_again,
         )
-        self._removal = Removal(
-            self.world,
+        self._orphan_remover = OrphanRemover(
+            self.store,
             publisher.orphans,
             cluster,
-            self.poster,
+            self.recorder,
             counter=counter,
             suspects=Suspects(self._intervals.orphans.total_seconds()),
             now=self._now,
         )
-        registrar = Registrar(
-            self.world,
+        device_writer = DeviceWriter(
+            self.store,
             self._presence,
-            self._twins,
+            self._duplicate_agents,
             cluster,
-            poster=self.poster,
+            recorder=self.recorder,
             clock=WallClock(),
             counter=counter,
-            observe=self.observer.observe_device,
+            observe=self.informer.observe_device,
         )
-        self._desired: Workqueue[Pair] = Workqueue(
+        self._desired: WorkQueue[Pair] = WorkQueue(
             "desired", self._dispatching(publisher.work), paces.desired, counter
         )
-        self._statuses: Workqueue[str] = Workqueue(
+        self._statuses: WorkQueue[str] = WorkQueue(
             "statuses",
             self._dispatching(self.statuses.work),
             paces.statuses,
             counter,
             self.statuses.is_news,
         )
-        self._devices: Workqueue[DeviceId] = Workqueue(
-            "devices", self._dispatching(registrar.register), paces.devices, counter
+        self._devices: WorkQueue[DeviceId] = WorkQueue(
+            "devices", self._dispatching(device_writer.register), paces.devices, counter
         )
-        self._descriptions: Workqueue[DeviceId] = Workqueue(
-            "descriptions", self._dispatching(registrar.describe), paces.devices, counter
+        self._descriptions: WorkQueue[DeviceId] = WorkQueue(
+            "descriptions", self._dispatching(device_writer.describe), paces.devices, counter
         )
-        self._leaving: Workqueue[DeviceId] = Workqueue(
+        self._leaving: WorkQueue[DeviceId] = WorkQueue(
             "leaving", self._dispatching(self.decommissioner.work), paces.devices, counter
         )
 
@@ -207,18 +207,18 @@ class Controller:
         return wrapped
 
     def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        bus, world, barrier, counter = self._bus, self.world, self.barrier, self._counter
+        bus, store, barrier, counter = self._bus, self.store, self.barrier, self._counter
         desired = bus.bucket(messages.DESIRED_STATE)
         return {
-            "list": self.observer.keep_listing(self._intervals.resync, self.resynced),
+            "list": self.informer.keep_listing(self._intervals.resync, self.resynced),
             kv.BUCKET_DESIRED_STATE: self._follow(
-                desired, DesiredFeed(world, desired, barrier, counter).handle
+                desired, DesiredFeed(store, desired, barrier, counter).handle
             ),
             kv.BUCKET_DEVICE_STATE: self._follow(
-                bus.bucket(messages.DEVICE_STATE), StateFeed(world, barrier, counter).handle
+                bus.bucket(messages.DEVICE_STATE), StateFeed(store, barrier, counter).handle
             ),
             kv.BUCKET_DEVICE_INFO: self._follow(
-                bus.bucket(messages.DEVICE_INFO), InfoFeed(world, barrier, counter).handle
+                bus.bucket(messages.DEVICE_INFO), InfoFeed(store, barrier, counter).handle
             ),
             kv.BUCKET_DEVICE_HEARTBEAT: self._follow(
                 bus.bucket(messages.DEVICE_HEARTBEAT), HeartbeatFeed(self.liveness, counter).handle
@@ -238,9 +238,9 @@ class Controller:
     async def _act(self) -> None:
         await self.barrier.opened()
         log.info(
-            "barrier open", deployments=len(self.world.deployments), devices=len(self.world.devices)
+            "barrier open", deployments=len(self.store.deployments), devices=len(self.store.devices)
         )
-        self._desired.add(self.world.all_pairs())
+        self._desired.add(self.store.all_pairs())
         async with asyncio.TaskGroup() as tasks:
             for name, run in self._queues().items():
                 tasks.create_task(run, name=name)
@@ -251,13 +251,13 @@ class Controller:
             self._desired.name: self._desired.run(),
             self._statuses.name: self._statuses.run(),
             **{queue.name: queue.run() for queue in by_device},
-            self.poster.queue.name: self.poster.queue.run(),
+            self.recorder.queue.name: self.recorder.queue.run(),
         }
 
     async def _look_now_and_then(self) -> None:
         """Look at what time alone moves: patience with deletions, and the room for Events."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self.poster.catch_up()
-            self._statuses.add(self.statuses.farewells.awaited())
+            self.recorder.catch_up()
+            self._statuses.add(self.statuses.pending_deletions.awaited())
             self._leaving.add(self.decommissioner.leaving())

@@ -1,5 +1,5 @@
 """
-The kopf side: events go to the observer, and a deletion waits for its release.
+The kopf side: events go to the informer, and a deletion waits for its release.
 
 kopf keeps the watches and the finalizers and nothing else. There are no create
 or update handlers, so nothing has to be remembered on the objects; it writes no
@@ -41,11 +41,11 @@ def registry(controller: Controller, login: Login) -> kopf.OperatorRegistry:
 
     @kopf.on.event(*DEPLOYMENTS, registry=made)
     async def deployment_event(event: kopf.RawEvent, **_: Any) -> None:
-        controller.observer.deployment_event(event["type"], event["object"])
+        controller.informer.deployment_event(event["type"], event["object"])
 
     @kopf.on.event(*DEVICES, registry=made)
     async def device_event(event: kopf.RawEvent, **_: Any) -> None:
-        controller.observer.device_event(event["type"], event["object"])
+        controller.informer.device_event(event["type"], event["object"])
 
     @kopf.on.delete(*DEPLOYMENTS, registry=made)
     async def deployment_deleted(uid: str | None, **_: Any) -> None:

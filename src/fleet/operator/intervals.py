@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from fleet.operator import orphans
-from fleet.operator.presence import SILENCE
+from fleet.operator.decisions import orphans
+from fleet.operator.model.presence import SILENCE
 
 RESYNC: Final = timedelta(minutes=5)
 

@@ -19,13 +19,14 @@ from fleet.bus import nats, streams
 from fleet.bus.nats import NatsBus
 from fleet.bus.port import Bus
 from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
-from fleet.operator import handlers, logs, serving, settings, storage
-from fleet.operator.cluster import KubernetesCluster
+from fleet.operator import handlers, settings
+from fleet.operator.adapters import http_server, logs, stream_storage
+from fleet.operator.adapters.http_server import Answers
+from fleet.operator.adapters.kubernetes import KubernetesCluster
+from fleet.operator.adapters.metrics import Metrics
+from fleet.operator.adapters.stream_storage import Alarm
 from fleet.operator.controller import Controller
-from fleet.operator.metrics import Metrics
-from fleet.operator.serving import Answers
 from fleet.operator.settings import Settings
-from fleet.operator.storage import Alarm
 
 log = structlog.get_logger()
 
@@ -58,9 +59,9 @@ async def run(told: Settings) -> int:
         stack.push_async_callback(cluster.close)
         metrics = Metrics()
         controller = Controller(bus, cluster, metrics, intervals=told.intervals)
-        metrics.watch(controller.world)
+        metrics.watch(controller.store)
         answers = Answers(lambda: unready(bus, controller), metrics.render)
-        await stack.enter_async_context(serving.serving(told.health, told.metrics, answers))
+        await stack.enter_async_context(http_server.serving(told.health, told.metrics, answers))
         log.info("operator started", nats=told.nats_url)
         parts = {
             "streams": _keep_streams(told, bus, metrics),
@@ -105,8 +106,8 @@ async def _run_parts(parts: Mapping[str, Coroutine[Any, Any, None]], stop: async
 
 async def _keep_streams(told: Settings, bus: NatsBus, metrics: Metrics) -> None:
     sizing = streams.Sizing(told.replicas, told.max_bytes)
-    every = min(storage.EVERY, told.intervals.resync)
-    await storage.keep(bus, sizing, Alarm(metrics), every=every)
+    every = min(stream_storage.EVERY, told.intervals.resync)
+    await stream_storage.keep(bus, sizing, Alarm(metrics), every=every)
 
 
 async def _watch(controller: Controller, cluster: KubernetesCluster, stop: asyncio.Event) -> None:
@@ -115,12 +116,12 @@ async def _watch(controller: Controller, cluster: KubernetesCluster, stop: async
 
     It would go on to watch from the versions of a store that was lost, and hear nothing.
     """
-    observer = controller.observer
-    await observer.listed.wait()
+    informer = controller.informer
+    await informer.listed.wait()
     while not stop.is_set():
-        observer.renewed.clear()
+        informer.renewed.clear()
         ending = asyncio.Event()
-        signs = asyncio.create_task(_first(stop, observer.renewed, then=ending), name="signs")
+        signs = asyncio.create_task(_first(stop, informer.renewed, then=ending), name="signs")
         try:
             await handlers.run(controller, cluster.access, ending, stop)
         finally:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fleet.contracts.names import DeviceId
-from fleet.operator.correlating import Post
-from fleet.operator.objects import Deployment
+from fleet.operator.decisions.event_correlator import Post
+from fleet.operator.model.custom_resources import Deployment
 
 Body = Mapping[str, Any]
 

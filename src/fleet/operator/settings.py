@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from fleet import errors
+from fleet.operator.adapters.http_server import Listen
+from fleet.operator.adapters.logs import LogFormat
 from fleet.operator.intervals import Intervals
-from fleet.operator.logs import LogFormat
-from fleet.operator.serving import Listen
 
 MAX_BYTES = 256 * 1024 * 1024
 

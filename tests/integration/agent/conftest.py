@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fleet.agent.images import Keeping
-from fleet.agent.loop import Rhythm
-from fleet.agent.runtimes.podman import Options, PodmanRuntime
+from fleet.agent.deployments.loop import Rhythm
+from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
+from fleet.agent.runtimes.podman.images import Keeping
 from fleet.bus.memory import MemoryServer
 from fleet.contracts.permissions import device_permissions
 from tests import nats_server

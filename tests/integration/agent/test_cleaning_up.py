@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fleet import errors
-from fleet.agent.runtimes.podman import Options, PodmanRuntime
+from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
 from fleet.agent.runtimes.port import Status
 from tests.integration.agent.agent_process import DEVICE
 from tests.integration.agent.test_podman import workload

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from fleet import errors
-from fleet.agent.runtimes.podman import Options, PodmanRuntime
-from fleet.agent.runtimes.port import Container, Status, Workload
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
+from fleet.agent.runtimes.port import Container, Status
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
 from fleet.contracts.scores import PullPolicy

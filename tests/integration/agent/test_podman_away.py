@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from fleet.agent.loop import Rhythm
-from fleet.agent.runtimes.podman import Options, PodmanRuntime
+from fleet.agent.deployments.loop import Rhythm
+from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
 from fleet.bus.memory import MemoryServer
 from fleet.contracts import kv, messages
 from fleet.contracts.messages import Phase

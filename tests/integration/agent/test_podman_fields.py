@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from fleet import errors
-from fleet.agent.runtimes.podman import PodmanRuntime
-from fleet.agent.runtimes.port import Workload
-from fleet.agent.runtimes.specification import SCRATCH
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.podman.api.runtime import PodmanRuntime
+from fleet.agent.runtimes.podman.api.specification import SCRATCH
 from fleet.contracts import scores
 from fleet.contracts.names import DeploymentName
 from tests.podman_host import IMAGE, PodmanHost

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fleet import errors
-from fleet.agent.images import Images, Keeping, Record
-from fleet.agent.runtimes.podman import PodmanRuntime
+from fleet.agent.runtimes.podman.api.runtime import PodmanRuntime
+from fleet.agent.runtimes.podman.images import Images, Keeping, Record
 from fleet.contracts.messages import Phase
 from fleet.contracts.scores import PullPolicy
 from tests.agent_device import Hub

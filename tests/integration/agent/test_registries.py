@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleet import errors
-from fleet.agent.runtimes.podman import Options, PodmanRuntime
+from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
 from fleet.agent.settings import Registry as Entry
 from fleet.contracts.scores import PullPolicy
 from tests.integration.agent.agent_process import DEVICE

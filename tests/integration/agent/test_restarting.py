@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleet import errors
-from fleet.agent.journal_files import FileStore
+from fleet.agent.journal.files import FileStore
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
 from tests.integration.agent.agent_process import AgentProcess, make_agent, operator_side

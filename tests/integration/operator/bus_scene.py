@@ -12,8 +12,8 @@ from fleet import errors
 from fleet.bus import jetstream, streams
 from fleet.bus.nats import NatsBus
 from fleet.bus.streams import Sizing
-from fleet.operator import storage
-from fleet.operator.storage import Alarm
+from fleet.operator.adapters import stream_storage
+from fleet.operator.adapters.stream_storage import Alarm
 from tests import nats_server
 from tests.integration.bus import harness
 from tests.nats_server import NatsServer
@@ -44,7 +44,7 @@ class BusScene(Scene):
             self._keeping = None
         if sizing is not None:
             alarm = Alarm(self.counter)
-            keeping = storage.keep(self.bus, sizing, alarm, every=timedelta(seconds=0.5))
+            keeping = stream_storage.keep(self.bus, sizing, alarm, every=timedelta(seconds=0.5))
             self._keeping = asyncio.create_task(keeping)
 
     async def post(self, bucket: str, key: str, data: bytes) -> None:

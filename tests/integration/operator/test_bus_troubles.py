@@ -14,7 +14,7 @@ from fleet import errors
 from fleet.bus.streams import Sizing
 from fleet.contracts import kv
 from fleet.contracts.messages import Phase, ReconcileScore
-from fleet.operator.barrier import Part
+from fleet.operator.watches.sync_barrier import Part
 from lab.simulated_device import SimulatedDevice
 from tests.integration.operator.bus_scene import BusScene, bus_scene
 from tests.unit.operator import making
@@ -120,7 +120,7 @@ async def test_nothing_is_withdrawn_and_all_is_told_again(scene: BusScene, troub
         assert await running(scene, device) == before
 
         scene.cluster.add(deployment_body(image="web:2", generation=2, version=9999))
-        await controller.observer.list_all()
+        await controller.informer.list_all()
         await eventually(lambda: is_told(scene, "web:2"), "what comes later arrives", within=30)
     assert scene.counter.counts["mark"] == 0
 
@@ -169,7 +169,7 @@ async def test_nobody_turns_stale_over_the_loss_of_a_server(scene: BusScene, for
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
             await scene.until(lambda: silenced(logs), "who is silent then is stale")
-    assert controller.world.silent == {"d1"}
+    assert controller.store.silent == {"d1"}
 
 
 def silenced(logs: Sequence[Mapping[str, Any]]) -> bool:
@@ -185,7 +185,7 @@ async def test_two_operators_do_not_fight_and_lose_no_update(scene: BusScene):
             image = f"web:{number}"
             body = deployment_body(image=image, generation=number, version=1000 + number)
             for controller in (first, second):
-                controller.observer.deployment_event("MODIFIED", body)
+                controller.informer.deployment_event("MODIFIED", body)
             scene.cluster.add(body)
             await eventually(partial(is_told, scene, image), f"{image} is told")
         await scene.until(lambda: scene.counter.counts["putvalue"] == 11, "one put for each")
@@ -249,7 +249,7 @@ async def test_garbage_in_every_bucket_is_told_once_and_harms_nobody(scene: BusS
             other = SimulatedDevice(scene.bus, "d2")
             await other.register({"site": "a"})
             await eventually(lambda: other.wanted("web"), "another device is served")
-            assert set(controller.world.devices) == {"d1", "d2"}
+            assert set(controller.store.devices) == {"d1", "d2"}
             assert scene.cluster.status()["ready"] in {"1/1", "1/2"}
     told = [
         (entry["bucket"], entry["key"]) for entry in logs if entry["event"] == "value undecodable"

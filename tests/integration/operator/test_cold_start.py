@@ -12,9 +12,10 @@ from fleet.bus import jetstream
 from fleet.contracts import kv, messages
 from fleet.contracts.messages import DeploymentState, DeviceInfo, HeartbeatPayload, Message, Phase
 from fleet.contracts.names import DeploymentName, DeviceId
-from fleet.operator import objects, registration
+from fleet.operator.decisions import registration
 from fleet.operator.intervals import Intervals
-from fleet.operator.presence import Hearing
+from fleet.operator.model import custom_resources
+from fleet.operator.model.presence import Hearing
 from tests.integration.operator.bus_scene import BusScene, bus_scene
 from tests.unit.operator.making import deployment_body
 
@@ -40,15 +41,15 @@ async def test_what_is_so_already_is_read_and_nothing_is_written(scene: BusScene
     async with scene.running() as controller:
         await settled(scene)  # the deployments' statuses are written
         for name in NAMES:
-            sums = controller.world.aggregate(name)
+            sums = controller.store.aggregate(name)
             assert (sums.matched, sums.running) == (len(DEVICES), len(DEVICES))
     assert scene.cluster.writes.pop("deployment status") <= 2 * len(NAMES)
     scene.counter.counts.clear()
 
     async with scene.running() as controller:
         await settled(scene)
-        assert len(controller.world.desired) == KEYS
-        assert not controller.world.silent
+        assert len(controller.store.desired) == KEYS
+        assert not controller.store.silent
     assert not {key: count for key, count in scene.cluster.writes.items() if key != "event"}
     assert not {"putvalue", "mark", "purge"} & set(scene.counter.counts)
 
@@ -75,7 +76,7 @@ async def register(scene: BusScene, info: DeviceInfo, now: datetime) -> None:
     """Make the object as an operator left it that heard the device."""
     body = await scene.cluster.apply_device(info.device_id, info.labels)
     status = registration.status_to_apply(
-        info, objects.parse_device(body), Hearing.HEARD, heard_at=now, now=now
+        info, custom_resources.parse_device(body), Hearing.HEARD, heard_at=now, now=now
     )
     assert status is not None
     await scene.cluster.apply_device_status(info.device_id, status)
@@ -86,7 +87,8 @@ async def fill(scene: BusScene) -> None:
     now = datetime.now(UTC)
     written: list[tuple[messages.Codec[Any], str, Message]] = []
     scores = {
-        name: objects.parse_deployment(scene.cluster.deployments[name]).score for name in NAMES
+        name: custom_resources.parse_deployment(scene.cluster.deployments[name]).score
+        for name in NAMES
     }
     for device in DEVICES:
         info = DeviceInfo(device_id=device, labels={"site": "a"}, instance="sim", updated_at=now)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import pytest
 
 from fleet import errors
-from fleet.agent.journal import MemoryStore
-from fleet.agent.loop import Rhythm
-from fleet.agent.runtimes.port import Workload
+from fleet.agent.deployments.loop import Rhythm
+from fleet.agent.journal.journal import MemoryStore
+from fleet.agent.model.workloads import Workload
 from fleet.bus.memory import MemoryServer
 from fleet.bus.port import Put
 from fleet.contracts import kv
@@ -20,7 +20,7 @@ from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.contracts.permissions import device_permissions
 from tests import virtual_time
 from tests.agent_device import Hub, running_agent
-from tests.unit.agent.test_loop import app, holds
+from tests.unit.agent.deployments.test_loop import app, holds
 from tests.unit.agent.world import WEB, FakeRuntime, name
 
 DEVICE = DeviceId("dev-01")

@@ -9,10 +9,9 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field, replace
 
 from fleet import errors
-from fleet.agent.health import Result
-from fleet.agent.planning import Action, Create, Remove, Restart, Start
-from fleet.agent.pruning import Image
-from fleet.agent.runtimes.port import Container, Fetched, Status, Workload
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.podman.planning import Action, Create, Remove, Restart, Start
+from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Status
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
 

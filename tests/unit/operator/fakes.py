@@ -8,8 +8,8 @@ from typing import Any
 from fleet import errors
 from fleet.contracts.names import DeviceId
 from fleet.contracts.resources import FINALIZER
-from fleet.operator.correlating import Key, Post
-from fleet.operator.objects import FIELD_MANAGER, Deployment
+from fleet.operator.decisions.event_correlator import Key, Post
+from fleet.operator.model.custom_resources import FIELD_MANAGER, Deployment
 from fleet.operator.ports import Body
 from tests.unit.operator.making import START
 

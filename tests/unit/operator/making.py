@@ -8,10 +8,10 @@ from fleet.contracts import kv, scores
 from fleet.contracts.messages import DeploymentState, DeviceInfo, Owner, Phase, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.contracts.resources import FINALIZER
-from fleet.operator import objects
-from fleet.operator.aggregation import Report
-from fleet.operator.indexing import Pair
-from fleet.operator.objects import Deployment, Device
+from fleet.operator.model import custom_resources
+from fleet.operator.model.aggregation import Report
+from fleet.operator.model.custom_resources import Deployment, Device
+from fleet.operator.model.index import Pair
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -67,7 +67,7 @@ def deployment_body(
 
 def deployment(name: str = "web", **more: Any) -> Deployment:
     """Make a deployment; see `deployment_body`."""
-    return objects.parse_deployment(deployment_body(name, **more))
+    return custom_resources.parse_deployment(deployment_body(name, **more))
 
 
 def device(name: str = "d1", labels: dict[str, str] | None = None, **more: Any) -> Device:

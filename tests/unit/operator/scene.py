@@ -11,7 +11,7 @@ from fleet.contracts import kv, messages
 from fleet.contracts.names import DeploymentName
 from fleet.operator.controller import Controller, Paces
 from fleet.operator.intervals import Intervals
-from fleet.operator.workqueue import Pace
+from fleet.operator.writers.work_queue import Pace
 from lab.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster, FakeCounter
 from tests.unit.operator.making import deployment_body
@@ -57,7 +57,7 @@ class Scene:
     async def resync(self, controller: Controller, *, after: float = 0) -> None:
         """Have everything listed anew, *after* some seconds."""
         self.now += after
-        await controller.observer.list_all()
+        await controller.informer.list_all()
         await controller.resynced()
 
     async def until(self, look: Callable[[], object], what: str) -> None:
@@ -81,7 +81,7 @@ class Scene:
         """Wait until the controller acted on something that came just now."""
         uid = f"later-{len(self.cluster.deployments)}"
         self.cluster.add(deployment_body(uid, uid=uid, labels={"site": "nowhere"}))
-        await controller.observer.list_all()
+        await controller.informer.list_all()
         await self.until(lambda: self.cluster.status(uid), "it acts")
 
     async def values(self) -> int:

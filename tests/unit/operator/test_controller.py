@@ -9,9 +9,9 @@ from fleet import errors
 from fleet.contracts import kv, messages
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
-from fleet.operator.barrier import Part
 from fleet.operator.controller import Controller
-from fleet.operator.correlating import Post
+from fleet.operator.decisions.event_correlator import Post
+from fleet.operator.watches.sync_barrier import Part
 from lab.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
@@ -48,8 +48,8 @@ async def test_nothing_is_written_before_everything_was_listed(scene: MemoryScen
             lambda: set(controller.barrier.missing) == {Part.DEPLOYMENTS, Part.DEVICES},
             "the buckets are listed",
         )
-        controller.observer.device_event("ADDED", device)
-        controller.observer.deployment_event("ADDED", deployment)
+        controller.informer.device_event("ADDED", device)
+        controller.informer.deployment_event("ADDED", deployment)
         for _ in range(200):  # turns of the loop, of which a write takes a handful
             await asyncio.sleep(0)
         assert await scene.device.wanted("web") is None
@@ -57,7 +57,7 @@ async def test_nothing_is_written_before_everything_was_listed(scene: MemoryScen
         assert not scene.cluster.writes
 
         scene.cluster.unlistable = None
-        await controller.observer.list_all()
+        await controller.informer.list_all()
         await scene.until_wanted()
         await scene.until(lambda: scene.counter.orphaned == 1, "the forgotten one is an orphan")
         await scene.until(lambda: len(scene.cluster.writes) == 2, "both statuses are written")
@@ -77,7 +77,7 @@ async def test_a_restart_writes_nothing_again(scene: MemoryScene):
     async with scene.running() as controller:
         await controller.barrier.opened()
         scene.cluster.add(deployment_body("later", uid="u2", labels={"site": "nowhere"}))
-        await controller.observer.list_all()
+        await controller.informer.list_all()
         await scene.until(lambda: scene.cluster.status("u2"), "it acts")
     assert scene.cluster.writes == {"deployment status": 1}
     assert scene.counter.counts["putvalue"] == 0
@@ -100,8 +100,8 @@ async def test_a_failed_relist_keeps_the_view(scene: MemoryScene):
         await scene.until_wanted()
         scene.cluster.broken = errors.ClusterUnavailable("not now")
         with pytest.raises(errors.ClusterUnavailable):
-            await controller.observer.list_all()
-        assert set(controller.world.deployments) == {"u1"}
+            await controller.informer.list_all()
+        assert set(controller.store.deployments) == {"u1"}
         assert not await scene.is_marked()
 
 
@@ -113,8 +113,8 @@ async def test_a_device_object_that_vanished_stops_nothing(scene: MemoryScene):
         await scene.device.report("web", Phase.RUNNING, wanted.revision)
         scene.cluster.devices.clear()
         await scene.device.infos.delete(kv.device_info_key(scene.device.id))
-        await scene.until(lambda: not controller.world.infos, "the info is gone")
-        await controller.observer.list_all()
+        await scene.until(lambda: not controller.store.infos, "the info is gone")
+        await controller.informer.list_all()
         await scene.until(lambda: scene.cluster.status()["ready"] == "0/0", "it matches nothing")
         assert await scene.device.wanted("web") == wanted
 
@@ -125,7 +125,7 @@ async def test_a_deployment_that_vanished_is_an_orphan_and_stops_nothing(scene: 
         await scene.device.register({"site": "a"})
         wanted = await scene.until_wanted()
         scene.cluster.deployments.clear()
-        await controller.observer.list_all()
+        await controller.informer.list_all()
         await scene.until(lambda: scene.counter.orphaned == 1, "the orphan is reported")
         assert await scene.device.wanted("web") == wanted
 
@@ -135,7 +135,7 @@ async def leave(scene: MemoryScene, controller: Controller) -> "asyncio.Task[Non
     body = dict(scene.cluster.devices["d1"])
     body["metadata"] = {**body["metadata"], "deletionTimestamp": "2999-01-01T00:00:00Z"}
     body["metadata"]["resourceVersion"] = "9999"
-    controller.observer.device_event("MODIFIED", body)
+    controller.informer.device_event("MODIFIED", body)
     return asyncio.create_task(controller.decommissioned(body["metadata"]["uid"]))
 
 
@@ -147,7 +147,7 @@ async def test_a_device_is_not_made_again_until_its_agent_says_what_it_is(scene:
         async with asyncio.timeout(10):
             await left
         body = scene.cluster.devices.pop("d1")
-        controller.observer.device_event("DELETED", body)
+        controller.informer.device_event("DELETED", body)
         await scene.device.beat()
         await SimulatedDevice(scene.bus, "d2").register({"site": "a"})
         await scene.until(lambda: scene.cluster.devices.get("d2"), "another one is registered")
@@ -167,7 +167,7 @@ async def test_nobody_waits_for_a_device_whose_finalizer_was_taken_off_by_hand(s
         left = await leave(scene, controller)
         await eventually(scene.is_marked, "the device is told to stop")
         assert not left.done()
-        controller.observer.device_event("DELETED", scene.cluster.devices.pop("d1"))
+        controller.informer.device_event("DELETED", scene.cluster.devices.pop("d1"))
         async with asyncio.timeout(10):
             await left
 
@@ -180,8 +180,8 @@ async def test_what_an_agent_says_of_itself_while_its_keys_are_swept_counts(scen
         async with asyncio.timeout(10):
             await left
         await scene.device.register({"site": "a"})  # before its object is gone
-        await scene.until(lambda: "d1" in controller.world.infos, "the info is heard")
-        controller.observer.device_event("DELETED", scene.cluster.devices.pop("d1"))
+        await scene.until(lambda: "d1" in controller.store.infos, "the info is heard")
+        controller.informer.device_event("DELETED", scene.cluster.devices.pop("d1"))
         await scene.until(lambda: scene.cluster.devices.get("d1"), "it registers anew")
 
 
@@ -246,7 +246,7 @@ async def test_the_end_of_a_deployment_waits_for_its_device(scene: MemoryScene):
         await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
         deleted = deployment_body(deleted=0, version=9999)
         deleted["metadata"]["deletionTimestamp"] = "2999-01-01T00:00:00Z"
-        controller.observer.deployment_event("MODIFIED", deleted)
+        controller.informer.deployment_event("MODIFIED", deleted)
         released = asyncio.create_task(controller.released("u1"))
         await eventually(scene.is_marked, "the device is told to stop")
         assert not released.done()

@@ -7,9 +7,9 @@ import pytest
 
 from fleet import errors
 from fleet.operator import settings
+from fleet.operator.adapters.http_server import Listen
+from fleet.operator.adapters.logs import LogFormat
 from fleet.operator.intervals import Intervals
-from fleet.operator.logs import LogFormat
-from fleet.operator.serving import Listen
 
 ENVIRONMENT = {
     "FLEET_NATS_URL": "nats://bus:4222",

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from fleet.agent.health import Result
-from fleet.agent.pruning import Image
+from fleet.agent.model.workloads import Workload
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
 
@@ -64,17 +63,14 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    """One service of a deployment as it is wanted. *digest* names the content of *service*."""
+class Image:
+    """An image on the device. *size* is in bytes; *is_used* by a container, whosever it is."""
 
-    deployment: DeploymentName
-    service: scores.Service
-    digest: str
-
-    @property
-    def name(self) -> str:
-        """The name that its container bears in the runtime."""
-        return containers.container_name(self.deployment, self.service.name)
+    id: str
+    names: frozenset[str] = frozenset()
+    size: int = 0
+    is_used: bool = False
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +79,14 @@ class Fetched:
 
     image: Image
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one check went."""
+
+    passed: bool
+    output: str = ""
 
 
 class Runtime(Protocol):

@@ -1,0 +1,150 @@
+"""
+All deployments of this device: the one place where intent comes in.
+
+A deployment gets its loop when the hub, or a container found on the device,
+first speaks of it. What one loop does or waits for concerns no other.
+Whatever comes in is journalled.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from fleet import errors
+from fleet.agent.deployments.loop import Loop
+from fleet.agent.journal.journal import Journal
+from fleet.agent.model import backoff, intents
+from fleet.agent.model.reports import Report
+from fleet.agent.runtimes.port import Runtime
+from fleet.agent.system.cancellation import cancel
+from fleet.contracts.names import DeploymentName
+
+log = structlog.get_logger(__name__)
+
+MakeLoop = Callable[[DeploymentName, intents.Intent], Loop]
+
+
+class Dispatcher:
+    """The loops. *make_loop* makes one; it runs until its deployment is withdrawn."""
+
+    def __init__(
+        self, runtime: Runtime, journal: Journal, make_loop: MakeLoop, random: backoff.Random
+    ) -> None:
+        self._runtime = runtime
+        self._journal = journal
+        self._make_loop = make_loop
+        self._random = random
+        self._loops: dict[DeploymentName, Loop] = {}
+        self._tasks: dict[DeploymentName, asyncio.Task[None]] = {}
+
+    def intent(self, deployment: DeploymentName) -> intents.Intent | None:
+        """Tell what is to be done about *deployment*, as far as is known."""
+        loop = self._loops.get(deployment)
+        return loop.intent if loop is not None else None
+
+    def known(self) -> dict[DeploymentName, tuple[intents.Intent, Report | None]]:
+        """Map each deployment to what is to be done about it, and what was told of it last."""
+        return {name: (loop.intent, loop.report) for name, loop in self._loops.items()}
+
+    def recall(self, recalled: Mapping[DeploymentName, intents.Intent]) -> None:
+        """Pursue what the journal says. The hub heard of all that in an earlier life."""
+        for deployment, intent in recalled.items():
+            self.accept(deployment, intent)
+            self._loops[deployment].was_heard()
+
+    def accept(self, deployment: DeploymentName, intent: intents.Intent) -> None:
+        """Pursue *intent* from now on."""
+        self._journal.note(deployment, intent)
+        loop = self._loops.get(deployment)
+        if loop is not None:
+            loop.intend(intent)
+            return
+        loop = self._loops[deployment] = self._make_loop(deployment, intent)
+        task = asyncio.create_task(loop.run(), name=f"loop {deployment}")
+        self._tasks[deployment] = task
+        task.add_done_callback(lambda done: self._ended(deployment, done))
+
+    def poke(self, deployment: DeploymentName | None) -> None:
+        """Have *deployment*, or all, looked at again."""
+        for loop in self._select(deployment):
+            loop.poke()
+
+    def repeat(self) -> tuple[Callable[[], None], ...]:
+        """List what makes each loop tell its state once more; the caller spreads the calls."""
+        return tuple(loop.repeat for loop in self._loops.values())
+
+    def images(self) -> frozenset[str]:
+        """List the references of the images that are wanted now, also for what is only kept."""
+        pursued = (intents.pursued(loop.intent) for loop in self._loops.values())
+        return frozenset(
+            workload.service.image
+            for intent in pursued
+            if isinstance(intent, intents.Apply)
+            for workload in intent.workloads
+        )
+
+    async def run(self) -> None:
+        """Adopt what runs already, then pass changes on, until cancelled."""
+        try:
+            await self._adopt()
+            await self._follow()
+        finally:
+            await cancel(tuple(self._tasks.values()))
+
+    async def _adopt(self) -> None:
+        """Keep alive the containers found, also those whose desired state nobody told yet."""
+        failures = 0
+        while True:
+            try:
+                found = await self._runtime.observe()
+            except errors.RuntimeUnavailable as exc:
+                failures += 1
+                if failures == 1:
+                    log.warning("waiting for the runtime", error=str(exc))
+                await asyncio.sleep(backoff.EAGER.delay(failures, self._random))
+            else:
+                for deployment in sorted({container.deployment for container in found}):
+                    if deployment not in self._loops:
+                        self.accept(deployment, intents.Keep())
+                return
+
+    async def _follow(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async for deployment in self._runtime.changes():
+                    failures = 0
+                    self.poke(deployment)
+            except errors.RuntimeUnavailable as exc:
+                failures += 1
+                log.debug("events broke off", error=str(exc))
+            await asyncio.sleep(backoff.EAGER.delay(max(1, failures), self._random))
+
+    def _select(self, deployment: DeploymentName | None) -> tuple[Loop, ...]:
+        if deployment is None:
+            return tuple(self._loops.values())
+        loop = self._loops.get(deployment)
+        return () if loop is None else (loop,)
+
+    def _ended(self, deployment: DeploymentName, task: "asyncio.Task[None]") -> None:
+        """Strike a loop off. One that ended by a bug is said so, and made anew."""
+        loop = self._loops.pop(deployment)
+        self._tasks.pop(deployment)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            log.error("loop died", deployment=deployment, exc_info=error)
+            asyncio.get_running_loop().call_later(
+                backoff.EAGER.longest, self._revive, deployment, loop.intent
+            )
+        elif isinstance(loop.intent, intents.Withdraw):
+            self._journal.forget(deployment)
+        else:
+            # Intent that came in while the loop was on its way out.
+            self._revive(deployment, loop.intent)
+
+    def _revive(self, deployment: DeploymentName, intent: intents.Intent) -> None:
+        if deployment not in self._loops:
+            self.accept(deployment, intent)

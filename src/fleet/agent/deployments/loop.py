@@ -1,0 +1,206 @@
+"""
+One deployment's loop: look, decide, act, tell, wait.
+
+Level-triggered: what wakes it (newer intent, an event, an image that arrived,
+the time) says only "look again". Newer intent is taken at once, whatever the
+loop waits for, and between any two kinds of actions.
+"""
+
+import asyncio
+import random as stdlib_random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+import structlog
+
+from fleet import errors
+from fleet.agent.deployments.tracking import Tracker
+from fleet.agent.hub.state_publisher import StateKey, StatePublisher
+from fleet.agent.model import backoff, intents
+from fleet.agent.model.reports import Report
+from fleet.agent.runtimes.podman import executor, reporting
+from fleet.agent.runtimes.podman.images import Fetch
+from fleet.agent.runtimes.port import Container, Runtime
+from fleet.agent.system.cancellation import cancel
+from fleet.contracts.names import DeploymentName
+
+log = structlog.get_logger(__name__)
+
+# Waits until the journal knows what is to be done about a deployment.
+Settled = Callable[[DeploymentName], Coroutine[None, None, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """
+    How often to look without being asked to: seconds, and by what share they vary.
+
+    *check* is how often the runtime is asked whether it works.
+    """
+
+    resync: float = 20.0
+    check: float = 15.0
+    jitter: float = 0.5
+
+    def next_look(self, random: backoff.Random) -> float:
+        """Draw the time until the next look."""
+        return self.resync * (1 - self.jitter / 2 + self.jitter * random())
+
+
+class Loop:
+    """Brings one deployment about, and keeps it so. `run` ends once it is withdrawn."""
+
+    def __init__(
+        self,
+        deployment: DeploymentName,
+        intent: intents.Intent,
+        runtime: Runtime,
+        publisher: StatePublisher,
+        *,
+        rhythm: Rhythm = Rhythm(),
+        random: backoff.Random = stdlib_random.random,
+        fetch: Fetch | None = None,
+        settled: Settled | None = None,
+    ) -> None:
+        self.deployment = deployment
+        self.intent = intent
+        self._runtime = runtime
+        self._key = StateKey(publisher, deployment)
+        self._rhythm = rhythm
+        self._random = random
+        self._settled = settled
+        self._woken = asyncio.Event()
+        self._newer = asyncio.Event()
+        self._tracker = Tracker(runtime, fetch or runtime.fetch, self.poke, random)
+        self._log = log.bind(deployment=deployment)
+        self._unavailable = 0
+
+    def intend(self, intent: intents.Intent) -> None:
+        """Pursue *intent* from now on."""
+        if intent == self.intent:
+            self.poke()
+            return
+        self.intent = intent
+        self._newer.set()
+        self._woken.set()
+
+    def poke(self) -> None:
+        """Look again."""
+        self._woken.set()
+
+    @property
+    def report(self) -> Report | None:
+        """What was told last."""
+        return self._key.report
+
+    def was_heard(self) -> None:
+        """Take note that the hub heard of this deployment before we were started."""
+        self._key.was_heard()
+
+    def repeat(self) -> None:
+        """Tell once more what was told."""
+        self._key.repeat()
+
+    async def run(self) -> None:
+        """Reconcile until the deployment is withdrawn and its key gone, or until cancelled."""
+        writer = asyncio.create_task(self._key.run(), name=f"tell {self.deployment}")
+        try:
+            await self._reconcile_until_gone()
+        finally:
+            await self._tracker.close()
+            await cancel([writer])
+
+    async def _reconcile_until_gone(self) -> None:
+        while True:
+            # Before anything is read, so that no change is lost.
+            self._woken.clear()
+            self._newer.clear()
+            intent = self.intent
+            try:
+                is_gone = await self._pass(intent)
+                self._unavailable = 0
+            except errors.RuntimeUnavailable as exc:
+                is_gone = False
+                self._note_unavailable(intent, exc)
+            if is_gone and await self._unless_newer(self._key.gone()):
+                return
+            await self._wait(self._pause())
+
+    async def _pass(self, intent: intents.Intent) -> bool:
+        """Look and act once. True when the intent was to withdraw and nothing is left."""
+        with structlog.contextvars.bound_contextvars(deployment=str(self.deployment)):
+            found = await self._look(intent)
+            actions = self._tracker.plan(intent, found, self._now())
+            if actions and await self._may_act(intent, found):
+                outcomes = await executor.execute(
+                    actions, self._runtime, is_overtaken=self._newer.is_set
+                )
+                self._tracker.note(outcomes, self._now())
+                found = await self._look(intent)
+            return self._is_withdrawn(intent, found)
+
+    async def _look(self, intent: intents.Intent) -> tuple[Container, ...]:
+        """See what is there, and tell."""
+        found = await self._runtime.observe(self.deployment)
+        self._tracker.look(intent, found, self._now())
+        view = self._tracker.view(found, self._now())
+        if not isinstance(intent, intents.Withdraw) and reporting.is_certain(view):
+            self._key.tell(reporting.report(intent, view))
+        return found
+
+    async def _may_act(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
+        """
+        Before a container is touched, a restart would know why.
+
+        Before the first one is made, the hub has heard of the deployment.
+        """
+        if self._settled and not await self._unless_newer(self._settled(self.deployment)):
+            return False
+        if found or isinstance(intent, intents.Withdraw):
+            return True
+        return await self._unless_newer(self._key.heard())
+
+    def _is_withdrawn(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
+        if not isinstance(intent, intents.Withdraw) or found:
+            return False
+        if self.intent is intent:
+            self._key.withdraw()
+        return True
+
+    def _note_unavailable(self, intent: intents.Intent, error: errors.FleetError) -> None:
+        self._unavailable += 1
+        if self._unavailable == 1:
+            # Said aloud once for the device, by `describing`.
+            self._log.debug("runtime unavailable", error=str(error))
+        if not isinstance(intent, intents.Withdraw):
+            self._key.tell(reporting.unavailable(intent, error, self._key.report))
+
+    def _pause(self) -> float:
+        """Give the time until the next look that nobody asked for."""
+        if self._unavailable:
+            return backoff.EAGER.delay(self._unavailable, self._random)
+        resync = self._rhythm.next_look(self._random)
+        now = self._now()
+        due = self._tracker.next_look(now)
+        return resync if due is None else min(resync, due - now)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _unless_newer(self, awaited: Coroutine[None, None, None]) -> bool:
+        """Wait for *awaited*; False when newer intent came first."""
+        waiting = asyncio.create_task(awaited)
+        newer = asyncio.create_task(self._newer.wait())
+        try:
+            await asyncio.wait((waiting, newer), return_when=asyncio.FIRST_COMPLETED)
+            return not self._newer.is_set()
+        finally:
+            waiting.cancel()
+            newer.cancel()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

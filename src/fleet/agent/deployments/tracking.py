@@ -1,0 +1,138 @@
+"""
+Keep what a look at the containers of one deployment doesn't tell.
+
+Which images are there, what failed and how often, how health checks go: three
+books of one life, so that `loop` is left with the order of things alone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import assert_never
+
+from fleet import errors
+from fleet.agent.deployments.retries import Retries
+from fleet.agent.model import backoff, intents
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.podman import planning, reporting
+from fleet.agent.runtimes.podman.executor import Outcome
+from fleet.agent.runtimes.podman.health import Health
+from fleet.agent.runtimes.podman.health_checks import HealthChecks
+from fleet.agent.runtimes.podman.images import Fetch
+from fleet.agent.runtimes.podman.staging import Staging
+from fleet.agent.runtimes.port import Container, Runtime
+from fleet.contracts.scores import Healthcheck
+
+
+class Tracker:
+    """The books of one deployment. *poke* is called when one of them has news."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        fetch: Fetch,
+        poke: Callable[[], None],
+        random: backoff.Random,
+    ) -> None:
+        self._staging = Staging(fetch, poke, random)
+        self._health_checks = HealthChecks(runtime, poke)
+        self._retries = Retries(random)
+
+    def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
+        """Bring the books up to date with what was *found*, for what is there or is to be."""
+        workloads = _workloads(intent)
+        digests = {c.service: c.digest for c in found}
+        digests |= {w.service.name: w.digest for w in workloads}
+        self._retries.expect(digests)
+        self._staging.want(planning.to_stage(workloads, found))
+        unproven = self._unproven()
+        self._health_checks.watch(_checks(workloads, found), found)
+        self._retries.look(found, now, unproven | self._unproven())
+
+    def plan(
+        self, intent: intents.Intent, found: tuple[Container, ...], now: float
+    ) -> tuple[planning.Action, ...]:
+        """List what is to be done."""
+        held = self._retries.held(now)
+        match intents.pursued(intent):
+            case intents.Apply(workloads=wanted):
+                unstaged, unhealthy = self._staging.unstaged(), self._unhealthy()
+                return planning.plan(
+                    wanted, found, unstaged=unstaged, held=held, unhealthy=unhealthy
+                )
+            case intents.Keep():
+                return planning.keep(found, held=held)
+            case intents.Withdraw():
+                return planning.withdraw(found, held=held)
+            case other:
+                assert_never(other)
+
+    def view(self, found: tuple[Container, ...], now: float) -> reporting.View:
+        """Tell all that a report is made from."""
+        return reporting.View(
+            found=found,
+            unstaged=self._staging.unstaged(),
+            failures=self._staging.failures(),
+            history={
+                name: reporting.History(
+                    record.streak,
+                    record.restarts,
+                    self._retries.is_settled(name, now),
+                    record.error,
+                )
+                for name, record in self._retries.records.items()
+            },
+            health=self._health_checks.courses(),
+        )
+
+    def note(self, outcomes: Iterable[Outcome], now: float) -> None:
+        """Write down what became of actions."""
+        for outcome in outcomes:
+            match outcome:
+                case Outcome(error=errors.RuntimeUnavailable()):
+                    pass  # The service isn't to blame, and the next look tells what became of it.
+                case Outcome(action=action, error=errors.FleetError() as error):
+                    self._retries.failed(action.service, error, now)
+                    if isinstance(error, errors.ImageNotFound):
+                        self._staging.lost(action.service)
+                case Outcome(action=planning.Start() as start):
+                    self._retries.started(start.service, now, again=start.again)
+                case Outcome(action=planning.Restart(service=service)):
+                    self._note_restart(service, now)
+                case _:
+                    pass
+
+    def next_look(self, now: float) -> float | None:
+        """Give the time at which waiting for something is over; None where nothing waits."""
+        return self._retries.next_look(now)
+
+    async def close(self) -> None:
+        """End whatever goes on."""
+        await self._staging.close()
+        await self._health_checks.close()
+
+    def _note_restart(self, service: str, now: float) -> None:
+        course = self._health_checks.courses().get(service)
+        message = course.message if course is not None else "its health check fails"
+        self._retries.restarted(service, errors.Unhealthy(message, element=service), now)
+
+    def _unproven(self) -> frozenset[str]:
+        courses = self._health_checks.courses().items()
+        return frozenset(name for name, c in courses if c.health is not Health.HEALTHY)
+
+    def _unhealthy(self) -> frozenset[str]:
+        courses = self._health_checks.courses().items()
+        return frozenset(name for name, c in courses if c.health is Health.UNHEALTHY)
+
+
+def _workloads(intent: intents.Intent) -> tuple[Workload, ...]:
+    pursued = intents.pursued(intent)
+    return pursued.workloads if isinstance(pursued, intents.Apply) else ()
+
+
+def _checks(workloads: Iterable[Workload], found: Iterable[Container]) -> Mapping[str, Healthcheck]:
+    """Map the services that run as wanted, and have a check, to that."""
+    current = {(c.service, c.digest) for c in found}
+    return {
+        w.service.name: w.service.healthcheck
+        for w in workloads
+        if w.service.healthcheck is not None and (w.service.name, w.digest) in current
+    }

@@ -1,0 +1,105 @@
+"""
+Follow what the hub wants of this device.
+
+Each event of the watch becomes intent for one deployment. `Synced` adds
+nothing to that, and above all takes nothing away: a key that is missing from a
+complete replay is not a delete marker, and what runs is kept running.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+import structlog
+
+from fleet import errors
+from fleet.agent.model import backoff, intents
+from fleet.bus import port
+from fleet.contracts import kv, messages
+from fleet.contracts.names import DeploymentName, DeviceId
+
+log = structlog.get_logger(__name__)
+
+# Over how many seconds the states told again after a break are spread, at most.
+REPEAT_SECONDS = 10.0
+
+
+class Intake(Protocol):
+    """What takes the intents of all deployments: `deployments.dispatcher`."""
+
+    def intent(self, deployment: DeploymentName) -> intents.Intent | None:
+        """Tell what is to be done about *deployment*, as far as is known."""
+
+    def accept(self, deployment: DeploymentName, intent: intents.Intent) -> None:
+        """Pursue *intent* from now on."""
+
+    def repeat(self) -> tuple[Callable[[], None], ...]:
+        """List what makes each deployment's state be told once more."""
+
+
+class DesiredWatch:
+    """The watch on our own keys. *on_again* is called at each replay after the first."""
+
+    def __init__(
+        self,
+        device_id: DeviceId,
+        desired: port.Bucket[messages.ReconcileScore],
+        intake: Intake,
+        *,
+        may_speak: asyncio.Event,
+        on_again: Callable[[], None],
+        random: backoff.Random,
+        spread: float = REPEAT_SECONDS,
+    ) -> None:
+        self._device_id = device_id
+        self._desired = desired
+        self._intake = intake
+        self._may_speak = may_speak
+        self._on_again = on_again
+        self._random = random
+        self._spread = spread
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async for event in self._desired.watch(kv.desired_state_filter(self._device_id)):
+            try:
+                self._take(event)
+            except errors.InvalidKey as exc:
+                log.warning("key not understood", key=exc.element, error=str(exc))
+
+    def _take(self, event: port.Event[messages.ReconcileScore]) -> None:
+        match event:
+            case port.Put(key=key, value=value):
+                self._take_desired(key, value)
+            case port.Deleted(key=key):
+                _, deployment = kv.parse_desired_state_key(key)
+                self._intake.accept(deployment, intents.Withdraw())
+            case port.Undecodable(key=key, error=error):
+                _, deployment = kv.parse_desired_state_key(key)
+                previous = self._intake.intent(deployment)
+                self._intake.accept(deployment, intents.undecodable(error, previous))
+            case port.Synced(keys=keys):
+                self._synced(len(keys))
+            case _:
+                assert_never(event)
+
+    def _take_desired(self, key: str, value: messages.ReconcileScore) -> None:
+        _, deployment = kv.parse_desired_state_key(key)
+        intent = intents.read(deployment, value, self._intake.intent(deployment))
+        if isinstance(intent, intents.Refuse):
+            log.warning("score refused", deployment=deployment, reason=intent.reason)
+        self._intake.accept(deployment, intent)
+
+    def _synced(self, count: int) -> None:
+        log.info("desired state complete", keys=count)
+        if not self._may_speak.is_set():
+            self._may_speak.set()
+            return
+        self.say_again()
+
+    def say_again(self) -> None:
+        """Tell the hub once more all that it was told; states are spread over some seconds."""
+        self._on_again()
+        loop = asyncio.get_running_loop()
+        for repeat in self._intake.repeat():
+            loop.call_later(self._spread * self._random(), repeat)

@@ -1,0 +1,99 @@
+"""
+What the journal holds about one deployment, and how that looks in a file. Pure.
+
+    fleet-journal 1 <SHA-256 of the second line>
+    {"device_id":"pi-01","deployment":"web","desired":{…},"kept":{…}}
+
+An entry is the last word of the hub: the *desired* value as it was read, why it
+was *unreadable*, or that the deployment *is_withdrawn*. Beside a value that
+can't be understood stands the last good one, *kept*, which is in force. So
+what an agent does after a restart is what it did before.
+
+`decode` returns what `encode` was given, or raises: a file that is cut off,
+altered, of another format, device or deployment says nothing.
+"""
+
+import hashlib
+
+import msgspec
+
+from fleet import errors
+from fleet.agent.model import intents
+from fleet.contracts import messages
+from fleet.contracts.names import DeploymentName, DeviceId
+
+_MAGIC = b"fleet-journal 1 "
+
+
+class Entry(messages.Message, frozen=True):
+    """The last word about *deployment*."""
+
+    device_id: str
+    deployment: str
+    is_withdrawn: bool = False
+    desired: messages.ReconcileScore | None = None
+    unreadable: str = ""
+    kept: messages.ReconcileScore | None = None
+
+
+def of(device_id: DeviceId, deployment: DeploymentName, intent: intents.Intent) -> Entry | None:
+    """Make the entry that brings *intent* back; None where the hub said nothing yet."""
+    entry = Entry(device_id=str(device_id), deployment=str(deployment))
+    replace = msgspec.structs.replace
+    match intent:
+        case intents.Apply(source=messages.ReconcileScore() as desired):
+            return replace(entry, desired=desired)
+        case intents.Refuse(source=None, message=message, kept=kept):
+            return replace(entry, unreadable=message, kept=_source(kept))
+        case intents.Refuse(source=desired, kept=kept):
+            return replace(entry, desired=desired, kept=_source(kept))
+        case intents.Withdraw():
+            return replace(entry, is_withdrawn=True)
+        case _:
+            return None
+
+
+def intent(entry: Entry) -> intents.Intent:
+    """Tell what is to be done, as this version of the agent understands it."""
+    if entry.is_withdrawn:
+        return intents.Withdraw()
+    deployment = DeploymentName(entry.deployment)
+    kept = intents.read(deployment, entry.kept, None) if entry.kept else None
+    if entry.desired is None:
+        return intents.undecodable(entry.unreadable, kept)
+    return intents.read(deployment, entry.desired, kept)
+
+
+def encode(entry: Entry) -> bytes:
+    """Write *entry* as the content of a file."""
+    body = msgspec.json.encode(entry)
+    return _MAGIC + _digest(body) + b"\n" + body + b"\n"
+
+
+def decode(device_id: DeviceId, deployment: DeploymentName, data: bytes) -> Entry:
+    """
+    Read the content of the file of *deployment*.
+
+    :raises errors.DamagedJournal: it isn't what an agent of this device wrote there.
+    """
+    head, _, rest = data.partition(b"\n")
+    body = rest[:-1]
+    if not head.startswith(_MAGIC):
+        raise errors.DamagedJournal("it isn't a journal of this format")
+    if head != _MAGIC + _digest(body) or rest[-1:] != b"\n":
+        raise errors.DamagedJournal("its checksum is wrong")
+    try:
+        entry = msgspec.json.decode(body, type=Entry)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise errors.DamagedJournal(str(exc)) from exc
+    if (entry.device_id, entry.deployment) != (device_id, deployment):
+        raise errors.DamagedJournal(f"it is about {entry.deployment} on {entry.device_id}")
+    return entry
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
+
+
+def _source(kept: intents.Apply | intents.Keep) -> messages.ReconcileScore | None:
+    return kept.source if isinstance(kept, intents.Apply) else None

@@ -1,0 +1,36 @@
+"""What podman answered: the content, or the message of an error."""
+
+from typing import Any, Final
+
+from fleet import errors
+
+NOT_FOUND: Final = 404
+CLIENT_ERROR: Final = 400
+SERVER_ERROR: Final = 500
+
+
+def is_refusal(response: Any) -> bool:
+    """Tell whether a removal was refused; what is gone already is removed."""
+    return bool(response.status_code >= CLIENT_ERROR and response.status_code != NOT_FOUND)
+
+
+def content(response: Any) -> Any:
+    """
+    Read the JSON of an answer.
+
+    :raises errors.RuntimeUnavailable: it is an error, or isn't JSON.
+    """
+    if response.status_code >= CLIENT_ERROR:
+        raise errors.RuntimeUnavailable(f"podman: {complaint(response)}", element="podman")
+    try:
+        return response.json()
+    except ValueError as exc:
+        raise errors.RuntimeUnavailable("podman answers what isn't JSON", element="podman") from exc
+
+
+def complaint(response: Any) -> str:
+    """Read the message of an error; its text where it isn't podman's JSON."""
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(response.text).strip()

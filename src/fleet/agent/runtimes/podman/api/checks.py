@@ -1,0 +1,144 @@
+"""
+Health checks by podman, each with an end.
+
+podman runs a check when it is asked to, and answers when that has ended. Seen
+on 4.3.1: a check that doesn't end is never answered, hanging up ends nothing,
+and the check runs on in the container. So at its timeout
+
+* the process is killed, where the agent may do that (it runs on the same host,
+  as root or as the same user);
+* otherwise the question stays open, and no second process is begun on top of
+  the first. It ends with the container, which is restarted when it is unhealthy.
+
+A podman that hangs, and one that was replaced meanwhile, don't answer either.
+That says nothing of the service: podman lists what runs in a container (its
+exec sessions), and where it lists nothing, no check failed.
+
+podman remembers how checks went, and shows it in ``podman ps``.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from fleet import errors
+from fleet.agent.runtimes.podman.api import answers
+from fleet.agent.runtimes.podman.api.client import Request, SocketClient
+from fleet.agent.runtimes.port import Result
+from fleet.agent.system import threads
+
+_HEALTHY = "healthy"
+_ANSWER_SECONDS = 2.0
+# podman's own words, once a check has ended that took longer than it was to.
+_TOO_LONG = "exceeded timeout"
+
+
+class Checks:
+    """The checks under way, by container. *connect* makes a connection, *call* runs in a thread."""
+
+    def __init__(
+        self,
+        request: Request,
+        connect: Callable[[], SocketClient],
+        call: Callable[[Callable[[], bool]], Awaitable[bool]],
+    ) -> None:
+        self._request = request
+        self._connect = connect
+        self._call = call
+        self._open: dict[str, asyncio.Task[Result]] = {}
+
+    async def run(self, container: str, within: float) -> Result:
+        """Run the check of *container*, or wait on for the one that runs still."""
+        check = self._open.get(container)
+        if check is None or check.done():
+            check = self._open[container] = asyncio.create_task(self._ask(container))
+            check.add_done_callback(_retrieve)
+        try:
+            done, _ = await asyncio.wait({check}, timeout=within)
+        except asyncio.CancelledError:
+            check.cancel()
+            raise
+        if done:
+            return check.result()
+        if await self._runs_still(container, check):
+            return Result(passed=False, output=f"it did not end within {within:g} s")
+        # It has ended by now, and the answer is on its way; or the connection is dead.
+        done, _ = await asyncio.wait({check}, timeout=_ANSWER_SECONDS)
+        if done:
+            return check.result()
+        check.cancel()
+        raise errors.RuntimeUnavailable("podman did not tell how a check went", element=container)
+
+    async def _runs_still(self, container: str, check: "asyncio.Task[Result]") -> bool:
+        """Tell whether the check runs, and end it, if that can be done."""
+        try:
+            return await self._call(lambda: self._end(container))
+        except errors.RuntimeUnavailable:
+            # It is podman that hangs. What it was asked, it may never answer.
+            check.cancel()
+            raise
+
+    async def _ask(self, container: str) -> Result:
+        client = self._connect()
+        try:
+            return await threads.call(lambda: self._probe(container, client), name="podman-check")
+        finally:
+            client.abort()
+
+    # What follows blocks, and runs in a thread.
+
+    def _probe(self, container: str, client: SocketClient) -> Result:
+        path = f"/containers/{container}/healthcheck"
+        response = self._request("GET", path, client=client, timeout=None)
+        if response.status_code < answers.CLIENT_ERROR:
+            passed = response.json().get("Status") == _HEALTHY
+            return Result(passed, "" if passed else self._output(container))
+        if _TOO_LONG in response.text:
+            return Result(passed=False, output="it took too long")
+        raise errors.ContainerFailed(response.text, element=container)
+
+    def _output(self, container: str) -> str:
+        """Read what the last check printed."""
+        log = (self._inspect(container)["State"].get("Health") or {}).get("Log") or []
+        return str(log[-1].get("Output", "")) if log else ""
+
+    def _end(self, container: str) -> bool:
+        """Kill the process of the check, if that is ours to do; False if none is running."""
+        details = self._inspect(container)
+        if not details.get("ExecIDs"):
+            return False
+        _, *command = (details["Config"].get("Healthcheck") or {}).get("Test") or [""]
+        path = f"/containers/{details['Id']}/top"
+        top = self._request("GET", path, params={"ps_args": "hpid,args"})
+        if top.status_code < answers.CLIENT_ERROR:
+            for pid, arguments in top.json()["Processes"]:
+                if arguments == " ".join(command):
+                    _kill(int(pid), str(details["Id"]))
+        return True
+
+    def _inspect(self, container: str) -> Any:
+        response = self._request("GET", f"/containers/{container}/json")
+        if response.status_code >= answers.CLIENT_ERROR:
+            raise errors.ContainerFailed(response.text, element=container)
+        return response.json()
+
+
+def _kill(pid: int, container_id: str) -> None:
+    """Kill a process of a container; one that isn't, or that isn't ours, is left alone."""
+    with contextlib.suppress(OSError):
+        process = os.pidfd_open(pid)
+        try:
+            if container_id in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+        finally:
+            os.close(process)
+
+
+def _retrieve(check: "asyncio.Task[Result]") -> None:
+    """Take note of an error that nobody waits for any more."""
+    if not check.cancelled():
+        check.exception()

@@ -1,0 +1,73 @@
+"""
+Do what was planned. Holds no rule but this: a service whose action failed gets no further one.
+
+Actions of one kind run side by side, since one container that takes its time
+to stop is no reason for the others to wait.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+
+from fleet import errors
+from fleet.agent.runtimes.podman.planning import Action, Create, Remove, Restart, Start
+from fleet.agent.runtimes.port import Runtime
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an action; *error* is None where it succeeded."""
+
+    action: Action
+    error: errors.FleetError | None = None
+
+
+async def execute(
+    actions: Iterable[Action], runtime: Runtime, *, is_overtaken: Callable[[], bool]
+) -> tuple[Outcome, ...]:
+    """
+    Run *actions* in order, and tell what became of each that was tried.
+
+    Between two kinds it stops if *is_overtaken* says so: newer intent makes its own plan.
+    """
+    outcomes: list[Outcome] = []
+    for _, group in itertools.groupby(actions, key=type):
+        if is_overtaken():
+            break
+        failed = {outcome.action.service for outcome in outcomes if outcome.error}
+        due = [action for action in group if action.service not in failed]
+        outcomes += await asyncio.gather(*(_attempt(action, runtime) for action in due))
+    return tuple(outcomes)
+
+
+async def _attempt(action: Action, runtime: Runtime) -> Outcome:
+    kind = type(action).__name__.lower()
+    try:
+        await _perform(action, runtime)
+    except errors.FleetError as exc:
+        log.warning(
+            "action failed", action=kind, service=action.service, reason=exc.reason, error=str(exc)
+        )
+        return Outcome(action, exc)
+    log.info("action done", action=kind, service=action.service)
+    return Outcome(action)
+
+
+async def _perform(action: Action, runtime: Runtime) -> None:
+    match action:
+        case Remove(container=container):
+            await runtime.remove(container)
+        case Create(workload=workload):
+            await runtime.create(workload)
+        case Restart(container=container):
+            await runtime.restart(container)
+        case Start(container=container):
+            await runtime.start(container)
+        case _:
+            assert_never(action)

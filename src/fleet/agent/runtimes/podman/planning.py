@@ -1,0 +1,177 @@
+"""
+Decide what is to be done for one deployment. Pure.
+
+| Wanted | Found            | Image    | Actions                 |
+|--------|------------------|----------|-------------------------|
+| yes    | nothing          | staged   | Create, Start           |
+| yes    | other digest     | staged   | Remove, Create, Start   |
+| yes    | broken, paused   | staged   | Remove, Create, Start   |
+| yes    | same, not begun  |          | Start                   |
+| yes    | same, ended      |          | Start, where it restarts|
+| yes    | same, unhealthy  |          | Restart, where it does  |
+| yes    | same, runs       |          | none                    |
+| yes    | any              | unstaged | as if found were wanted |
+| no     | anything         |          | Remove                  |
+
+*Stage before you change*: as long as one image isn't on the device, nothing
+that exists is taken away, so the old version serves on, all of it. It is kept
+alive meanwhile. Services whose container doesn't exist are independent of that.
+
+*Held* services failed a moment ago; nothing is done about them until their
+backoff has passed.
+
+All removals come before all creations, those before all restarts, and those
+before all starts: names and ports are free before somebody asks for them. The
+result is sorted, and so doesn't depend on the order of the arguments.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.port import Container, Status
+from fleet.contracts.scores import RestartPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Stop and remove a container."""
+
+    service: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make the container of a workload."""
+
+    service: str
+    workload: Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a container; *again* if it ran before."""
+
+    service: str
+    container: str
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Stop a container that runs, and start it again."""
+
+    service: str
+    container: str
+
+
+Action: TypeAlias = Remove | Create | Restart | Start
+
+
+def to_stage(wanted: Iterable[Workload], found: Iterable[Container]) -> tuple[Workload, ...]:
+    """List the workloads whose image has to be on the device before anything is changed."""
+    by_service = {c.service: c for c in found}
+    fresh = (w for w in wanted if _is_outdated(w, by_service.get(w.service.name)))
+    return tuple(sorted(fresh, key=lambda w: w.name))
+
+
+def plan(
+    wanted: Iterable[Workload],
+    found: Iterable[Container],
+    *,
+    unstaged: Collection[str] = (),
+    held: Collection[str] = (),
+    unhealthy: Collection[str] = (),
+) -> tuple[Action, ...]:
+    """List the actions that bring *found* to *wanted*, in order."""
+    wanted = tuple(wanted)
+    workloads = {w.service.name: w for w in wanted if w.service.name not in held}
+    existing = {c.service: c for c in found if c.service not in held}
+    outdated = {n: w for n, w in workloads.items() if _is_outdated(w, existing.get(n))}
+    if unstaged:
+        fresh = {n: w for n, w in outdated.items() if n not in existing and n not in unstaged}
+        gone: set[str] = set()
+    else:
+        fresh = outdated
+        gone = {n for n in existing if n in fresh or n not in _names(wanted)}
+    stay = {n: c for n, c in existing.items() if n not in gone}
+    return (
+        *_removals(existing, gone),
+        *_creations(fresh),
+        *_restarts(stay, unhealthy),
+        *_starts(fresh, stay),
+    )
+
+
+def keep(found: Iterable[Container], *, held: Collection[str] = ()) -> tuple[Action, ...]:
+    """List the actions that keep alive what is there."""
+    stay = {c.service: c for c in found if c.service not in held}
+    return _starts({}, stay)
+
+
+def withdraw(found: Iterable[Container], *, held: Collection[str] = ()) -> tuple[Action, ...]:
+    """List the actions that leave nothing."""
+    existing = {c.service: c for c in found if c.service not in held}
+    return _removals(existing, set(existing))
+
+
+def restarts(policy: RestartPolicy, exit_code: int) -> bool:
+    """Tell whether a service that ended with *exit_code* is to run again."""
+    match policy:
+        case RestartPolicy.ALWAYS:
+            return True
+        case RestartPolicy.ON_FAILURE:
+            return exit_code != 0
+        case RestartPolicy.NEVER:
+            return False
+
+
+def _names(wanted: Iterable[Workload]) -> frozenset[str]:
+    return frozenset(w.service.name for w in wanted)
+
+
+def _is_outdated(workload: Workload, container: Container | None) -> bool:
+    if container is None or container.digest != workload.digest:
+        return True
+    return container.status in (Status.BROKEN, Status.PAUSED)
+
+
+def _removals(existing: Mapping[str, Container], gone: set[str]) -> tuple[Remove, ...]:
+    return tuple(Remove(name, existing[name].name) for name in sorted(gone))
+
+
+def _creations(fresh: Mapping[str, Workload]) -> tuple[Create, ...]:
+    return tuple(Create(name, fresh[name]) for name in sorted(fresh))
+
+
+def _restarts(stay: Mapping[str, Container], unhealthy: Collection[str]) -> tuple[Restart, ...]:
+    """A service that is never to run twice isn't restarted either: it may be half-way."""
+    return tuple(
+        Restart(name, c.name)
+        for name, c in sorted(stay.items())
+        if name in unhealthy
+        and c.status is Status.RUNNING
+        and c.restart_policy is not RestartPolicy.NEVER
+    )
+
+
+def _starts(fresh: Mapping[str, Workload], stay: Mapping[str, Container]) -> tuple[Start, ...]:
+    begun = [Start(name, fresh[name].name) for name in fresh]
+    again = [
+        Start(name, c.name, again=c.status is Status.EXITED)
+        for name, c in stay.items()
+        if _wants_start(c)
+    ]
+    return tuple(sorted([*begun, *again], key=lambda start: start.service))
+
+
+def _wants_start(container: Container) -> bool:
+    match container.status:
+        case Status.CREATED:
+            return True
+        case Status.EXITED:
+            return restarts(container.restart_policy, container.exit_code)
+        case _:
+            return False

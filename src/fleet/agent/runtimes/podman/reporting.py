@@ -1,0 +1,204 @@
+"""
+Decide what to say of a deployment: phase, services, error. Pure.
+
+*Running* means that every long-running service runs the wanted revision, and
+that every one-shot which ended did so with 0. A service that fell over shortly
+after its start makes it `Pending`; one that does so again and again `Failed`
+with `CrashLoop`, until it has kept running for a while. One whose health check
+has not passed yet makes it `Pending`; one whose check fails `Failed` with
+`Unhealthy`, also after its restart, until the check passes.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fleet import errors
+from fleet.agent.model import intents
+from fleet.agent.model.reports import Report
+from fleet.agent.runtimes.podman import planning
+from fleet.agent.runtimes.podman.health import Course, Health
+from fleet.agent.runtimes.port import Container, Status
+from fleet.contracts.messages import Phase, ServiceState, StateError
+
+CRASH_LOOP = "CrashLoop"
+CONTAINER_EXITED = "ContainerExited"
+# So many deaths in a row are no accident; a constant of taste.
+CRASHES_THAT_FAIL = 3
+
+_PULLING = "pulling"
+_MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a look at a container doesn't tell of its service."""
+
+    streak: int = 0
+    restarts: int = 0
+    is_settled: bool = True
+    error: errors.FleetError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a report is made from. *found* are our containers of the deployment."""
+
+    found: tuple[Container, ...]
+    unstaged: Collection[str] = ()
+    failures: Mapping[str, errors.FleetError] = field(default_factory=dict)
+    history: Mapping[str, History] = field(default_factory=dict)
+    health: Mapping[str, Course] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    service: str
+    phase: Phase
+    error: StateError | None = None
+
+
+def report(intent: intents.Apply | intents.Keep | intents.Refuse, view: View) -> Report:
+    """Say how *intent* fares."""
+    match intent:
+        case intents.Apply():
+            return _applied(intent, view)
+        case intents.Keep():
+            return _kept("", view)
+        case intents.Refuse():
+            kept = report(intent.kept, view)
+            error = StateError(reason=intent.reason, message=intent.message)
+            return Report(intent.revision, Phase.FAILED, kept.services, error)
+
+
+def is_certain(view: View) -> bool:
+    """
+    Tell whether all is known that a report is made from.
+
+    It isn't where a restarted agent has yet to check a service that was unhealthy:
+    saying `Pending` meanwhile would have everybody look twice.
+    """
+    return not any(course.health is Health.UNKNOWN for course in view.health.values())
+
+
+def unavailable(
+    intent: intents.Apply | intents.Keep | intents.Refuse,
+    error: errors.FleetError,
+    told: Report | None,
+) -> Report:
+    """
+    Say what can be said while the runtime doesn't answer.
+
+    Containers run on without it: what was said of this revision stands.
+    """
+    revision = "" if isinstance(intent, intents.Keep) else intent.revision
+    if told is not None and told.revision == revision:
+        return told
+    services = told.services if told is not None else ()
+    return Report(revision, Phase.PENDING, services, _state_error(error, ""))
+
+
+def _applied(intent: intents.Apply, view: View) -> Report:
+    by_service = {c.service: c for c in view.found}
+    digests = {w.service.name: w.digest for w in intent.workloads}
+    findings = [_judge(n, d, by_service.get(n), view) for n, d in sorted(digests.items())]
+    findings += [_leftover(n, view) for n in sorted(by_service.keys() - digests.keys())]
+    return _summary(intent.revision, findings, _services(digests, by_service, view))
+
+
+def _kept(revision: str, view: View) -> Report:
+    by_service = {c.service: c for c in view.found}
+    findings = [_judge(n, c.digest, c, view) for n, c in sorted(by_service.items())]
+    return _summary(revision, findings, _services(by_service, by_service, view))
+
+
+def _summary(
+    revision: str, findings: Iterable[_Finding], services: tuple[ServiceState, ...]
+) -> Report:
+    ordered = list(findings)
+    for phase in (Phase.FAILED, Phase.PENDING):
+        worst = [finding for finding in ordered if finding.phase is phase]
+        if worst:
+            error = next((finding.error for finding in worst if finding.error), None)
+            return Report(revision, phase, services, error)
+    return Report(revision, Phase.RUNNING, services)
+
+
+def _judge(name: str, digest: str, container: Container | None, view: View) -> _Finding:
+    error = view.failures.get(name) or view.history.get(name, History()).error
+    if error is not None:
+        return _Finding(name, Phase.FAILED, _state_error(error, name))
+    if container is None or container.digest != digest:
+        return _Finding(name, Phase.PENDING)
+    return _judge_container(container, view.history.get(name, History()), view.health.get(name))
+
+
+def _judge_container(container: Container, history: History, course: Course | None) -> _Finding:
+    name = container.service
+    match container.status:
+        case Status.RUNNING | Status.STOPPING if history.is_settled:
+            return _judge_health(name, course)
+        case Status.EXITED if not planning.restarts(container.restart_policy, container.exit_code):
+            return _judge_one_shot(container)
+        case Status.RUNNING | Status.STOPPING | Status.EXITED:
+            return _judge_crashes(container, history)
+        case _:
+            return _Finding(name, Phase.PENDING)
+
+
+def _judge_health(name: str, course: Course | None) -> _Finding:
+    if course is None or course.health is Health.HEALTHY:
+        return _Finding(name, Phase.RUNNING)
+    if course.health is Health.UNHEALTHY:
+        error = StateError(reason=errors.Unhealthy.reason, message=course.message, service=name)
+        return _Finding(name, Phase.FAILED, error)
+    return _Finding(name, Phase.PENDING)
+
+
+def _judge_one_shot(container: Container) -> _Finding:
+    if container.exit_code == 0:
+        return _Finding(container.service, Phase.RUNNING)
+    message = f"it exited with {container.exit_code}"
+    error = StateError(reason=CONTAINER_EXITED, message=message, service=container.service)
+    return _Finding(container.service, Phase.FAILED, error)
+
+
+def _judge_crashes(container: Container, history: History) -> _Finding:
+    name = container.service
+    if history.streak < CRASHES_THAT_FAIL:
+        return _Finding(name, Phase.PENDING)
+    message = "it keeps exiting soon after its start"
+    return _Finding(
+        name, Phase.FAILED, StateError(reason=CRASH_LOOP, message=message, service=name)
+    )
+
+
+def _leftover(name: str, view: View) -> _Finding:
+    """A container that is to go: the revision isn't there before it has."""
+    error = view.history.get(name, History()).error
+    return _Finding(name, Phase.PENDING, _state_error(error, name) if error else None)
+
+
+def _services(
+    names: Iterable[str], by_service: Mapping[str, Container], view: View
+) -> tuple[ServiceState, ...]:
+    return tuple(_service(name, by_service.get(name), view) for name in sorted(names))
+
+
+def _service(name: str, container: Container | None, view: View) -> ServiceState:
+    restarts = view.history.get(name, History()).restarts
+    if container is None:
+        is_pulling = name in view.unstaged and name not in view.failures
+        return ServiceState(name=name, state=_PULLING if is_pulling else _MISSING)
+    state = _state(container, view.health.get(name))
+    return ServiceState(name=name, state=state, image=container.image, restarts=restarts)
+
+
+def _state(container: Container, course: Course | None) -> str:
+    """Give the runtime's word; of what runs and isn't well, that of its health."""
+    if course is None or container.status is not Status.RUNNING:
+        return str(container.status)
+    return str(container.status if course.health is Health.HEALTHY else course.health)
+
+
+def _state_error(error: errors.FleetError, service: str) -> StateError:
+    return StateError(reason=error.reason, message=str(error), service=service)

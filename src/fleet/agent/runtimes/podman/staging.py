@@ -1,0 +1,112 @@
+"""
+Have images on the device before anything is changed.
+
+Each pull is a task of its own, so that the loop goes on repairing and
+reporting meanwhile. A pull that is no longer wanted is broken off: a slow one
+of an old revision never delays a new one.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from fleet import errors
+from fleet.agent.model import backoff
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.podman.images import Fetch
+from fleet.agent.system.cancellation import cancel
+
+log = structlog.get_logger(__name__)
+
+# Two at a time and deployment leave room for the other deployments.
+_PULLS_AT_ONCE = 2
+
+
+@dataclass(slots=True)
+class _Pull:
+    """The image of one service with one digest."""
+
+    workload: Workload
+    task: "asyncio.Task[None] | None" = None
+    error: errors.FleetError | None = None
+    is_done: bool = False
+
+
+class Staging:
+    """The images of one deployment. *poke* is called when one arrived, or failed."""
+
+    def __init__(self, fetch: Fetch, poke: Callable[[], None], random: backoff.Random) -> None:
+        self._fetch_image = fetch
+        self._poke = poke
+        self._random = random
+        self._pulls: dict[str, _Pull] = {}
+        self._slots = asyncio.Semaphore(_PULLS_AT_ONCE)
+
+    def want(self, workloads: Iterable[Workload]) -> None:
+        """Fetch the images of exactly these; break off, or forget, all others."""
+        wanted = {w.service.name: w for w in workloads}
+        for name, pull in list(self._pulls.items()):
+            if name not in wanted or wanted[name].digest != pull.workload.digest:
+                self._forget(name)
+        for name, workload in wanted.items():
+            if name not in self._pulls:
+                pull = self._pulls[name] = _Pull(workload)
+                pull.task = asyncio.create_task(self._fetch(pull), name=f"pull {workload.name}")
+
+    def unstaged(self) -> frozenset[str]:
+        """List the services whose image isn't there yet."""
+        return frozenset(name for name, pull in self._pulls.items() if not pull.is_done)
+
+    def failures(self) -> dict[str, errors.FleetError]:
+        """Map the services whose last try failed to why."""
+        return {name: pull.error for name, pull in self._pulls.items() if pull.error}
+
+    def lost(self, service: str) -> None:
+        """Note that the image of *service* isn't there after all."""
+        self._forget(service)
+
+    def _forget(self, name: str) -> None:
+        pull = self._pulls.pop(name)
+        if pull.task is not None:
+            pull.task.cancel()
+
+    async def _fetch(self, pull: _Pull) -> None:
+        """Try until the image is there."""
+        service = pull.workload.service
+        for failures in range(1, 2**31):
+            try:
+                async with self._slots:
+                    await self._fetch_image(service.image, service.pull_policy)
+            except errors.RuntimeUnavailable as exc:
+                # The image isn't to blame, and the loop tells of it.
+                await asyncio.sleep(_policy(exc).delay(failures, self._random))
+            except errors.FleetError as exc:
+                self._note(pull, exc)
+                await asyncio.sleep(_policy(exc).delay(failures, self._random))
+            else:
+                pull.is_done, pull.error = True, None
+                self._poke()
+                return
+
+    def _note(self, pull: _Pull, error: errors.FleetError) -> None:
+        log.warning(
+            "image not staged",
+            workload=pull.workload.name,
+            image=pull.workload.service.image,
+            reason=error.reason,
+            error=str(error),
+        )
+        pull.error = error
+        self._poke()
+
+    async def close(self) -> None:
+        """Break every pull off."""
+        tasks = [pull.task for pull in self._pulls.values() if pull.task is not None]
+        self._pulls.clear()
+        await cancel(tasks)
+
+
+def _policy(error: errors.FleetError) -> backoff.Backoff:
+    return backoff.PERMANENT if isinstance(error, errors.PermanentError) else backoff.RETRYABLE

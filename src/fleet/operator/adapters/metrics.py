@@ -1,0 +1,124 @@
+"""What Prometheus may ask: counters that the work moves, and gauges read from the store."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from fleet.operator.model.store import Store
+
+
+class Metrics:
+    """`ports.Counter` with a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._work = Histogram(
+            "fleet_work_seconds", "Time per pass over one key", ["queue"], registry=self.registry
+        )
+        self._failures = Counter(
+            "fleet_work_failures", "Passes that failed", ["queue", "reason"], registry=self.registry
+        )
+        self._undecodable = Counter(
+            "fleet_undecodable",
+            "Values that were no message of their bucket",
+            ["bucket"],
+            registry=self.registry,
+        )
+        self._published = Counter(
+            "fleet_published", "Writes to desired-state", ["action"], registry=self.registry
+        )
+        self._writes = Counter(
+            "fleet_status_writes", "Writes to the API server", ["what"], registry=self.registry
+        )
+        self._events = Counter(
+            "fleet_events",
+            "Kubernetes Events: posted, left out of a crowd, lost",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._resyncs = Counter(
+            "fleet_resyncs", "Complete lists of all resources", registry=self.registry
+        )
+        self._stored = Gauge(
+            "fleet_bucket_bytes", "What each bucket holds", ["bucket"], registry=self.registry
+        )
+        self._limits = Gauge(
+            "fleet_bucket_max_bytes", "What it may hold", ["bucket"], registry=self.registry
+        )
+        self._orphans = Gauge(
+            "fleet_orphans", "Keys that nobody is known to have ended", registry=self.registry
+        )
+        self._orphans_held = Gauge(
+            "fleet_orphans_held",
+            "Orphans that wait for an administrator's word",
+            registry=self.registry,
+        )
+
+    def watch(self, store: Store) -> None:
+        """Have gauges read from *store* whenever somebody asks."""
+        self.registry.register(StoreCollector(store))
+
+    def render(self) -> bytes:
+        """Render everything as Prometheus reads it."""
+        return generate_latest(self.registry)
+
+    def worked(self, queue: str, seconds: float) -> None:
+        """Count one pass."""
+        self._work.labels(queue).observe(seconds)
+
+    def failed(self, queue: str, reason: str) -> None:
+        """Count a pass that failed."""
+        self._failures.labels(queue, reason).inc()
+
+    def undecodable(self, bucket: str) -> None:
+        """Count a value that doesn't decode."""
+        self._undecodable.labels(bucket).inc()
+
+    def published(self, action: str) -> None:
+        """Count a write to `desired-state`."""
+        self._published.labels(action).inc()
+
+    def wrote(self, what: str) -> None:
+        """Count a write to the API server."""
+        self._writes.labels(what).inc()
+
+    def event(self, outcome: str) -> None:
+        """Count an Event that was posted, left out for now, or lost."""
+        self._events.labels(outcome).inc()
+
+    def resynced(self) -> None:
+        """Count a complete list."""
+        self._resyncs.inc()
+
+    def stored(self, bucket: str, used: int, limit: int) -> None:
+        """Say how full a bucket is."""
+        self._stored.labels(bucket).set(used)
+        self._limits.labels(bucket).set(limit)
+
+    def orphans(self, count: int) -> None:
+        """Say how many orphans there are."""
+        self._orphans.set(count)
+
+    def orphans_held(self, count: int) -> None:
+        """Say how many orphans wait for a word."""
+        self._orphans_held.set(count)
+
+
+class StoreCollector(Collector):
+    """Reads gauges from the store when asked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read them."""
+        yield GaugeMetricFamily(
+            "fleet_deployments", "Deployment resources", value=len(self._store.deployments)
+        )
+        devices = GaugeMetricFamily("fleet_devices", "Device objects", labels=["silent"])
+        silent = len(self._store.silent)
+        devices.add_metric(["true"], silent)
+        devices.add_metric(["false"], len(self._store.devices) - silent)
+        yield devices

@@ -1,0 +1,222 @@
+"""
+What a `Device` object says, decided from what the device told and how it is heard.
+
+Labels come from the device, within limits: an administrator's label wins where
+both name a key, and some domains are not the device's to speak for. What is
+missing or doesn't decode changes nothing. A status that differs in nothing but
+the time of the last heartbeat is not written.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fleet.contracts.messages import (
+    DUPLICATE_AGENT,
+    HARMLESS_PROBLEMS,
+    DeviceInfo,
+    Inventory,
+    Problem,
+)
+from fleet.operator.model.conditions import Condition, Truth, render, timestamp
+from fleet.operator.model.custom_resources import Device
+from fleet.operator.model.presence import Hearing
+
+RESERVED_DOMAINS = ("nationtech.io", "kubernetes.io")
+LABEL_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?\Z")
+LABEL_DOMAIN = re.compile(
+    r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*\Z"
+)
+MAX_DOMAIN = 253
+MAX_PROBLEMS = 16
+MAX_TEXT = 1024
+SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels that a device may have, and those it may not, with the reason."""
+
+    allowed: Mapping[str, str]
+    refused: tuple[str, ...] = ()
+
+
+def sort_labels(labels: Mapping[str, str]) -> Labels:
+    """Tell the labels that may stand on an object from those that may not."""
+    faults = {key: _fault(key, value) for key, value in sorted(labels.items())}
+    return Labels(
+        allowed={key: labels[key] for key, fault in faults.items() if not fault},
+        refused=tuple(f"{key[:MAX_DOMAIN]!r} {fault}" for key, fault in faults.items() if fault),
+    )
+
+
+def labels_to_apply(info: DeviceInfo | None, device: Device | None) -> dict[str, str] | None:
+    """
+    Say which labels to apply as the operator's own, or None when nothing is to be applied.
+
+    They are applied along with the finalizer; a device that is leaving is left alone.
+    """
+    if device is None:
+        return None if info is None else dict(sort_labels(info.labels).allowed)
+    if device.deleting_since is not None:
+        return None
+    wanted = _own_labels(info, device)
+    return None if wanted == device.own_labels and device.has_finalizer else wanted
+
+
+def status_to_apply(
+    info: DeviceInfo | None,
+    device: Device,
+    hearing: Hearing,
+    *,
+    duplicate_agents: tuple[str, ...] | None = (),
+    heard_at: datetime | None,
+    now: datetime,
+) -> dict[str, Any] | None:
+    """
+    Say which status to apply, or None when it stands already.
+
+    *duplicate_agents* are the instances of the agent that take turns; None: not known yet.
+    """
+    conditions = [*_conditions(info, device, hearing), *_duplicates(info, device, duplicate_agents)]
+    wanted = {
+        **_description(info, device.status),
+        "conditions": render(conditions, device.status, now),
+    }
+    last = device.status.get("lastHeartbeat")
+    if wanted == {key: v for key, v in device.status.items() if key != "lastHeartbeat"}:
+        return None
+    told = timestamp(heard_at) if heard_at is not None else last
+    return {**wanted, "lastHeartbeat": told} if told else wanted
+
+
+def _own_labels(info: DeviceInfo | None, device: Device) -> dict[str, str]:
+    if info is None:
+        return dict(device.own_labels)
+    allowed = sort_labels(info.labels).allowed
+    return {key: v for key, v in allowed.items() if key not in device.foreign_labels}
+
+
+def is_stale(device: Device) -> bool:
+    """Tell whether the object says that the device was silent."""
+    return _truth(device.status, "Stale") == Truth.TRUE
+
+
+def _fault(key: str, value: str) -> str:
+    domain, slash, name = key.rpartition("/")
+    if slash and (len(domain) > MAX_DOMAIN or not LABEL_DOMAIN.match(domain)):
+        return "has a prefix that is no domain"
+    if not LABEL_PART.match(name):
+        return "is not a label key"
+    if any(domain == d or domain.endswith(f".{d}") for d in RESERVED_DOMAINS):
+        return f"is in a reserved domain ({', '.join(RESERVED_DOMAINS)})"
+    if value and not LABEL_PART.match(value):
+        return "has a value that labels can't have"
+    return ""
+
+
+def _description(info: DeviceInfo | None, before: Mapping[str, Any]) -> dict[str, Any]:
+    if info is None:
+        known = ("inventory", "agentVersion", "problems")
+        return {key: before[key] for key in known if key in before}
+    return {
+        "inventory": _inventory(info.inventory),
+        "agentVersion": info.agent_version[:MAX_TEXT],
+        "problems": [_problem(problem) for problem in info.problems[:MAX_PROBLEMS]],
+    }
+
+
+def _inventory(inventory: Inventory) -> dict[str, Any]:
+    return {
+        "hostname": inventory.hostname,
+        "arch": inventory.arch,
+        "os": inventory.os,
+        "kernel": inventory.kernel,
+        "cpus": inventory.cpus,
+        "memoryBytes": inventory.memory_bytes,
+        "diskBytes": inventory.disk_bytes,
+        "runtimes": dict(inventory.runtimes),
+    }
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"reason": problem.reason[:MAX_TEXT], "message": problem.message[:MAX_TEXT]}
+
+
+def _conditions(info: DeviceInfo | None, device: Device, hearing: Hearing) -> Iterator[Condition]:
+    yield _ready(info, device, hearing)
+    yield _stale(device, hearing)
+    if info is None:
+        return
+    labels = sort_labels(info.labels)
+    conflicts = [
+        key
+        for key, value in labels.allowed.items()
+        if key in device.foreign_labels and device.labels.get(key) != value
+    ]
+    if conflicts:
+        yield _listing("LabelConflict", "SetByAdministrator", conflicts)
+    if labels.refused:
+        yield _listing("LabelsRefused", "InvalidLabels", labels.refused)
+
+
+def _ready(info: DeviceInfo | None, device: Device, hearing: Hearing) -> Condition:
+    if hearing is Hearing.SILENT:
+        return Condition("Ready", Truth.FALSE, "Silent", "no heartbeat")
+    for problem in info.problems if info is not None else ():
+        if problem.reason not in HARMLESS_PROBLEMS:
+            return Condition("Ready", Truth.FALSE, problem.reason, problem.message[:MAX_TEXT])
+    if hearing is Hearing.HEARD:
+        return Condition("Ready", Truth.TRUE, "Heard")
+    return _unchanged("Ready", device)
+
+
+def _stale(device: Device, hearing: Hearing) -> Condition:
+    if hearing is Hearing.SILENT:
+        return Condition("Stale", Truth.TRUE, "Silent", "no heartbeat")
+    if hearing is Hearing.HEARD:
+        return Condition("Stale", Truth.FALSE, "Heard")
+    return _unchanged("Stale", device)
+
+
+def _duplicates(
+    info: DeviceInfo | None, device: Device, duplicate_agents: tuple[str, ...] | None
+) -> Iterator[Condition]:
+    if duplicate_agents:
+        names = " and ".join(instance[:SHORT] for instance in duplicate_agents)
+        message = f"agents {names} both call themselves {device.id}: stop one, or rename it"
+        yield Condition(DUPLICATE_AGENT, Truth.TRUE, "InstancesAlternate", message)
+        return
+    for problem in info.problems if info is not None else ():
+        if problem.reason == DUPLICATE_AGENT:
+            message = problem.message[:MAX_TEXT]
+            yield Condition(DUPLICATE_AGENT, Truth.TRUE, "ToldByAgent", message)
+            return
+    if duplicate_agents is None and _truth(device.status, DUPLICATE_AGENT) == Truth.TRUE:
+        yield _unchanged(DUPLICATE_AGENT, device)
+
+
+def _unchanged(type_: str, device: Device) -> Condition:
+    """Say again what the object says, while the device is awaited."""
+    for condition in device.status.get("conditions") or ():
+        if condition.get("type") == type_:
+            return Condition(
+                type_,
+                Truth(condition["status"]),
+                condition.get("reason", ""),
+                condition.get("message", ""),
+            )
+    return Condition(type_, Truth.UNKNOWN, "Awaited", "no heartbeat yet")
+
+
+def _truth(status: Mapping[str, Any], type_: str) -> str | None:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == type_:
+            return str(condition.get("status"))
+    return None
+
+
+def _listing(type_: str, reason: str, items: Iterable[str]) -> Condition:
+    return Condition(type_, Truth.TRUE, reason, ", ".join(items)[:MAX_TEXT])

@@ -1,0 +1,397 @@
+"""
+All that the operator knows, in memory: rebuilt from KV and the API server, kept by nothing else.
+
+Every change costs what it touches: one device's report moves one counter, one
+device's labels are matched against the deployments, one selector against the
+devices. What was touched is noted in `Store.touched` for whoever acts on it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from fleet.bus.port import Deleted, Entry, Put
+from fleet.contracts.messages import DeviceInfo, Owner, ReconcileScore
+from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.operator.model import aggregation, name_conflicts
+from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
+from fleet.operator.model.custom_resources import Deployment, Device
+from fleet.operator.model.facts import Facts
+from fleet.operator.model.index import Pair, Relation
+
+
+@dataclass(slots=True)
+class Touched:
+    """What has to be looked at again: keys, statuses (by uid) and `Device` objects."""
+
+    pairs: set[Pair] = field(default_factory=set)
+    deployments: set[str] = field(default_factory=set)
+    devices: set[DeviceId] = field(default_factory=set)
+
+
+class Store:
+    """The one place where state changes."""
+
+    def __init__(self) -> None:
+        self.deployments: dict[str, Deployment] = {}
+        self.devices: dict[DeviceId, Device] = {}
+        self.infos: dict[DeviceId, DeviceInfo] = {}
+        self.desired: dict[Pair, Entry[ReconcileScore]] = {}
+        # None: a state stands there that can't be read.
+        self.states: dict[Pair, Report | None] = {}
+        # Where the device itself deleted its state: it has acted on what it read.
+        self.cleared: set[Pair] = set()
+        self.silent: set[DeviceId] = set()
+        self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
+        self.touched = Touched()
+        self._named: defaultdict[DeploymentName, set[str]] = defaultdict(set)
+        self._holders: dict[DeploymentName, str] = {}
+        self._incumbents: defaultdict[DeploymentName, Counter[tuple[str, str]]] = defaultdict(
+            Counter
+        )
+        self._keys: Relation[DeploymentName] = Relation()
+        self._matches: Relation[str] = Relation()
+        self._tallies: dict[str, Tally] = {}
+
+    # What others read.
+
+    def holder(self, name: DeploymentName) -> Deployment | None:
+        """Find who holds *name*."""
+        uid = self._holders.get(name)
+        return None if uid is None else self.deployments[uid]
+
+    def rivals(self, name: DeploymentName) -> tuple[Deployment, ...]:
+        """List all the resources of that name."""
+        return tuple(self.deployments[uid] for uid in sorted(self._named.get(name, ())))
+
+    def aggregate(self, uid: str) -> Aggregate:
+        """Read the sums of a deployment: zeros for one that doesn't hold its name."""
+        tally = self._tallies.get(uid)
+        return tally.aggregate() if tally else Aggregate()
+
+    def outlook(self, uid: str) -> frozenset[Standing]:
+        """Read what some device of a deployment counts as: cheap, where the sums are not."""
+        tally = self._tallies.get(uid)
+        return tally.outlook() if tally else frozenset()
+
+    def keyed_devices(self, name: DeploymentName) -> frozenset[DeviceId]:
+        """List the devices with a desired or a device state of *name*."""
+        return self._keys.devices(name)
+
+    def keyed_deployments(self, device: DeviceId) -> frozenset[DeploymentName]:
+        """List the deployments with a desired or a device state of *device*."""
+        return self._keys.others(device)
+
+    def all_pairs(self) -> set[Pair]:
+        """List every key that is there or wanted."""
+        wanted = (
+            Pair(device, self.deployments[uid].name)
+            for uid in self._tallies
+            for device in self._matches.devices(uid)
+        )
+        return {*self.desired, *self.states, *wanted}
+
+    def facts(self, pair: Pair) -> Facts:
+        """Gather what decides about one key."""
+        entry = self.desired.get(pair)
+        leaving = self._is_leaving(pair.device)
+        owner = entry.value.owner if isinstance(entry, Put) else None
+        return Facts(
+            wanted=self._wanted(pair),
+            entry=entry,
+            has_state=pair in self.states,
+            ended=leaving or self._has_ended(pair, owner),
+            unclaimed=self._is_unclaimed(pair, owner, has_entry=entry is not None),
+            unread=self._is_unread(pair, entry),
+            condemned=self.condemned.get(pair) == (entry.revision if entry else 0),
+            remade=self._is_remade(pair, owner),
+        )
+
+    def parted(self, pair: Pair) -> Deployment | None:
+        """Find who owns a key, and by labels and selector alone no longer wants it."""
+        entry = self.desired.get(pair)
+        owner = entry.value.owner if isinstance(entry, Put) else None
+        deployment = self.deployments.get(owner.uid) if owner else None
+        if deployment is None or deployment.deleting_since is not None:
+            return None
+        return None if self._is_leaving(pair.device) else deployment
+
+    # What changes it.
+
+    def put_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:
+        """Take note of a resource, new or changed; *own_status* is one just written."""
+        before = self.deployments.get(deployment.uid)
+        self.deployments[deployment.uid] = deployment
+        if not own_status and (before is None or before.status != deployment.status):
+            self.touched.deployments.add(deployment.uid)
+        if before == deployment:
+            return
+        self._named[deployment.name].add(deployment.uid)
+        self.touched.deployments.add(deployment.uid)
+        if not self._settle_holder(deployment.name):
+            self._match_all(deployment.uid)
+        self._touch_name(deployment.name)
+
+    def drop_deployment(self, uid: str) -> None:
+        """Forget a resource that the API server no longer has."""
+        deployment = self.deployments.get(uid)
+        if deployment is None:
+            return
+        self._unmatch_all(uid)
+        self._named[deployment.name].discard(uid)
+        if not self._named[deployment.name]:
+            del self._named[deployment.name]
+        if self._holders.get(deployment.name) == uid:
+            del self._holders[deployment.name]
+        del self.deployments[uid]
+        self._settle_holder(deployment.name)
+        self._touch_name(deployment.name)
+
+    def put_device(self, device: Device) -> None:
+        """Take note of a `Device` object, new or changed."""
+        before = self.devices.get(device.id)
+        self.devices[device.id] = device
+        if before == device:
+            return
+        self.touched.devices.add(device.id)
+        leaves = device.deleting_since is not None
+        was_there = before is not None and (before.deleting_since is not None) is leaves
+        if before is None:
+            self._touch_matchless()
+        if not was_there:
+            self._touch_device(device.id)
+        if before is None or not was_there or before.labels != device.labels:
+            for uid in self._holders.values():
+                self._match(uid, device.id)
+
+    def drop_device(self, device: DeviceId) -> None:
+        """Forget a `Device` object that the API server no longer has; its keys stay."""
+        if self.devices.pop(device, None) is None:
+            return
+        self.silent.discard(device)
+        for uid in self._matches.others(device):
+            self._match(uid, device)
+        self.touched.devices.add(device)
+        self._touch_device(device)
+        self._touch_matchless()
+
+    def put_info(self, device: DeviceId, info: DeviceInfo | None) -> None:
+        """Take note of what a device says of itself, or that it says nothing any more."""
+        if info is None:
+            self.infos.pop(device, None)
+        else:
+            self.infos[device] = info
+        self.touched.devices.add(device)
+
+    def put_desired(self, pair: Pair, entry: Entry[ReconcileScore] | None) -> None:
+        """Take note of what stands at a key of `desired-state`."""
+        before = self.desired.get(pair)
+        if before == entry:
+            return
+        if entry is None:
+            self.desired.pop(pair, None)
+        elif before is not None and replace(entry, at=before.at) == before:
+            # What we wrote ourselves, told back with the server's time.
+            self.desired[pair] = entry
+            return
+        else:
+            self.desired[pair] = entry
+        self._index(pair)
+        self.touched.pairs.add(pair)
+        if self._count_incumbent(pair.deployment, before, entry):
+            self._settle_holder(pair.deployment)
+        self._touch_deleting(pair.deployment)
+
+    def put_state(self, pair: Pair, report: Report | None) -> None:
+        """Take note of what a device told; None when that can't be read."""
+        if report is None and self.states.get(pair) is not None:
+            return  # what doesn't decode changes nothing
+        self.states[pair] = report
+        self.cleared.discard(pair)
+        self._state_changed(pair)
+
+    def clear_state(self, pair: Pair) -> None:
+        """Take note that a device said that nothing of a deployment is left on it."""
+        self.cleared.add(pair)
+        self.touched.pairs.add(pair)
+        self.drop_state(pair)
+
+    def drop_state(self, pair: Pair) -> None:
+        """Take note that no state stands there any more, whoever removed it."""
+        if pair in self.states:
+            del self.states[pair]
+            self._state_changed(pair)
+
+    def set_silent(self, device: DeviceId, *, silent: bool) -> None:
+        """Take note that a device fell silent, or is heard again."""
+        if (device in self.silent) is silent:
+            return
+        if silent:
+            self.silent.add(device)
+        else:
+            self.silent.discard(device)
+        self.touched.devices.add(device)
+        for uid in self._matches.others(device):
+            self._judge(uid, device)
+        for name in self._keys.others(device):
+            self._touch_deleting(name)
+
+    def condemn(self, orphans: Mapping[Pair, int]) -> None:
+        """Take note of which orphans may go, and of no others."""
+        self.condemned = dict(orphans)
+        self.touched.pairs.update(orphans)
+
+    # How a change spreads.
+
+    def _state_changed(self, pair: Pair) -> None:
+        self._index(pair)
+        self.touched.pairs.add(pair)
+        uid = self._holders.get(pair.deployment)
+        if uid is not None:
+            self._judge(uid, pair.device)
+        self._touch_deleting(pair.deployment)
+
+    def _settle_holder(self, name: DeploymentName) -> bool:
+        """Choose who holds *name* anew; tell whether that changed."""
+        chosen = name_conflicts.holder(self.rivals(name), self._incumbents.get(name, {}))
+        before = self._holders.get(name)
+        uid = chosen.uid if chosen else None
+        if uid == before:
+            return False
+        if before is not None:
+            self._unmatch_all(before)
+        if uid is None:
+            del self._holders[name]
+        else:
+            self._holders[name] = uid
+            self._match_all(uid)
+        self.touched.deployments.update(self._named.get(name, ()))
+        return True
+
+    def _match_all(self, uid: str) -> None:
+        deployment = self.deployments[uid]
+        if self._holders.get(deployment.name) != uid:
+            return
+        self._tallies.setdefault(uid, Tally())
+        for device in self.devices:
+            self._match(uid, device)
+
+    def _unmatch_all(self, uid: str) -> None:
+        for device in self._matches.devices(uid):
+            self._matches.relate(device, uid, related=False)
+            self.touched.pairs.add(Pair(device, self.deployments[uid].name))
+        self._tallies.pop(uid, None)
+
+    def _match(self, uid: str, device: DeviceId) -> None:
+        deployment = self.deployments[uid]
+        found = self.devices.get(device)
+        matches = (
+            found is not None
+            and found.deleting_since is None
+            and deployment.score is not None
+            and deployment.deleting_since is None
+            and deployment.has_finalizer
+            and deployment.selector.matches(found.labels)
+        )
+        self._matches.relate(device, uid, related=matches)
+        self.touched.pairs.add(Pair(device, deployment.name))
+        self._judge(uid, device)
+
+    def _judge(self, uid: str, device: DeviceId) -> None:
+        deployment = self.deployments[uid]
+        judgement = None
+        if deployment.score is not None and self._matches.has(device, uid):
+            judgement = aggregation.judge(
+                self.states.get(Pair(device, deployment.name)),
+                silent=device in self.silent,
+                revision=deployment.score.revision,
+            )
+        if self._tallies[uid].count(device, judgement):
+            self.touched.deployments.add(uid)
+
+    def _count_incumbent(
+        self,
+        name: DeploymentName,
+        before: Entry[ReconcileScore] | None,
+        after: Entry[ReconcileScore] | None,
+    ) -> bool:
+        was, now = _place(before), _place(after)
+        if was == now:
+            return False
+        counter = self._incumbents[name]
+        if was is not None:
+            counter[was] -= 1
+        if now is not None:
+            counter[now] += 1
+        self._incumbents[name] = +counter
+        if not self._incumbents[name]:
+            del self._incumbents[name]
+        return len(self._named.get(name, ())) > 1
+
+    def _index(self, pair: Pair) -> None:
+        known = pair in self.desired or pair in self.states
+        self._keys.relate(pair.device, pair.deployment, related=known)
+
+    def _touch_device(self, device: DeviceId) -> None:
+        self.touched.pairs.update(Pair(device, name) for name in self._keys.others(device))
+
+    def _touch_matchless(self) -> None:
+        """Their statuses say how many devices there are."""
+        self.touched.deployments.update(uid for uid, tally in self._tallies.items() if not tally)
+
+    def _touch_name(self, name: DeploymentName) -> None:
+        self.touched.pairs.update(Pair(device, name) for device in self._keys.devices(name))
+
+    def _touch_deleting(self, name: DeploymentName) -> None:
+        for uid in self._named.get(name, ()):
+            if self.deployments[uid].deleting_since is not None:
+                self.touched.deployments.add(uid)
+
+    # What is known about one key.
+
+    def _wanted(self, pair: Pair) -> ReconcileScore | None:
+        uid = self._holders.get(pair.deployment)
+        if uid is None or not self._matches.has(pair.device, uid):
+            return None
+        return self.deployments[uid].score
+
+    def _has_ended(self, pair: Pair, owner: Owner | None) -> bool:
+        deployment = self.deployments.get(owner.uid) if owner else None
+        if deployment is None:
+            return False
+        if deployment.deleting_since is not None:
+            return True
+        device = self.devices.get(pair.device)
+        return device is not None and not deployment.may_want(device.labels)
+
+    def _is_leaving(self, device: DeviceId) -> bool:
+        found = self.devices.get(device)
+        return found is not None and found.deleting_since is not None
+
+    def _is_unread(self, pair: Pair, entry: Entry[ReconcileScore] | None) -> bool:
+        """Tell whether a marker was perhaps never read: left to a predecessor, or to nobody."""
+        if not isinstance(entry, Deleted) or pair in self.cleared:
+            return False
+        device = self.devices.get(pair.device)
+        return device is None or device.deleting_since is not None or device.created > entry.at
+
+    def _is_unclaimed(self, pair: Pair, owner: Owner | None, *, has_entry: bool) -> bool:
+        if owner is not None and owner.uid in self.deployments:
+            return False
+        device = self.devices.get(pair.device)
+        if device is None:  # of a device that isn't known, what it wants isn't either
+            return has_entry and not self._named.get(pair.deployment)
+        return not any(rival.may_want(device.labels) for rival in self.rivals(pair.deployment))
+
+    def _is_remade(self, pair: Pair, owner: Owner | None) -> bool:
+        if owner is None:
+            return False
+        place = (owner.namespace, owner.name)
+        rivals = self.rivals(pair.deployment)
+        return any(rival.place == place and rival.deleting_since is None for rival in rivals)
+
+
+def _place(entry: Entry[ReconcileScore] | None) -> tuple[str, str] | None:
+    if not isinstance(entry, Put) or entry.value.owner is None:
+        return None
+    return entry.value.owner.namespace, entry.value.owner.name

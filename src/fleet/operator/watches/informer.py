@@ -1,0 +1,209 @@
+"""
+From the API server into the store: single objects as they change, and full lists.
+
+A watch never tells what was deleted while it was disconnected, so everything is
+listed at the start and again now and then. What a list doesn't hold
+is gone, unless an event spoke of it while the list was on its way.
+
+A cluster whose store was lost and made anew is listed as soon as that is noticed;
+who watches begins again then (`renewed`), since versions of the old store say
+nothing in the new one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Final, TypeVar
+
+import structlog
+
+from fleet import errors
+from fleet.contracts.names import DeviceId
+from fleet.operator.model import custom_resources
+from fleet.operator.model.custom_resources import Deployment, Device
+from fleet.operator.model.store import Store
+from fleet.operator.ports import Body, Cluster
+from fleet.operator.watches.liveness import Liveness
+from fleet.operator.watches.sync_barrier import Part, SyncBarrier
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+RETRY_SECONDS: Final = 2.0
+LIFE_SECONDS: Final = 10.0
+
+
+class Informer:
+    """Keeps the store's view of the custom resources."""
+
+    def __init__(
+        self,
+        store: Store,
+        barrier: SyncBarrier,
+        cluster: Cluster,
+        liveness: Liveness,
+        changed: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._barrier = barrier
+        self._cluster = cluster
+        self._liveness = liveness
+        self._changed = changed
+        self.listed = asyncio.Event()
+        self.renewed = asyncio.Event()
+        self._seen: set[str] = set()  # uids that events spoke of since a list began
+        self._unreadable: set[str] = set()  # logged once
+
+    def deployment_event(self, kind: str | None, body: Body) -> None:
+        """Take note of one `Deployment`; *kind* is the watch's word."""
+        self._seen.add(body["metadata"]["uid"])
+        if kind == "DELETED":
+            self._store.drop_deployment(body["metadata"]["uid"])
+        elif deployment := self._read(custom_resources.parse_deployment, body):
+            self.observe_deployment(deployment)
+        self._changed()
+
+    def device_event(self, kind: str | None, body: Body) -> None:
+        """Take note of one `Device`."""
+        self._seen.add(body["metadata"]["uid"])
+        if device := self._read(custom_resources.parse_device, body):
+            if kind == "DELETED":
+                self._drop_device(device)
+            else:
+                self.observe_device(device)
+        self._changed()
+
+    def observe_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:
+        """Take note of a deployment, unless the store knows a later version of it."""
+        known = self._store.deployments.get(deployment.uid)
+        if known is None or known.version <= deployment.version:
+            self._store.put_deployment(deployment, own_status=own_status)
+
+    def status_written(self, deployment: Deployment) -> None:
+        """Take note of a status just written, before the watch tells of it."""
+        if deployment.uid in self._store.deployments:  # or it is gone, and stays so
+            self._seen.add(deployment.uid)
+            self.observe_deployment(deployment, own_status=True)
+
+    def observe_device(self, device: Device) -> None:
+        """Take note of a device, unless the store knows a later version of it."""
+        known = self._store.devices.get(device.id)
+        if known is not None and known.uid == device.uid and known.version > device.version:
+            return
+        self._put_device(device)
+
+    async def look_again(self, device: DeviceId, deployment: Deployment) -> None:
+        """
+        Read the two as they are now: what a watch tells may have been overtaken long ago.
+
+        :raises errors.ClusterUnavailable: the API server didn't answer.
+        :raises errors.ClusterRefused: one of them is gone, of which the watch will tell.
+        """
+        device_body = await self._cluster.read_device(device)
+        deployment_body = await self._cluster.read_deployment(deployment)
+        if found := self._read(custom_resources.parse_device, device_body):
+            self.observe_device(found)
+        if wanted := self._read(custom_resources.parse_deployment, deployment_body):
+            self.observe_deployment(wanted)
+
+    async def keep_listing(self, every: timedelta, resynced: Callable[[], Awaitable[None]]) -> None:
+        """
+        List everything now and then again, for ever; a failed list keeps the view.
+
+        *resynced* is called after each complete list.
+        """
+        said, life = False, ""
+        while True:
+            found = await self._life()
+            try:
+                await self.list_all()
+            except errors.FleetError as exc:
+                if not said:
+                    log.warning("cluster not listed", reason=exc.reason, error=str(exc))
+                said = True
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                said = False
+                if life and found not in {"", life}:
+                    log.warning("cluster made anew")
+                    self.renewed.set()
+                life = found or life
+                await resynced()
+                await self._wait(every.total_seconds(), life)
+
+    async def _wait(self, seconds: float, life: str) -> None:
+        """Wait until it is time to list again: at once, where the cluster lives another life."""
+        end = asyncio.get_running_loop().time() + seconds
+        while (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, LIFE_SECONDS))
+            if await self._life() not in {"", life}:
+                return
+
+    async def _life(self) -> str:
+        """Ask for the cluster's life; nothing is said where it doesn't answer."""
+        try:
+            return await self._cluster.life()
+        except errors.FleetError:
+            return ""
+
+    async def list_all(self) -> None:
+        """
+        List every deployment and device, and forget what isn't there any more.
+
+        :raises errors.ClusterUnavailable: the API server didn't answer; the view stays.
+        :raises errors.ClusterRefused: it doesn't know these resources, or us.
+        """
+        self._seen.clear()
+        deployments = self._readable(
+            custom_resources.parse_deployment, await self._cluster.list_deployments()
+        )
+        self._take_deployments({d.uid: d for d in deployments})
+        self._seen.clear()
+        devices = self._readable(custom_resources.parse_device, await self._cluster.list_devices())
+        self._take_devices({d.id: d for d in devices})
+        self.listed.set()
+        self._changed()
+
+    def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
+        for deployment in listed.values():
+            if deployment.uid not in self._seen:
+                self._store.put_deployment(deployment)
+        for uid in self._store.deployments.keys() - listed.keys() - self._seen:
+            self._store.drop_deployment(uid)
+        self._store.touched.deployments.update(listed)
+        self._barrier.listed(Part.DEPLOYMENTS)
+
+    def _take_devices(self, listed: Mapping[DeviceId, Device]) -> None:
+        for device in listed.values():
+            if device.uid not in self._seen:
+                self._put_device(device)
+        gone = self._store.devices.keys() - listed.keys()
+        for device in [self._store.devices[device_id] for device_id in gone]:
+            if device.uid not in self._seen:
+                self._drop_device(device)
+        self._store.touched.devices.update(listed)
+        self._barrier.listed(Part.DEVICES)
+
+    def _put_device(self, device: Device) -> None:
+        self._store.put_device(device)
+        self._liveness.expect(device.id)
+
+    def _drop_device(self, device: Device) -> None:
+        known = self._store.devices.get(device.id)
+        if known is not None and known.uid == device.uid:
+            self._store.drop_device(device.id)
+            self._liveness.forget(device.id)
+
+    def _readable(self, parse: Callable[[Body], T], bodies: Iterable[Body]) -> list[T]:
+        found = (self._read(parse, body) for body in bodies)
+        return [item for item in found if item is not None]
+
+    def _read(self, parse: Callable[[Body], T], body: Body) -> T | None:
+        try:
+            return parse(body)
+        except errors.PermanentError as exc:
+            uid = body["metadata"]["uid"]
+            if uid not in self._unreadable:
+                self._unreadable.add(uid)
+                log.warning("resource unreadable", name=body["metadata"]["name"], error=str(exc))
+            return None

@@ -1,0 +1,120 @@
+"""Writes `desired-state`: one key at a time by compare-and-set, what `publishing` decided."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, assert_never
+
+import structlog
+
+from fleet import errors
+from fleet.bus.port import Bucket, Deleted, Put
+from fleet.contracts import kv
+from fleet.contracts.messages import ReconcileScore
+from fleet.contracts.names import DeviceId
+from fleet.operator.clock import Clock
+from fleet.operator.decisions import publishing
+from fleet.operator.decisions.orphans import Orphan
+from fleet.operator.decisions.publishing import Leave, Mark, Purge, PutValue
+from fleet.operator.model.custom_resources import Deployment
+from fleet.operator.model.index import Pair
+from fleet.operator.model.store import Store
+from fleet.operator.ports import Counter
+
+log = structlog.get_logger()
+
+LookAgain: TypeAlias = Callable[[DeviceId, Deployment], Awaitable[None]]
+
+
+class DesiredStateWriter:
+    """
+    The one writer of `desired-state`.
+
+    *look_again* reads a device and a deployment as they are now. What a watch tells may be
+    overtaken: after a pause it tells of labels that have long been put back, and nothing may be
+    withdrawn for that.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bucket: Bucket[ReconcileScore],
+        clock: Clock,
+        counter: Counter,
+        *,
+        look_again: LookAgain,
+    ) -> None:
+        self._look_again = look_again
+        self._store = store
+        self._bucket = bucket
+        self._clock = clock
+        self._counter = counter
+        self._orphans: dict[Pair, Orphan] = {}
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        """List the keys that are orphans now."""
+        for pair in tuple(self._orphans):
+            self._note_orphan(pair, publishing.orphan(self._store.facts(pair)))
+        return tuple(self._orphans.values())
+
+    async def work(self, pair: Pair) -> None:
+        """Bring one key to what is wanted."""
+        facts = self._store.facts(pair)
+        self._note_orphan(pair, publishing.orphan(facts))
+        action = publishing.decide(facts)
+        if isinstance(action, Mark) and (owner := self._store.parted(pair)):
+            await self._look_again(pair.device, owner)
+            action = publishing.decide(self._store.facts(pair))
+        if action is None or isinstance(action, Leave):
+            return
+        try:
+            await self._execute(pair, action)
+        except errors.RevisionConflict:
+            await self._read_again(pair)
+            raise
+        self._counter.published(type(action).__name__.lower())
+
+    async def _execute(self, pair: Pair, action: PutValue | Mark | Purge) -> None:
+        key = kv.desired_state_key(*pair)
+        match action:
+            case PutValue(value, last):
+                revision = await self._bucket.put(key, value, last=last)
+                self._store.put_desired(pair, Put(key, value, revision, self._clock.now()))
+                log.info("desired state put", key=key, revision=value.revision[:12])
+            case Mark(last):
+                revision = await self._bucket.delete(key, last=last)
+                self._store.put_desired(pair, Deleted(key, revision, self._clock.now()))
+                log.info("desired state withdrawn", key=key)
+            case Purge():
+                await self._purge(pair, key)
+            case _:
+                assert_never(action)
+
+    async def _purge(self, pair: Pair, key: str) -> None:
+        """Purge a marker, after a look: the bucket may have been made anew since."""
+        await self._read_again(pair)
+        action = publishing.decide(self._store.facts(pair))
+        if isinstance(action, Purge):
+            await self._bucket.purge(key, last=action.last)
+            await self._read_again(pair)
+            log.debug("marker purged", key=key)
+
+    async def _read_again(self, pair: Pair) -> None:
+        entry = await self._bucket.get(kv.desired_state_key(*pair))
+        self._store.put_desired(pair, entry)
+
+    def _note_orphan(self, pair: Pair, found: Leave | None) -> None:
+        known = pair in self._orphans
+        if found is not None:
+            self._orphans[pair] = Orphan(pair, found.last, found.owner_uid, found.remade)
+            if known:
+                return
+            log.warning(
+                "orphan found",
+                device=pair.device,
+                deployment=pair.deployment,
+                owner_uid=found.owner_uid,
+            )
+        elif known:
+            del self._orphans[pair]
+        else:
+            return
+        self._counter.orphans(len(self._orphans))

@@ -1,0 +1,52 @@
+"""
+Blocking calls, from asyncio.
+
+Each call has a daemon thread of its own: a file or a socket that hangs holds up
+neither another call nor the end of the process, as a pool's threads would.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def call(
+    function: Callable[[], T], *, name: str, on_end: Callable[[], object] = lambda: None
+) -> T:
+    """
+    Run *function* in a thread, and return what it returns.
+
+    Cancelled, it leaves the thread to its own devices; nobody waits for it.
+    *on_end* is called, in the loop, when the thread has ended.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        _run(function, loop, future)
+        post(loop, on_end)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await future
+
+
+def post(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Run *function* in *loop*, unless that has ended."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)
+
+
+def _run(
+    function: Callable[[], T], loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]"
+) -> None:
+    try:
+        result = function()
+    except BaseException as exc:  # noqa: BLE001 - whatever it is belongs to the caller
+        error = exc
+        post(loop, lambda: None if future.done() else future.set_exception(error))
+    else:
+        post(loop, lambda: None if future.done() else future.set_result(result))

@@ -1,0 +1,158 @@
+"""`journal`: a restart knows what the agent knew, and no disk holds anything up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from fleet import errors
+from fleet.agent.journal import entries
+from fleet.agent.journal.journal import Journal, Loaded, MemoryStore
+from fleet.agent.model import intents
+from fleet.agent.model.problems import Problems
+from fleet.contracts.names import DeploymentName, DeviceId
+from tests import virtual_time
+from tests.agent_device import podman_score
+
+DEVICE = DeviceId("dev-01")
+WEB, OTHER = DeploymentName("web"), DeploymentName("other")
+ONE = intents.read(WEB, podman_score({"name": "a", "image": "app:1"}), None)
+TWO = intents.read(WEB, podman_score({"name": "a", "image": "app:2"}), None)
+
+
+class Disk(MemoryStore):
+    """A store that counts what is written, and may be full or slow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[DeploymentName] = []
+        self.is_full = False
+        self.seconds = 0.0
+
+    async def load(self) -> Loaded:
+        await asyncio.sleep(self.seconds)
+        return await super().load()
+
+    async def put(self, deployment: DeploymentName, content: bytes) -> None:
+        await asyncio.sleep(self.seconds)
+        if self.is_full:
+            raise errors.JournalUnavailable("No space left on device")
+        self.writes.append(deployment)
+        await super().put(deployment, content)
+
+
+def play(scenario: Callable[[Journal, Disk, Problems], Awaitable[None]]) -> None:
+    """Run *scenario* beside a journal that writes."""
+
+    async def stage() -> None:
+        disk, problems = Disk(), Problems(lambda: None)
+        journal = Journal(DEVICE, disk, problems, lambda: 0.5)
+        writing = asyncio.create_task(journal.run())
+        try:
+            await scenario(journal, disk, problems)
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+
+    virtual_time.run(stage())
+
+
+async def recall(disk: Disk) -> dict[DeploymentName, intents.Intent]:
+    """What a restart would know."""
+    return await Journal(DEVICE, disk, Problems(lambda: None), lambda: 0.5).load()
+
+
+def reasons(problems: Problems) -> list[str]:
+    """The problems that stand."""
+    return [problem.reason for problem in problems.list()]
+
+
+def test_what_has_settled_outlives_the_process():
+    async def scenario(journal: Journal, disk: Disk, _: Problems) -> None:
+        journal.note(WEB, ONE)
+        journal.note(OTHER, intents.Withdraw())
+        await journal.settled(WEB)
+        await journal.settled(OTHER)
+        assert await recall(disk) == {WEB: ONE, OTHER: intents.Withdraw()}
+        journal.note(WEB, TWO)
+        journal.forget(OTHER)
+        await journal.settled(WEB)
+        await journal.settled(OTHER)
+        assert await recall(disk) == {WEB: TWO}
+
+    play(scenario)
+
+
+def test_what_stands_there_already_is_not_written_again():
+    async def scenario(journal: Journal, disk: Disk, _: Problems) -> None:
+        for _number in range(3):
+            journal.note(WEB, ONE)
+            await asyncio.sleep(1)
+        journal.note(WEB, intents.Keep())
+        journal.forget(OTHER)
+        await asyncio.sleep(100)
+        assert disk.writes == [WEB]
+
+    play(scenario)
+
+
+def test_changes_that_come_faster_than_the_disk_are_written_once():
+    async def scenario(journal: Journal, disk: Disk, _: Problems) -> None:
+        disk.seconds = 3.0
+        journal.note(WEB, ONE)
+        await asyncio.sleep(1)
+        for intent in (TWO, ONE, TWO):
+            journal.note(WEB, intent)
+        await asyncio.sleep(100)
+        assert disk.writes == [WEB, WEB]
+        assert await recall(disk) == {WEB: TWO}
+
+    play(scenario)
+
+
+def test_a_full_disk_is_told_and_tried_again_and_holds_nothing_up():
+    async def scenario(journal: Journal, disk: Disk, problems: Problems) -> None:
+        disk.is_full = True
+        journal.note(WEB, ONE)
+        async with asyncio.timeout(1):
+            await journal.settled(WEB)
+        assert reasons(problems) == ["JournalUnavailable"]
+        await asyncio.sleep(1000)
+        disk.is_full = False
+        await asyncio.sleep(100)
+        assert reasons(problems) == []
+        assert await recall(disk) == {WEB: ONE}
+
+    play(scenario)
+
+
+def test_a_disk_that_hangs_is_not_waited_for():
+    async def scenario(journal: Journal, disk: Disk, _: Problems) -> None:
+        disk.seconds = 10_000.0
+        journal.note(WEB, ONE)
+        async with asyncio.timeout(10):
+            await journal.settled(WEB)
+
+    play(scenario)
+
+
+def test_a_disk_that_hangs_does_not_keep_an_agent_from_starting():
+    async def scenario(journal: Journal, disk: Disk, problems: Problems) -> None:
+        disk.seconds = 10_000.0
+        assert await journal.load() == {}
+        assert reasons(problems) == ["JournalUnavailable"]
+
+    play(scenario)
+
+
+def test_a_damaged_entry_costs_no_other_and_is_told():
+    async def scenario(journal: Journal, disk: Disk, problems: Problems) -> None:
+        entry = entries.of(DEVICE, WEB, ONE)
+        assert entry
+        disk.content = {OTHER: b"garbage", WEB: entries.encode(entry)}
+        assert await journal.load() == {WEB: ONE}
+        assert reasons(problems) == ["DamagedJournal"]
+        assert "other" in problems.list()[0].message
+        journal.note(OTHER, intents.Withdraw())
+        await journal.settled(OTHER)
+        assert await recall(disk) == {WEB: ONE, OTHER: intents.Withdraw()}
+
+    play(scenario)

@@ -1,0 +1,205 @@
+"""`planning`: laws over every combination of wanted and found, and the cases worth a name."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.podman import planning
+from fleet.agent.runtimes.podman.planning import Create, Remove, Start
+from fleet.agent.runtimes.port import Container, Status
+from fleet.contracts.scores import Port, RestartPolicy
+from tests.unit.agent.world import World, container, name, workload
+
+NAMES = ["a", "b", "c", "d"]
+DIGESTS = ["d1", "d2"]
+
+names = st.sampled_from(NAMES)
+policies = st.sampled_from(RestartPolicy)
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> list[Workload]:
+    """What is wanted; ports are drawn so that services swap them between revisions."""
+    wanted = draw(st.lists(names, unique=True))
+    ports = draw(st.permutations(range(8000, 8000 + len(NAMES))))
+    return [
+        workload(
+            n,
+            draw(st.sampled_from(DIGESTS)),
+            restart_policy=draw(policies),
+            ports=(Port(host=port, container=80),),
+        )
+        for n, port in zip(wanted, ports, strict=False)
+    ]
+
+
+@st.composite
+def found_containers(draw: st.DrawFn) -> list[Container]:
+    """What a device may hold, in any state."""
+    return [
+        container(
+            n,
+            draw(st.sampled_from(DIGESTS)),
+            draw(st.sampled_from(Status)),
+            restart_policy=draw(policies),
+            exit_code=draw(st.sampled_from([0, 1])),
+        )
+        for n in draw(st.lists(names, unique=True))
+    ]
+
+
+def world_of(found: list[Container]) -> World:
+    """A world where each container holds a port, as its digest had it."""
+    world = World.of(found)
+    for index, c in enumerate(found):
+        world.ports[c.name] = frozenset([8000 + index])
+    return world
+
+
+def is_as_wanted(c: Container, wanted: Workload) -> bool:
+    """The goal, said without `planning`: this digest, and it runs or has a right to rest."""
+    rests = {
+        RestartPolicy.ALWAYS: False,
+        RestartPolicy.ON_FAILURE: c.exit_code == 0,
+        RestartPolicy.NEVER: True,
+    }
+    at_rest = c.status is Status.EXITED and rests[c.restart_policy]
+    alive = c.status in (Status.RUNNING, Status.STOPPING)
+    return c.digest == wanted.digest and (alive or at_rest)
+
+
+@given(workloads(), found_containers())
+def test_one_pass_leaves_exactly_what_is_wanted(wanted: list[Workload], found: list[Container]):
+    world = world_of(found)
+    for w in wanted:  # What stays as it is keeps the ports that its digest asked for.
+        if w.name in world.ports:
+            world.ports[w.name] = frozenset()
+    for action in planning.plan(wanted, found):
+        world.do(action)
+    assert world.containers.keys() == {w.name for w in wanted}
+    assert all(is_as_wanted(world.containers[w.name], w) for w in wanted)
+
+
+@given(workloads(), found_containers())
+def test_a_second_pass_does_nothing(wanted: list[Workload], found: list[Container]):
+    world = World.of(found)
+    for action in planning.plan(wanted, found):
+        world.do(action)
+    assert planning.plan(wanted, world.containers.values()) == ()
+
+
+@given(workloads(), found_containers())
+def test_what_already_runs_right_is_never_touched(wanted: list[Workload], found: list[Container]):
+    digests = {w.name: w.digest for w in wanted}
+    healthy = {
+        c.service for c in found if c.status is Status.RUNNING and digests.get(c.name) == c.digest
+    }
+    touched = {action.service for action in planning.plan(wanted, found)}
+    assert not healthy & touched
+
+
+@given(workloads(), found_containers(), st.randoms(use_true_random=False))
+def test_the_order_of_the_arguments_does_not_matter(
+    wanted: list[Workload], found: list[Container], shuffler: random.Random
+):
+    planned = planning.plan(wanted, found)
+    shuffler.shuffle(wanted)
+    shuffler.shuffle(found)
+    assert planning.plan(wanted, found) == planned
+
+
+@given(workloads(), found_containers(), st.sets(names))
+def test_nothing_is_done_about_a_held_service(
+    wanted: list[Workload], found: list[Container], held: set[str]
+):
+    planned = planning.plan(wanted, found, held=held)
+    planned += planning.keep(found, held=held) + planning.withdraw(found, held=held)
+    assert not {action.service for action in planned} & held
+
+
+@given(workloads(), found_containers(), st.data())
+def test_while_an_image_is_missing_nothing_that_exists_is_taken_away(
+    wanted: list[Workload], found: list[Container], data: st.DataObject
+):
+    to_stage = [w.service.name for w in planning.to_stage(wanted, found)]
+    if not to_stage:
+        return
+    unstaged = data.draw(st.sets(st.sampled_from(to_stage), min_size=1))
+    world = World.of(found)
+    for action in planning.plan(wanted, found, unstaged=unstaged):
+        world.do(action)
+    assert {c.id for c in found} <= {c.id for c in world.containers.values()}
+    made = {c.service for c in world.containers.values()} - {c.service for c in found}
+    assert not made & unstaged
+
+
+@given(workloads(), found_containers())
+def test_only_what_would_be_made_has_its_image_staged(
+    wanted: list[Workload], found: list[Container]
+):
+    made = {a.service for a in planning.plan(wanted, found) if isinstance(a, Create)}
+    assert {w.service.name for w in planning.to_stage(wanted, found)} == made
+
+
+@given(found_containers())
+def test_withdrawing_leaves_nothing(found: list[Container]):
+    world = World.of(found)
+    for action in planning.withdraw(found):
+        world.do(action)
+    assert not world.containers
+
+
+@given(found_containers())
+def test_keeping_removes_and_makes_nothing(found: list[Container]):
+    world = World.of(found)
+    for action in planning.keep(found):
+        world.do(action)
+    assert {c.id for c in world.containers.values()} == {c.id for c in found}
+
+
+def test_a_change_frees_names_and_ports_before_it_asks_for_them():
+    wanted = [workload("a", "d2"), workload("b", "d2")]
+    found = [container("a"), container("b"), container("gone")]
+    assert planning.plan(wanted, found) == (
+        Remove("a", name("a")),
+        Remove("b", name("b")),
+        Remove("gone", name("gone")),
+        Create("a", wanted[0]),
+        Create("b", wanted[1]),
+        Start("a", name("a")),
+        Start("b", name("b")),
+    )
+
+
+def test_an_old_version_that_ended_is_started_while_the_new_image_is_missing():
+    found = [container("a", status=Status.EXITED)]
+    planned = planning.plan([workload("a", "d2")], found, unstaged={"a"})
+    assert planned == (Start("a", name("a"), again=True),)
+
+
+def test_a_new_service_need_not_wait_for_the_image_of_another():
+    wanted = [workload("a", "d2"), workload("b")]
+    planned = planning.plan(wanted, [container("a")], unstaged={"a"})
+    assert planned == (Create("b", wanted[1]), Start("b", name("b")))
+
+
+@pytest.mark.parametrize(
+    ("policy", "exit_code", "restarts"),
+    [
+        (RestartPolicy.ALWAYS, 0, True),
+        (RestartPolicy.ALWAYS, 1, True),
+        (RestartPolicy.ON_FAILURE, 0, False),
+        (RestartPolicy.ON_FAILURE, 1, True),
+        (RestartPolicy.NEVER, 0, False),
+        (RestartPolicy.NEVER, 1, False),
+    ],
+)
+def test_the_policy_says_what_runs_again(policy: RestartPolicy, exit_code: int, restarts: bool):
+    found = [container("a", status=Status.EXITED, restart_policy=policy, exit_code=exit_code)]
+    wanted = [workload("a", restart_policy=policy)]
+    expected = (Start("a", name("a"), again=True),) if restarts else ()
+    assert planning.plan(wanted, found) == expected
+    assert planning.keep(found) == expected

@@ -1,0 +1,117 @@
+"""`reporting`: the phase that each combination amounts to."""
+
+import pytest
+
+from fleet import errors
+from fleet.agent.model import intents
+from fleet.agent.runtimes.podman import reporting
+from fleet.agent.runtimes.podman.reporting import History, View
+from fleet.agent.runtimes.port import Container, Status
+from fleet.contracts.messages import Phase
+from fleet.contracts.scores import RestartPolicy
+from tests.unit.agent.world import container, workload
+
+ONE = intents.Apply("r1", (workload("a"),))
+TWO = intents.Apply("r1", (workload("a"), workload("b")))
+
+
+def ended(exit_code: int, policy: RestartPolicy = RestartPolicy.ALWAYS) -> Container:
+    """A container that ended."""
+    return container("a", status=Status.EXITED, exit_code=exit_code, restart_policy=policy)
+
+
+@pytest.mark.parametrize(
+    ("found", "history", "phase", "reason"),
+    [
+        pytest.param((), History(), Phase.PENDING, None, id="nothing yet"),
+        pytest.param((container("a"),), History(), Phase.RUNNING, None, id="runs"),
+        pytest.param((container("a", "d2"),), History(), Phase.PENDING, None, id="old version"),
+        pytest.param(
+            (container("a", status=Status.CREATED),), History(), Phase.PENDING, None, id="created"
+        ),
+        pytest.param(
+            (container("a", status=Status.PAUSED),), History(), Phase.PENDING, None, id="paused"
+        ),
+        pytest.param((ended(1),), History(1), Phase.PENDING, None, id="fell over once"),
+        pytest.param((ended(1),), History(3), Phase.FAILED, "CrashLoop", id="falls over"),
+        pytest.param(
+            (container("a"),),
+            History(3, is_settled=False),
+            Phase.FAILED,
+            "CrashLoop",
+            id="started again after many falls",
+        ),
+        pytest.param(
+            (container("a"),), History(1, is_settled=False), Phase.PENDING, None, id="unsettled"
+        ),
+        pytest.param((container("a"),), History(3), Phase.RUNNING, None, id="settled"),
+        pytest.param(
+            (ended(0, RestartPolicy.NEVER),), History(), Phase.RUNNING, None, id="one-shot, well"
+        ),
+        pytest.param(
+            (ended(2, RestartPolicy.NEVER),),
+            History(),
+            Phase.FAILED,
+            "ContainerExited",
+            id="one-shot, badly",
+        ),
+        pytest.param(
+            (ended(0, RestartPolicy.ON_FAILURE),), History(), Phase.RUNNING, None, id="done"
+        ),
+        pytest.param(
+            (ended(2, RestartPolicy.ON_FAILURE),), History(1), Phase.PENDING, None, id="again"
+        ),
+        pytest.param(
+            (),
+            History(error=errors.PortInUse("taken")),
+            Phase.FAILED,
+            "PortInUse",
+            id="an action failed",
+        ),
+        pytest.param(
+            (container("a"), container("gone")), History(), Phase.PENDING, None, id="leftover"
+        ),
+    ],
+)
+def test_the_phase_follows_from_what_is_found(
+    found: tuple[Container, ...], history: History, phase: Phase, reason: str | None
+):
+    report = reporting.report(ONE, View(found, history={"a": history}))
+    assert report.phase is phase
+    assert (report.error.reason if report.error else None) == reason
+    assert report.revision == "r1"
+    assert [s.name for s in report.services] == ["a"]
+
+
+def test_the_worst_service_decides_and_its_error_is_told():
+    failures = {"b": errors.ImageNotFound("no b:1")}
+    report = reporting.report(TWO, View((container("a"),), unstaged={"b"}, failures=failures))
+    assert report.phase is Phase.FAILED
+    assert report.error
+    assert (report.error.reason, report.error.service) == ("ImageNotFound", "b")
+    assert [(s.name, s.state) for s in report.services] == [("a", "running"), ("b", "missing")]
+
+
+def test_an_image_on_its_way_is_told():
+    report = reporting.report(ONE, View((), unstaged={"a"}))
+    assert report.services[0].state == "pulling"
+
+
+def test_what_is_refused_fails_with_its_own_revision_and_shows_what_is_kept():
+    refused = intents.Refuse("r2", "UnsupportedScore", "no field 'gpu'", ONE)
+    report = reporting.report(refused, View((container("a", image="sha256:1"),)))
+    assert (report.phase, report.revision) == (Phase.FAILED, "r2")
+    assert report.error
+    assert report.error.reason == "UnsupportedScore"
+    assert report.services[0].image == "sha256:1"
+
+
+def test_without_the_runtime_what_was_said_of_the_revision_stands():
+    told = reporting.report(ONE, View((container("a"),)))
+    down = errors.RuntimeUnavailable("no socket")
+    assert reporting.unavailable(ONE, down, told) == told
+    newer = intents.Apply("r2", ONE.workloads)
+    report = reporting.unavailable(newer, down, told)
+    assert (report.phase, report.revision) == (Phase.PENDING, "r2")
+    assert report.error
+    assert report.error.reason == "RuntimeUnavailable"

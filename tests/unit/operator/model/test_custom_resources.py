@@ -1,0 +1,90 @@
+"""Objects: custom resources read from JSON, with what can't be used named."""
+
+from typing import Any
+
+import pytest
+
+from fleet import errors
+from fleet.contracts import scores
+from fleet.operator.model import custom_resources
+from tests.unit.operator.making import at, data, deployment_body
+
+
+def test_a_deployment_is_read_with_its_score_and_owner():
+    found = custom_resources.parse_deployment(deployment_body(generation=4, version=9))
+    assert found.score is not None
+    assert found.score.revision == scores.revision("PodmanV0", data())
+    assert found.score.owner is not None
+    assert (found.score.owner.uid, found.score.owner.generation) == ("u1", 4)
+    assert (found.refusal, found.deleting_since, found.version) == (None, None, 9)
+
+
+def test_a_deletion_is_read():
+    assert custom_resources.parse_deployment(deployment_body(deleted=7)).deleting_since == at(7)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"score": {"type": "Unheard", "data": {}}}, "UnsupportedScore"),
+        ({"score": {"type": "PodmanV0", "data": {"services": []}}}, "InvalidDesiredState"),
+        ({"score": {"type": "PodmanV0", "data": {"surprise": 1}}}, "UnsupportedScore"),
+        (
+            {"targetSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}},
+            "InvalidSelector",
+        ),
+        ({"score": None}, "UnsupportedScore"),
+    ],
+)
+def test_a_spec_that_cannot_be_used_is_refused_with_the_reason(spec: dict[str, Any], reason: str):
+    body = deployment_body()
+    body["spec"].update(spec)
+    found = custom_resources.parse_deployment(body)
+    assert found.score is None
+    assert found.refusal is not None
+    assert found.refusal.reason == reason
+
+
+def test_a_refused_deployment_may_want_any_device_until_it_is_deleted():
+    body = deployment_body()
+    body["spec"]["score"] = {"type": "Unheard"}
+    assert custom_resources.parse_deployment(body).may_want({})
+    body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert not custom_resources.parse_deployment(body).may_want({})
+
+
+def test_a_name_that_can_be_no_key_is_not_read():
+    with pytest.raises(errors.InvalidName):
+        custom_resources.parse_deployment(deployment_body("web.prod"))
+
+
+def test_a_device_knows_whose_labels_are_whose():
+    def managed(manager: str, *keys: str) -> dict[str, Any]:
+        labels: dict[str, Any] = {f"f:{key}": {} for key in keys}
+        return {"manager": manager, "fieldsV1": {"f:metadata": {"f:labels": {".": {}, **labels}}}}
+
+    found = custom_resources.parse_device(
+        {
+            "metadata": {
+                "name": "d1",
+                "uid": "x",
+                "labels": {"site": "a", "zone": "b"},
+                "managedFields": [
+                    managed(custom_resources.FIELD_MANAGER, "site", "gone"),
+                    managed("kubectl", "zone"),
+                    {
+                        "manager": custom_resources.FIELD_MANAGER,
+                        "subresource": "status",
+                        "fieldsV1": {},
+                    },
+                ],
+            }
+        }
+    )
+    assert found.own_labels == {"site": "a"}
+    assert found.foreign_labels == {"zone"}
+
+
+def test_a_bare_device_is_one():
+    found = custom_resources.parse_device({"metadata": {"name": "d1", "uid": "x"}})
+    assert (found.labels, found.status, found.version) == ({}, {}, 0)

@@ -1,0 +1,73 @@
+"""DuplicateAgents: two agents of one device, told from one that restarts, however often it does."""
+
+from datetime import timedelta
+
+import pytest
+
+from fleet.contracts.names import DeviceId
+from fleet.operator.model.duplicate_agents import DuplicateAgents
+from tests.unit.operator.making import at
+
+D1 = DeviceId("d1")
+QUIET = timedelta(seconds=60)
+
+
+def heard(
+    instances: str,
+    *,
+    every: float = 5,
+    duplicate_agents: DuplicateAgents | None = None,
+    since: float = 0,
+) -> DuplicateAgents:
+    """Hear one beat of each letter in turn."""
+    made = duplicate_agents or DuplicateAgents(QUIET)
+    for number, instance in enumerate(instances):
+        made.hear(D1, instance.strip(), at(since + number * every))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("instances", "found"),
+    [
+        pytest.param("abababab", ("a", "b"), id="taking turns"),
+        pytest.param("aababbab", ("a", "b"), id="out of step"),
+        pytest.param("abcabcabc", ("a", "b", "c"), id="three of them"),
+        pytest.param("aaaaaabbbbbbbbbb", (), id="one restart"),
+        pytest.param("aaaababbbbbbbbbbbbbb", (), id="a restart, and old beats that come late"),
+        pytest.param("abcdefghijklmnopq", (), id="one that crashes again and again"),
+        pytest.param("                 ", None, id="agents that don't name themselves"),
+        pytest.param("aaa", None, id="not heard for long"),
+        pytest.param("", None, id="never heard"),
+    ],
+)
+def test_only_instances_that_come_back_again_and_again_are_twins(
+    instances: str, found: tuple[str, ...] | None
+):
+    duplicate_agents = DuplicateAgents(QUIET)
+    told = set()
+    for number, instance in enumerate(instances):
+        heard(instance, duplicate_agents=duplicate_agents, since=5 * number)
+        told.add(duplicate_agents.instances(D1))
+    assert duplicate_agents.instances(D1) == found
+    assert found or told <= {None, ()}, "not for a moment"
+
+
+def test_they_are_forgotten_once_only_one_was_heard_for_a_while():
+    duplicate_agents = heard("abababab")
+    heard("a" * 11, duplicate_agents=duplicate_agents, since=40)
+    assert duplicate_agents.instances(D1) == ("a", "b")
+    heard("aaa", duplicate_agents=duplicate_agents, since=95)
+    assert duplicate_agents.instances(D1) == ()
+
+
+def test_a_beat_that_is_told_late_says_nothing():
+    duplicate_agents = heard("a" * 20)
+    for number in range(10):
+        duplicate_agents.hear(D1, "b", at(number))
+    assert duplicate_agents.instances(D1) == ()
+
+
+def test_the_forgotten_are_not_known():
+    duplicate_agents = heard("abababab")
+    duplicate_agents.forget(D1)
+    assert duplicate_agents.instances(D1) is None

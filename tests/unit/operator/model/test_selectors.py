@@ -1,0 +1,86 @@
+"""Selection: the semantics of Kubernetes' selectors, but for the empty one."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet import errors
+from fleet.operator.model import selectors
+from fleet.operator.model.selectors import Operator, Requirement, Selector
+
+LABELS = {"site": "a", "arch": "arm64"}
+labels = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"))
+values = st.frozensets(st.sampled_from("xyz"), min_size=1)
+
+
+@pytest.mark.parametrize(
+    ("operator", "key", "given_values", "matches"),
+    [
+        ("In", "site", ["a", "b"], True),
+        ("In", "site", ["b"], False),
+        ("In", "missing", ["a"], False),
+        ("NotIn", "site", ["b"], True),
+        ("NotIn", "site", ["a"], False),
+        ("NotIn", "missing", ["a"], True),
+        ("Exists", "site", None, True),
+        ("Exists", "missing", None, False),
+        ("DoesNotExist", "site", None, False),
+        ("DoesNotExist", "missing", None, True),
+    ],
+)
+def test_each_operator_judges_as_in_kubernetes(
+    operator: str, key: str, given_values: list[str] | None, matches: bool
+):
+    expression: dict[str, Any] = {"key": key, "operator": operator}
+    if given_values is not None:
+        expression["values"] = given_values
+    assert selectors.parse({"matchExpressions": [expression]}).matches(LABELS) is matches
+
+
+def test_all_requirements_must_hold():
+    selector = selectors.parse(
+        {
+            "matchLabels": {"site": "a"},
+            "matchExpressions": [{"key": "arch", "operator": "In", "values": ["x86_64"]}],
+        }
+    )
+    assert not selector.matches(LABELS)
+    assert selector.matches({"site": "a", "arch": "x86_64"})
+
+
+@pytest.mark.parametrize("spec", [{}, {"matchLabels": {}}, {"matchExpressions": []}])
+def test_an_empty_selector_matches_nothing(spec: dict[str, Any]):
+    assert not selectors.parse(spec).matches(LABELS)
+    assert not selectors.parse(spec).matches({})
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        {"key": "a", "operator": "Near"},
+        {"key": "a"},
+        {"key": "a", "operator": "In"},
+        {"key": "a", "operator": "NotIn", "values": []},
+        {"key": "a", "operator": "Exists", "values": ["x"]},
+    ],
+)
+def test_what_says_nothing_is_refused(expression: dict[str, Any]):
+    with pytest.raises(errors.InvalidSelector):
+        selectors.parse({"matchExpressions": [expression]})
+
+
+@given(labels, st.sampled_from("abc"), values)
+def test_in_and_not_in_are_each_others_opposite(
+    found: dict[str, str], key: str, wanted: frozenset[str]
+):
+    inside = Requirement(key, Operator.IN, wanted).holds(found)
+    assert Requirement(key, Operator.NOT_IN, wanted).holds(found) is not inside
+
+
+@given(labels, st.sampled_from("abc"), st.sampled_from("xyz"))
+def test_one_more_requirement_never_selects_more(found: dict[str, str], key: str, value: str):
+    one = Selector((Requirement("a", Operator.EXISTS),))
+    two = Selector((*one.requirements, Requirement(key, Operator.IN, frozenset({value}))))
+    assert one.matches(found) or not two.matches(found)

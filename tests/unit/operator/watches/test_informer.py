@@ -1,0 +1,202 @@
+"""The informer: what is listed is the view, but for what was told while the list was on its way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fleet import errors
+from fleet.bus.memory import MemoryServer
+from fleet.contracts.names import DeviceId
+from fleet.operator.clock import ServerClock
+from fleet.operator.model.duplicate_agents import DuplicateAgents
+from fleet.operator.model.presence import SILENCE, Presence
+from fleet.operator.model.store import Store
+from fleet.operator.watches.informer import Informer
+from fleet.operator.watches.liveness import Liveness
+from fleet.operator.watches.sync_barrier import Part, SyncBarrier
+from tests import virtual_time
+from tests.unit.operator.fakes import FakeCluster
+from tests.unit.operator.making import deployment_body
+
+
+class Scene:
+    """An informer, what it looks at and what it keeps."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.barrier = SyncBarrier()
+        self.cluster = FakeCluster()
+        self.presence = Presence()
+        self.changes = 0
+        liveness = Liveness(
+            self.store,
+            self.presence,
+            MemoryServer().connect(),
+            duplicate_agents=DuplicateAgents(2 * SILENCE),
+            clock=ServerClock(),
+            changed=self.changed,
+        )
+        self.informer = Informer(self.store, self.barrier, self.cluster, liveness, self.changed)
+
+    def changed(self) -> None:
+        """Count."""
+        self.changes += 1
+
+    def add_device(self, name: str, *, version: int = 1, **labels: str) -> dict[str, Any]:
+        """Have a `Device` made."""
+        metadata = {
+            "name": name,
+            "uid": f"uid-{name}",
+            "labels": labels,
+            "resourceVersion": str(version),
+        }
+        body = {"metadata": metadata}
+        self.cluster.devices[name] = body
+        return body
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    return Scene()
+
+
+async def test_what_is_listed_is_the_view(scene: Scene):
+    scene.cluster.add(deployment_body())
+    scene.add_device("d1")
+    await scene.informer.list_all()
+    assert set(scene.store.deployments) == {"u1"}
+    assert set(scene.store.devices) == {"d1"}
+    assert not {Part.DEPLOYMENTS, Part.DEVICES} & set(scene.barrier.missing)
+    assert scene.changes
+
+
+async def test_what_a_list_no_longer_holds_is_gone(scene: Scene):
+    scene.cluster.add(deployment_body())
+    scene.add_device("d1")
+    await scene.informer.list_all()
+    scene.cluster.deployments.clear()
+    scene.cluster.devices.clear()
+    await scene.informer.list_all()
+    assert not scene.store.deployments
+    assert not scene.store.devices
+
+
+async def test_what_was_told_while_a_list_was_on_its_way_is_newer(scene: Scene):
+    scene.cluster.add(deployment_body(image="web:1"))
+    old, new = deployment_body(image="web:1"), deployment_body(image="web:2", version=2)
+    made = deployment_body("other", uid="u2")
+
+    def meanwhile() -> None:
+        scene.informer.deployment_event("MODIFIED", new)
+        scene.informer.deployment_event("ADDED", made)
+
+    scene.informer.deployment_event(None, old)
+    scene.cluster.meanwhile = meanwhile
+    await scene.informer.list_all()
+    assert set(scene.store.deployments) == {"u1", "u2"}
+    found = scene.store.deployments["u1"].score
+    assert found is not None
+    assert found.data["services"][0]["image"] == "web:2"
+
+
+async def test_a_deployment_deleted_while_a_list_was_on_its_way_stays_gone(scene: Scene):
+    body = scene.cluster.add(deployment_body())
+    scene.cluster.meanwhile = lambda: scene.informer.deployment_event("DELETED", body)
+    await scene.informer.list_all()
+    assert not scene.store.deployments
+
+
+async def test_an_older_version_is_no_news(scene: Scene):
+    scene.informer.device_event("MODIFIED", scene.add_device("d1", version=9, site="b"))
+    scene.informer.device_event("MODIFIED", scene.add_device("d1", version=8, site="a"))
+    assert scene.store.devices[DeviceId("d1")].labels == {"site": "b"}
+    scene.informer.deployment_event(None, deployment_body(image="web:2", version=9))
+    scene.informer.deployment_event(None, deployment_body(image="web:1", version=8))
+    assert scene.store.deployments["u1"].version == 9
+
+
+async def test_the_deletion_of_a_predecessor_does_not_touch_the_object_made_again(scene: Scene):
+    before = scene.add_device("d1")
+    after = scene.add_device("d1", version=2)
+    after["metadata"]["uid"] = "again"
+    scene.informer.device_event("ADDED", after)
+    scene.informer.device_event("DELETED", before)
+    assert scene.store.devices[DeviceId("d1")].uid == "again"
+
+
+async def test_a_list_is_believed_even_if_its_versions_are_lower(scene: Scene):
+    scene.informer.device_event(None, scene.add_device("d1", version=900, site="b"))
+    scene.add_device("d1", version=5, site="a")  # a cluster restored from a backup
+    await scene.informer.list_all()
+    assert scene.store.devices[DeviceId("d1")].labels == {"site": "a"}
+
+
+async def test_a_name_that_cannot_be_a_key_harms_nobody_else(scene: Scene):
+    scene.cluster.add(deployment_body("web.prod", uid="u9"))
+    scene.cluster.add(deployment_body())
+    await scene.informer.list_all()
+    assert set(scene.store.deployments) == {"u1"}
+
+
+async def test_what_was_said_of_a_device_before_a_restart_is_kept(scene: Scene):
+    body = scene.add_device("d1")
+    body["status"] = {"conditions": [{"type": "Stale", "status": "True"}]}
+    await scene.informer.list_all()
+    assert scene.store.silent == {DeviceId("d1")}
+
+
+@asynccontextmanager
+async def listing(scene: Scene) -> AsyncIterator[list[float]]:
+    """List on a timer of five minutes while the block runs; tell when that was done."""
+    loop = asyncio.get_running_loop()
+    listed: list[float] = []
+
+    async def note() -> None:
+        listed.append(round(loop.time()))
+
+    task = asyncio.create_task(scene.informer.keep_listing(timedelta(minutes=5), note))
+    yield listed
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_cluster_that_lives_on_is_listed_on_the_timer_alone():
+    async def scenario() -> None:
+        scene = Scene()
+        async with listing(scene) as listed:
+            await asyncio.sleep(150)
+            scene.cluster.broken = errors.ClusterUnavailable("away for a minute")
+            await asyncio.sleep(60)
+            scene.cluster.broken = None
+            await asyncio.sleep(100)
+
+            assert listed == [0, 300]
+            assert not scene.informer.renewed.is_set()
+
+    virtual_time.run(scenario())
+
+
+def test_a_cluster_made_anew_is_listed_and_watched_again_as_soon_as_it_knows_our_kinds():
+    async def scenario() -> None:
+        scene = Scene()
+        scene.cluster.add(deployment_body())
+        async with listing(scene) as listed:
+            await asyncio.sleep(101)
+            scene.cluster.name = "second"
+            scene.cluster.deployments.clear()
+            scene.cluster.unlistable = errors.ClusterRefused("404: no such kind")
+            await asyncio.sleep(30)
+            assert not scene.informer.renewed.is_set()
+            assert scene.store.deployments
+            scene.cluster.unlistable = None
+            await asyncio.sleep(3)
+
+            assert scene.informer.renewed.is_set()
+            assert not scene.store.deployments
+            assert len(listed) == 2
+
+    virtual_time.run(scenario())

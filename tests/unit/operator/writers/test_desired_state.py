@@ -1,0 +1,145 @@
+"""`desired_state`: one key at a time, by compare-and-set."""
+
+import pytest
+
+from fleet import errors
+from fleet.bus.memory import MemoryServer
+from fleet.bus.port import Deleted, Put
+from fleet.contracts import kv, messages
+from fleet.contracts.names import DeviceId
+from fleet.operator.model.custom_resources import Deployment
+from fleet.operator.model.store import Store
+from fleet.operator.writers.desired_state import DesiredStateWriter
+from tests.unit.operator import making
+from tests.unit.operator.fakes import FakeClock, FakeCounter
+from tests.unit.operator.making import deployment, device, pair
+
+KEY = kv.desired_state_key(*pair())
+
+
+class Scene:
+    """A writer whose view nobody feeds but itself."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.bucket = MemoryServer().connect().bucket(messages.DESIRED_STATE)
+        self.counter = FakeCounter()
+        self.publisher = DesiredStateWriter(
+            self.store, self.bucket, FakeClock(), self.counter, look_again=self.look_again
+        )
+        self.labels: dict[str, str] | None = None  # of the device as it is, if not as was told
+        self.store.put_device(device())
+
+    async def look_again(self, _: DeviceId, __: Deployment) -> None:
+        """Read the device as it is now."""
+        if self.labels is not None:
+            self.store.put_device(device(labels=self.labels))
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    return Scene()
+
+
+async def test_what_is_wanted_is_put_once(scene: Scene):
+    scene.store.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert entry.value == making.score()
+    assert scene.counter.counts == {"putvalue": 1}
+
+
+async def test_a_lost_comparison_is_read_again_before_the_next_attempt(scene: Scene):
+    scene.store.put_deployment(deployment())
+    await scene.bucket.put(KEY, making.score("web:0", uid="somebody"))
+    with pytest.raises(errors.RevisionConflict):
+        await scene.publisher.work(pair())
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert entry.value == making.score()
+
+
+async def test_a_value_of_a_later_generation_wins_over_an_operator_that_lags(scene: Scene):
+    scene.store.put_deployment(deployment(generation=1))
+    later = making.score("web:9", generation=2)
+    await scene.bucket.put(KEY, later)
+    with pytest.raises(errors.RevisionConflict):
+        await scene.publisher.work(pair())
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert entry.value == later
+
+
+async def test_a_marker_goes_once_the_state_is_gone(scene: Scene):
+    scene.store.put_deployment(deployment())
+    scene.store.put_state(pair(), making.report())
+    await scene.publisher.work(pair())
+    scene.store.put_deployment(deployment(labels={"site": "other"}))
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Deleted)
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Deleted)
+    scene.store.drop_state(pair())
+    await scene.publisher.work(pair())
+    assert await scene.bucket.get(KEY) is None
+
+
+async def test_nothing_is_withdrawn_for_labels_that_have_long_been_put_back(scene: Scene):
+    scene.store.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    scene.store.put_device(device(labels={"site": "elsewhere"}))
+    scene.labels = {"site": "a"}
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Put)
+
+    scene.labels = {"site": "elsewhere"}
+    scene.store.put_device(device(labels=scene.labels))
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Deleted)
+
+
+async def test_a_value_that_replaced_the_marker_is_not_purged(scene: Scene):
+    revision = await scene.bucket.put(KEY, making.score(uid="somebody"))
+    scene.store.put_desired(pair(), making.marker(revision - 1))  # an echo from the past
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Put)
+
+
+async def test_an_orphan_is_counted_until_somebody_owns_it(scene: Scene):
+    revision = await scene.bucket.put(KEY, making.score(uid="gone"))
+    scene.store.put_desired(pair(), making.put(making.score(uid="gone"), revision))
+    await scene.publisher.work(pair())
+    assert scene.counter.orphaned == 1
+    scene.store.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    assert scene.counter.orphaned == 0
+
+
+async def test_a_condemned_value_that_changed_meanwhile_stays(scene: Scene):
+    revision = await scene.bucket.put(KEY, making.score(uid="gone"))
+    scene.store.put_desired(pair(), making.put(making.score(uid="gone"), revision))
+    scene.store.condemn({pair(): revision})
+    later = making.score(uid="somebody")
+    await scene.bucket.put(KEY, later)
+    with pytest.raises(errors.RevisionConflict):
+        await scene.publisher.work(pair())
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert entry.value == later
+    assert [each.revision for each in scene.publisher.orphans()] == [entry.revision]
+
+
+async def test_a_condemned_value_that_is_wanted_again_is_adopted(scene: Scene):
+    revision = await scene.bucket.put(KEY, making.score(uid="gone"))
+    scene.store.put_desired(pair(), making.put(making.score(uid="gone"), revision))
+    scene.store.condemn({pair(): revision})
+    scene.store.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert entry.value == making.score()

@@ -1,0 +1,212 @@
+"""The work queue: one worker per key, no change lost, failures retried."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet import errors
+from fleet.operator.writers.work_queue import Pace, WorkQueue
+from tests import virtual_time
+from tests.unit.operator.fakes import FakeCounter
+
+QUICK = Pace(workers=4, first_retry=0.001, longest_retry=0.01)
+
+
+@asynccontextmanager
+async def working(
+    work: Callable[[str], Awaitable[None]], pace: Pace = QUICK
+) -> AsyncIterator[WorkQueue[str]]:
+    """Run a queue while the block runs."""
+    queue = WorkQueue("test", work, pace, FakeCounter())
+    task = asyncio.create_task(queue.run())
+    yield queue
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_key_that_waits_is_worked_on_once():
+    done: Counter[str] = Counter()
+    last = asyncio.Event()
+
+    async def work(key: str) -> None:
+        done[key] += 1
+        if key == "last":
+            last.set()
+
+    queue = WorkQueue("test", work, Pace(workers=1), FakeCounter())
+    for _ in range(5):
+        queue.add(["a", "b"])
+    queue.add(["last"])
+    assert len(queue) == 3
+    task = asyncio.create_task(queue.run())
+    await last.wait()
+    task.cancel()
+    assert done == {"a": 1, "b": 1, "last": 1}
+
+
+async def test_a_key_added_while_it_is_worked_on_comes_again_and_never_twice_at_once():
+    started, go_on, again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    passes = running = 0
+
+    async def work(key: str) -> None:
+        nonlocal passes, running
+        passes, running = passes + 1, running + 1
+        assert running == 1
+        if passes == 1:
+            started.set()
+            await go_on.wait()
+        else:
+            again.set()
+        running -= 1
+
+    async with working(work) as queue:
+        queue.add(["a"])
+        await started.wait()
+        queue.add(["a"])
+        queue.add(["a"])
+        go_on.set()
+        await again.wait()
+    assert passes == 2
+
+
+async def test_keys_do_not_wait_for_each_other():
+    stuck, other = asyncio.Event(), asyncio.Event()
+
+    async def work(key: str) -> None:
+        if key == "stuck":
+            await stuck.wait()
+        other.set()
+
+    async with working(work) as queue:
+        queue.add(["stuck", "other"])
+        await other.wait()
+
+
+async def test_what_may_succeed_later_is_tried_again():
+    passes = 0
+    succeeded = asyncio.Event()
+
+    async def work(key: str) -> None:
+        nonlocal passes
+        passes += 1
+        if passes < 4:
+            raise errors.BusUnavailable("not now")
+        succeeded.set()
+
+    async with working(work) as queue:
+        queue.add(["a"])
+        await succeeded.wait()
+    assert passes == 4
+
+
+async def test_what_fails_for_good_is_not_tried_again_until_it_is_added():
+    passes: Counter[str] = Counter()
+    twice = asyncio.Event()
+
+    async def work(key: str) -> None:
+        passes[key] += 1
+        if key == "bad":
+            raise errors.ClusterRefused("never")
+        if passes[key] == 2:
+            twice.set()
+        raise errors.BusUnavailable("again")
+
+    async with working(work) as queue:
+        queue.add(["bad", "good"])
+        await twice.wait()
+    assert passes["bad"] == 1
+
+
+async def test_passes_over_one_key_keep_their_distance():
+    times: list[float] = []
+    three = asyncio.Event()
+    pace = Pace(workers=2, spacing=0.05)
+
+    async def work(key: str) -> None:
+        times.append(asyncio.get_running_loop().time())
+        queue.add([key])
+        if len(times) == 3:
+            three.set()
+
+    async with working(work, pace) as queue:
+        queue.add(["a"])
+        await three.wait()
+    assert all(after - before >= 0.045 for before, after in itertools.pairwise(times))
+
+
+class Paced:
+    """A queue in virtual time whose only key comes again when asked to, with news or without."""
+
+    def __init__(self, pace: Pace, error: errors.FleetError | None = None) -> None:
+        self.times: list[float] = []
+        self.news = False
+        self._error = error
+        self.queue = WorkQueue("test", self._work, pace, FakeCounter(), lambda _: self.news)
+
+    async def _work(self, _: str) -> None:
+        self.times.append(round(asyncio.get_running_loop().time(), 3))
+        if self._error:
+            raise self._error
+
+    def play(self, *changes: tuple[float, bool]) -> list[float]:
+        """Let time pass before each change, with news or without; return when it was worked on."""
+
+        async def stage() -> None:
+            task = asyncio.create_task(self.queue.run())
+            for pause, self.news in changes:
+                await asyncio.sleep(pause)
+                self.queue.add(["a"])
+            await asyncio.sleep(30)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        virtual_time.run(stage())
+        return self.times
+
+
+SPACED = Pace(workers=2, spacing=1.0, burst=2)
+
+
+def test_what_is_no_news_waits_for_its_time():
+    assert Paced(SPACED).play((0, False), (0.25, False), (0.25, False)) == [0.0, 1.0]
+
+
+def test_news_cuts_the_rest_short():
+    assert Paced(SPACED).play((0, False), (0.25, True)) == [0.0, 0.25]
+    assert Paced(SPACED).play((0, False), (0.25, False), (0.25, True)) == [0.0, 0.5]
+
+
+def test_news_without_end_keeps_to_the_pace_after_a_few():
+    news = [(0.1, True)] * 100
+    times = Paced(SPACED).play(*news)
+    assert times[:3] == [0.1, 0.2, 0.3]
+    assert len(times) <= 2 + 10 + 1
+    assert times[-1] >= 10.0
+
+
+def test_news_does_not_hurry_what_failed():
+    pace = Pace(workers=2, spacing=1.0, burst=2, first_retry=5.0, longest_retry=5.0)
+    failing = Paced(pace, errors.ClusterUnavailable("down"))
+    assert failing.play((0, False), (0.25, True), (0.25, True))[:2] == [0.0, 5.0]
+
+
+async def test_a_bug_in_the_work_ends_the_queue():
+    async def work(key: str) -> None:
+        raise KeyError(key)
+
+    queue = WorkQueue("test", work, QUICK, FakeCounter())
+    queue.add(["a"])
+    with pytest.raises(ExceptionGroup):
+        await queue.run()
+
+
+@given(st.integers(0, 100))
+def test_delays_grow_and_end_somewhere(failures: int):
+    pace = Pace(spacing=1.0, first_retry=0.2, longest_retry=15.0)
+    assert 1.0 <= pace.delay(failures) <= pace.delay(failures + 1) <= 15.0
