@@ -15,7 +15,8 @@ from itertools import count
 from typing import Any
 
 from fleet.bus import nats
-from fleet.bus.nats import NatsBus, Pace
+from fleet.bus.nats import NatsBus
+from fleet.bus.pace import Pace
 from fleet.contracts import kv, messages
 from fleet.contracts.messages import DeploymentState, Phase, ReconcileScore
 from fleet.contracts.names import DeploymentName
@@ -35,6 +36,8 @@ PACE = Pace(
     first_retry=timedelta(seconds=0.1),
     longest_retry=timedelta(seconds=1),
     patience=timedelta(seconds=1),
+    ping=timedelta(seconds=1),
+    settled=timedelta(seconds=2),
 )
 
 
