@@ -10,6 +10,7 @@ from lab.soak.traffic import Side, Traffic
 from lab.soak.verdict import Written
 
 _SHOWN = 3
+_READ_EVERY = 0.2
 
 
 async def problems(site: Site, flow: Traffic, *, within: float) -> tuple[str, ...]:
@@ -21,7 +22,7 @@ async def problems(site: Site, flow: Traffic, *, within: float) -> tuple[str, ..
     for proxy in site.proxies:
         proxy.sweep()
     await waits.until("a connection each", lambda: _excess(site), within=within)
-    found = {side.puts_into: await _read(site, side.puts_into) for side in flow.sides}
+    found = {side.puts_into: await _read(site, side.puts_into, within) for side in flow.sides}
     return (
         *(
             f"{side.puts_into}: {problem}"
@@ -36,8 +37,17 @@ async def problems(site: Site, flow: Traffic, *, within: float) -> tuple[str, ..
     )
 
 
-async def _read(site: Site, bucket: str) -> Mapping[str, Written]:
-    return await asyncio.to_thread(reader.read, site.urls, site.admin.credentials, bucket)
+async def _read(site: Site, bucket: str, within: float) -> Mapping[str, Written]:
+    """Read *bucket*; a cluster that has just lost its leader takes a while until it can be read."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    while True:
+        try:
+            return await asyncio.to_thread(reader.read, site.urls, site.admin.credentials, bucket)
+        except OSError as exc:
+            if loop.time() > end:
+                raise WaitTimedOut(f"{bucket} can't be read: {exc}") from exc
+        await asyncio.sleep(_READ_EVERY)
 
 
 async def _unseen(side: Side, found: Mapping[str, Written], within: float) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class Lane:
         try:
             back = await self._break(each)
             problems += await judging.problems(self._site, self._flow, within=self._limits.settle)
-        except (LabError, OSError) as exc:
+        except LabError as exc:
             problems.append(str(exc))
         log, attempts = self._flow.take_log(), self._begun() - begun
         problems += [*log.wrong, *self._excesses(each, log, attempts)]
@@ -96,10 +96,16 @@ class Lane:
 @asynccontextmanager
 async def opened(directory: Path, number: int, size: int, limits: Limits) -> AsyncIterator[Lane]:
     """Bring up lane *number* with *size* servers; it goes with the block."""
+    async with running(directory, number, size) as site, traffic.connected(site) as flow:
+        yield Lane(site, flow, limits)
+
+
+@asynccontextmanager
+async def running(directory: Path, number: int, size: int) -> AsyncIterator[Site]:
+    """Run the servers of lane *number* with their buckets, until the block ends."""
     async with sites.running(directory, DeviceId(f"soak-{number}"), size) as site:
         await _make_buckets(site)
-        async with traffic.connected(site) as flow:
-            yield Lane(site, flow, limits)
+        yield site
 
 
 async def _make_buckets(site: Site) -> None:

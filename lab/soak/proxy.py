@@ -188,12 +188,12 @@ class TcpProxy:
         self.accepted += 1
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                if self._welcome:
-                    await self._welcome(reader, writer)
-                else:
-                    await self._carry(_Streams(reader, writer))
+                async with _ended(writer):
+                    if self._welcome:
+                        await self._welcome(reader, writer)
+                    else:
+                        await self._carry(_Streams(reader, writer))
         finally:
-            writer.close()
             self._handlers.discard(task)
 
     async def _carry(self, client: _Streams) -> None:
@@ -201,10 +201,10 @@ class TcpProxy:
         link = _Link(self)
         self._links.add(link)
         try:
-            await link.carry(client, server)
+            async with _ended(server.writer):
+                await link.carry(client, server)
         finally:
             self._links.discard(link)
-            server.writer.close()
 
 
 async def hang_up(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
@@ -232,13 +232,23 @@ def dropping_after_connect(target: tuple[str, int]) -> Welcome:
 
     async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = _Streams(*await asyncio.open_connection(*target))
-        try:
+        async with _ended(server.writer):
             writer.write(await server.reader.readline())
             await reader.read(_CHUNK)
-        finally:
-            server.writer.close()
 
     return drop
+
+
+@contextlib.asynccontextmanager
+async def _ended(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """Close it after the block: in order, or at once where that is cancelled."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        writer.transport.abort()
+        raise
+    finally:
+        writer.close()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -76,9 +76,7 @@ def _prepared() -> Path:
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(
-            (_DIRECTORY / "bus.log").open("a", buffering=1)
-        ),
+        logger_factory=structlog.WriteLoggerFactory(log),
     )
     return _DIRECTORY
 

@@ -15,7 +15,11 @@ class Written:
 
 
 def problems(accepted: Mapping[str, Written], found: Mapping[str, Written]) -> tuple[str, ...]:
-    """Name each key that doesn't hold the last write that was accepted for it."""
+    """
+    Name each key that doesn't hold the last write that was accepted for it.
+
+    One that was tried again may stand there a second time: what was put is there all the same.
+    """
     wrong = [*_wrong(accepted, found), *_unasked(accepted, found)]
     more = (f"and {len(wrong) - SHOWN} more like these",) if len(wrong) > SHOWN else ()
     return (*wrong[:SHOWN], *more)
@@ -38,7 +42,7 @@ def _wrong(accepted: Mapping[str, Written], found: Mapping[str, Written]) -> Ite
             yield f"lost: {key} holds nothing; {_shown(wanted)} was accepted"
         elif there.revision < wanted.revision:
             yield f"lost: {key} holds {_shown(there)}; {_shown(wanted)} was accepted"
-        elif there != wanted:
+        elif there.number != wanted.number:
             yield f"overwritten: {key} holds {_shown(there)}; the last accepted is {_shown(wanted)}"
 
 

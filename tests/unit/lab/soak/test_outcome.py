@@ -38,7 +38,11 @@ def test_a_failure_is_told_with_each_of_its_problems():
 def test_evidence_counts_sessions_and_says_how_to_run_them_again():
     run, command = Run(7, (GOOD, BAD), (STRAY,)), "invoke soak.bus --sessions 2 --seed 7"
     found = report.describe(run, command, seconds=12.34, of="abc")
-    assert (found["suite"], found["passed"], found["tests"]) == ("soak", False, "1 passed, 1 failed")
+    assert (found["suite"], found["passed"], found["tests"]) == (
+        "soak",
+        False,
+        "1 passed, 1 failed",
+    )
     assert (found["commit"], found["command"], found["seconds"]) == ("abc", command, 12.3)
     assert (found["seed"], found["values_put"]) == (7, 110)
     assert found["faults"]["server frozen"] == {"sessions": 1, "passed": 0}
