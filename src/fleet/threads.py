@@ -1,8 +1,9 @@
 """
 Blocking calls, from asyncio.
 
-Each call has a daemon thread of its own: a file or a socket that hangs holds up
-neither another call nor the end of the process, as a pool's threads would.
+Each call has a daemon thread of its own: a socket that hangs holds up neither
+another call nor the end of the process, as a pool's threads would. A `Crew` is
+so many of them and no more, however long they hang.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ async def call(
     """
     Run *function* in a thread, and return what it returns.
 
-    Cancelled, it leaves the thread to its own devices; nobody waits for it.
+    Cancelled, it leaves the thread alone; nobody waits for it.
     *on_end* is called, in the loop, when the thread has ended.
     """
     loop = asyncio.get_running_loop()
@@ -32,6 +33,19 @@ async def call(
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return await future
+
+
+class Crew:
+    """At most *size* threads at once. The thread of a cancelled call counts until it ends."""
+
+    def __init__(self, size: int, name: str) -> None:
+        self._free = asyncio.Semaphore(size)
+        self._name = name
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run *function* in a thread as soon as one is free, and return what it returns."""
+        await self._free.acquire()
+        return await call(function, name=self._name, on_end=self._free.release)
 
 
 def post(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:

@@ -9,12 +9,16 @@ confined to its own keys and the operator.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeAlias
+from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from fleet import errors
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_VALUE_BYTES = 256 * 1024
 
@@ -179,6 +183,20 @@ def is_empty(delivery: Delivery) -> bool:
     return _status(delivery) == NOT_FOUND
 
 
+def _strictly(read: Callable[P, T]) -> Callable[P, T]:
+    """Have *read* refuse what isn't JetStream's way to speak, in whatever way it isn't."""
+
+    @wraps(read)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as exc:
+            raise errors.BusUnavailable(f"not an answer of JetStream: {exc!r}") from exc
+
+    return checked
+
+
+@_strictly
 def read_reply(data: bytes) -> dict[str, Any]:
     """
     Read the answer to a request or a publication.
@@ -188,17 +206,43 @@ def read_reply(data: bytes) -> dict[str, Any]:
     :raises errors.BucketFull: the stream has no room.
     :raises errors.BusUnavailable: any other refusal.
     """
-    try:
-        reply = json.loads(data)
-    except ValueError as exc:
-        raise errors.BusUnavailable(f"not an answer of JetStream: {data[:80]!r}") from exc
+    reply = dict(json.loads(data))
     if "error" in reply:
-        raise _refusal(reply["error"])
-    return dict(reply)
+        raise _refusal(dict(reply["error"]))
+    return reply
 
 
+@_strictly
+def revision(reply: Mapping[str, Any]) -> int:
+    """Read which revision a write made."""
+    return int(reply["seq"])
+
+
+@_strictly
+def stream_config(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """Read how a stream is configured."""
+    return dict(reply["config"])
+
+
+@_strictly
+def stream_bytes(reply: Mapping[str, Any]) -> int:
+    """Read how many bytes a stream holds."""
+    return int(reply["state"]["bytes"])
+
+
+@_strictly
+def pending(reply: Mapping[str, Any]) -> int:
+    """Read how many messages a new consumer has to deliver."""
+    return int(reply.get("num_pending", 0))
+
+
+@_strictly
 def read_stored(bucket: str, delivery: Delivery) -> Stored:
-    """Read the answer to a direct get."""
+    """
+    Read the answer to a direct get.
+
+    :raises errors.BusUnavailable: it is none.
+    """
     headers = delivery.headers or {}
     return Stored(
         key=_key(bucket, headers["Nats-Subject"]),
@@ -208,8 +252,13 @@ def read_stored(bucket: str, delivery: Delivery) -> Stored:
     )
 
 
+@_strictly
 def read_arrival(bucket: str, delivery: Delivery) -> Arrival:
-    """Tell a message of the stream from the server's own signals."""
+    """
+    Tell a message of the stream from the server's own signals.
+
+    :raises errors.BusUnavailable: it is neither.
+    """
     headers = delivery.headers or {}
     status = headers.get("Status")
     if status is None:
@@ -224,7 +273,8 @@ def read_arrival(bucket: str, delivery: Delivery) -> Arrival:
     )
 
 
-def read_time(text: str) -> datetime:
+@_strictly
+def read_time(text: Any) -> datetime:
     """Read the server's RFC 3339 time, which has nanoseconds and now and then an offset."""
     return datetime.fromisoformat(text).astimezone(UTC)
 

@@ -73,7 +73,7 @@ class NatsBus(Sessions):
         """
         subject = jetstream.stream_subject("INFO", kv.BUCKET_DEVICE_HEARTBEAT)
         reply = await self.ask(subject)
-        return jetstream.read_time(reply["ts"])
+        return jetstream.read_time(reply.get("ts"))
 
     async def close(self) -> None:
         """End the session, and make no other."""

@@ -16,11 +16,14 @@ bucket.
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from fleet.contracts.messages import Codec, Message
 
 M = TypeVar("M", bound=Message)
+
+# A server is asked for a sign of life every 15 s: one that gave none for this long isn't there.
+HEARD_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Bucket(Protocol[M]):
     One bucket of messages of one kind.
 
     Every method raises `errors.BusUnavailable` when the server doesn't answer
-    or has no such bucket; nothing waits for ever.
+    or has no such bucket; none takes longer than the patience of the bus.
     """
 
     @property
@@ -134,6 +137,10 @@ class Bus(Protocol):
     def session(self) -> int:
         """The number of the last session: 0 before the first, 1, 2, …"""
 
+    @property
+    def unheard_for(self) -> float:
+        """The seconds since anything came from the server; infinite without a session."""
+
     async def wait_for_session(self, after: int = 0) -> int:
         """Wait until a session later than *after* stands, and return its number."""
 
@@ -152,3 +159,12 @@ class Bus(Protocol):
 
     async def close(self) -> None:
         """End the session, and make no other."""
+
+
+def is_heard(bus: Bus) -> bool:
+    """
+    Tell whether the server is there: not only connected, but heard of lately.
+
+    A connection to a frozen server, or through a cable that was pulled, stands for a while.
+    """
+    return bus.unheard_for <= HEARD_SECONDS

@@ -97,7 +97,8 @@ async def usage(api: Api) -> dict[str, Usage]:
 
 async def _usage(api: Api, bucket: str) -> Usage:
     info = await api.ask(jetstream.stream_subject("INFO", bucket))
-    return Usage(info["state"]["bytes"], info["config"].get("max_bytes", -1))
+    most = jetstream.stream_config(info).get("max_bytes", -1)
+    return Usage(jetstream.stream_bytes(info), most)
 
 
 async def ensure_streams(api: Api, sizing: Sizing | None = None) -> tuple[str, ...]:
@@ -117,7 +118,7 @@ async def _ensure(api: Api, bucket: str, sizing: Sizing) -> bool:
         await send(api, "CREATE", bucket, wanted(bucket, sizing))
         log.info("bucket made", bucket=bucket)
         return True
-    found: dict[str, Any] = dict(info["config"])
+    found = jetstream.stream_config(info)
     differing = differences(bucket, found, sizing)
     if differing:
         await send(api, "UPDATE", bucket, found | differing)

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import structlog
 
-from fleet import errors
+from fleet import errors, threads
 from fleet.agent.journal.journal import Loaded
-from fleet.agent.system import durable_files, threads
+from fleet.agent.system import durable_files
 from fleet.contracts.names import DeploymentName
 
 log = structlog.get_logger(__name__)

@@ -25,11 +25,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from fleet import errors
+from fleet import errors, threads
 from fleet.agent.runtimes.podman.api import answers
 from fleet.agent.runtimes.podman.api.client import Request, SocketClient
 from fleet.agent.runtimes.port import Result
-from fleet.agent.system import threads
 
 _HEALTHY = "healthy"
 _ANSWER_SECONDS = 2.0

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from fleet import errors
+from fleet import errors, threads
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman.api import answers, error_messages, translation
 from fleet.agent.runtimes.podman.api.checks import Checks
@@ -39,7 +39,6 @@ from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.agent.runtimes.podman.api.specification import left_out, specification
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result
 from fleet.agent.settings import Registry
-from fleet.agent.system import threads
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 
