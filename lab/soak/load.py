@@ -2,24 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count, cycle
-from typing import Generic, TypeVar
 
 from fleet import errors
-from fleet.bus.port import Bucket
-from fleet.contracts.messages import Message
 from lab.soak.verdict import Written
-
-M = TypeVar("M", bound=Message)
+from lab.soak.writing import Writing
 
 EVERY_SECONDS = 0.03
 RETRY_SECONDS = 0.05
-DELETE_EVERY = 13  # writes; a prime, so that the markers wander over the keys
 HANGS_AFTER = 30.0
-
-Compose = Callable[[str, int], M]
 
 
 @dataclass(slots=True)
@@ -37,16 +30,13 @@ class Log:
     wrong: list[str] = field(default_factory=list)
 
 
-class Writer(Generic[M]):
+class Writer:
     """Writes to *keys* in turn, one call at a time, until it is stopped."""
 
-    def __init__(
-        self, bucket: Bucket[M], keys: tuple[str, ...], compose: Compose[M], numbers: "count[int]"
-    ) -> None:
+    def __init__(self, writing: Writing, keys: tuple[str, ...], numbers: "count[int]") -> None:
         self.accepted: dict[str, Written] = {}
-        self._bucket = bucket
+        self._writing = writing
         self._keys: Iterator[str] = cycle(keys)
-        self._compose = compose
         self._numbers = numbers
         self._log = Log()
         self._stopping = asyncio.Event()
@@ -90,8 +80,8 @@ class Writer(Generic[M]):
         since = loop.time()
         try:
             async with asyncio.timeout(HANGS_AFTER):
-                self.accepted[key] = await self._call(key, number)
-        except errors.BusUnavailable:
+                self.accepted[key] = await self._writing.write(key, number)
+        except (errors.BusUnavailable, errors.RevisionConflict):
             return False
         except TimeoutError:
             self._log.wrong.append(f"a write of {key} took longer than {HANGS_AFTER:g} s")
@@ -103,12 +93,6 @@ class Writer(Generic[M]):
             self._log.slowest = max(self._log.slowest, loop.time() - since)
         self._log.writes += 1
         return True
-
-    async def _call(self, key: str, number: int) -> Written:
-        if number % DELETE_EVERY == 0:
-            return Written(None, await self._bucket.delete(key))
-        value = self._compose(key, number)
-        return Written(number, await self._bucket.put(key, value))
 
     async def _rest(self) -> None:
         with contextlib.suppress(TimeoutError):

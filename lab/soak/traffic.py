@@ -1,13 +1,14 @@
 """
 The traffic of a lane: an agent's bus and an operator's, what they put, and what they watch.
 
-The agent puts states, which the operator watches; the operator puts desired states, which the agent
-watches. Both buses live through all sessions of a lane.
+The agent puts states, over whatever stands there, and the operator watches them; the operator puts
+desired states, over those that it knows, and the agent watches them. Both buses live through all
+sessions of a lane.
 """
 
 import asyncio
 from collections import ChainMap
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,7 @@ from lab.soak.follower import Follower
 from lab.soak.load import Log, Writer
 from lab.soak.sites import Route, Site
 from lab.soak.verdict import Written
+from lab.soak.writing import Guarded, Plain, Writing
 
 WRITERS = 3  # of each bus, so that calls overlap
 KEYS = 60  # of each writer, which it takes in turn
@@ -48,7 +50,7 @@ class Side:
     route: Route
     bus: NatsBus
     puts_into: str
-    writers: tuple[Writer[Any], ...]
+    writers: tuple[Writer, ...]
     follows: str
     follower: Follower[Any]
 
@@ -71,7 +73,7 @@ class Traffic:
         self.sides = sides
 
     @property
-    def writers(self) -> tuple[Writer[Any], ...]:
+    def writers(self) -> tuple[Writer, ...]:
         """All writers."""
         return tuple(writer for side in self.sides for writer in side.writers)
 
@@ -142,7 +144,7 @@ def _agent(site: Site, bus: NatsBus, numbers: "count[int]") -> Side:
         return DeploymentState(site.device, deployment, Phase.RUNNING, str(number))
 
     bucket = bus.bucket(messages.DEVICE_STATE)
-    writers = tuple(Writer(bucket, tuple(map(key, names)), compose, numbers) for names in _names())
+    writers = _writers(lambda: Plain(bucket, compose), key, numbers)
     desired = bus.bucket(messages.DESIRED_STATE)
     follower = Follower(desired, kv.desired_state_filter(site.device))
     return Side(site.agent, bus, bucket.name, writers, desired.name, follower)
@@ -157,16 +159,17 @@ def _operator(site: Site, bus: NatsBus, numbers: "count[int]") -> Side:
         return ReconcileScore("PodmanV0", {"services": [], "filler": filler}, str(number))
 
     bucket = bus.bucket(messages.DESIRED_STATE)
-    writers = tuple(Writer(bucket, tuple(map(key, names)), compose, numbers) for names in _names())
+    writers = _writers(lambda: Guarded(bucket, compose), key, numbers)
     states = bus.bucket(messages.DEVICE_STATE)
     return Side(site.operator, bus, bucket.name, writers, states.name, Follower(states, ">"))
 
 
-def _names() -> tuple[tuple[DeploymentName, ...], ...]:
-    """Name what each writer writes about: no two write to one key."""
-    return tuple(
-        tuple(DeploymentName(f"w{writer}-{n}") for n in range(KEYS)) for writer in range(WRITERS)
-    )
+def _writers(
+    writing: Callable[[], Writing], key: Callable[[DeploymentName], str], numbers: "count[int]"
+) -> tuple[Writer, ...]:
+    """Make writers of which no two write to one key."""
+    names = [[DeploymentName(f"w{w}-{n}") for n in range(KEYS)] for w in range(WRITERS)]
+    return tuple(Writer(writing(), tuple(map(key, each)), numbers) for each in names)
 
 
 @asynccontextmanager
