@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from lab import waiting
+from lab.errors import PartDied
 from lab.programs import program
 
 _START_SECONDS = 30
@@ -24,7 +25,11 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start, and wait until clients are greeted."""
+        """
+        Start, and wait until clients are greeted.
+
+        :raises LabError: it doesn't.
+        """
         argv = [program("nats-server"), "-c", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log)
@@ -68,4 +73,4 @@ class Server:
 
     def _check(self) -> None:
         if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"nats-server ended\n{self.log.read_text()[-_TAIL:]}")
+            raise PartDied(f"nats-server ended\n{self.log.read_text()[-_TAIL:]}", log=self.log)

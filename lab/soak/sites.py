@@ -28,6 +28,7 @@ from lab.soak.server import Server
 
 CLUSTER = 3
 _HOST = "127.0.0.1"
+_used: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +113,19 @@ async def running(directory: Path, device: DeviceId, size: int) -> AsyncIterator
             server.kill()
 
 
+def _port() -> int:
+    """Find a port that is no other server's or proxy's of this process, also while that is down."""
+    while (port := ports.free()) in _used:
+        pass
+    _used.add(port)
+    return port
+
+
 async def _route(
     stack: AsyncExitStack, servers: Sequence[Server], user: BrokerUser, prefix: str
 ) -> Route:
     proxies = [
-        await stack.enter_async_context(proxying((_HOST, server.port), ports.free()))
+        await stack.enter_async_context(proxying((_HOST, server.port), _port()))
         for server in servers
     ]
     return Route(user, prefix, tuple(proxies))
@@ -134,7 +143,7 @@ def _users(directory: Path, device: DeviceId) -> tuple[BrokerUser, ...]:
 
 
 def _servers(directory: Path, users: Sequence[BrokerUser], size: int) -> tuple[Server, ...]:
-    routes = [ports.free() for _ in range(size)] if size > 1 else []
+    routes = [_port() for _ in range(size)] if size > 1 else []
     return tuple(_server(directory / f"nats-{n}", users, n, routes) for n in range(size))
 
 
@@ -147,8 +156,8 @@ def _server(
         store=str(directory / "store"),
         users=tuple(map(credentials.server_user, users)),
         address=_HOST,
-        port=ports.free(),
-        monitor=f"{_HOST}:{ports.free()}",
+        port=_port(),
+        monitor=f"{_HOST}:-1",  # any: nobody asks
     )
     config = directory / "nats.conf"
     config.write_text(nats_server.render(wanted) + _cluster(number, routes))
