@@ -26,6 +26,7 @@ from fleet.contracts.permissions import (
 )
 from lab import ports
 from tests import waiting
+from tests.certificates import Certificates
 
 START_SECONDS = 10
 
@@ -53,13 +54,15 @@ def device(device_id: str) -> User:
 class NatsServer:
     """One server and its directory. Stop it before the directory goes."""
 
-    def __init__(self, directory: Path, users: Sequence[User]) -> None:
+    def __init__(
+        self, directory: Path, users: Sequence[User], *, tls: Certificates | None = None
+    ) -> None:
         self.port = ports.free()
         self._directory = directory
         self._users = tuple(users)
         self._process: subprocess.Popen[bytes] | None = None
         self._configuration = directory / "nats.conf"
-        self._configuration.write_text(_configuration(directory, self.port, self._users))
+        self._configuration.write_text(_configuration(directory, self.port, self._users, tls))
 
     @property
     def url(self) -> str:
@@ -123,13 +126,15 @@ class NatsServer:
 
 
 @contextmanager
-def running_nats(directory: Path, users: Sequence[User] = ()) -> Iterator[NatsServer]:
+def running_nats(
+    directory: Path, users: Sequence[User] = (), *, tls: Certificates | None = None
+) -> Iterator[NatsServer]:
     """
     Run a server in *directory* until the block ends.
 
-    Without *users* anybody may do anything.
+    Without *users* anybody may do anything; with *tls* only encrypted.
     """
-    server = NatsServer(directory, users)
+    server = NatsServer(directory, users, tls=tls)
     server.start()
     try:
         yield server
@@ -137,7 +142,9 @@ def running_nats(directory: Path, users: Sequence[User] = ()) -> Iterator[NatsSe
         server.kill()
 
 
-def _configuration(directory: Path, port: int, users: Sequence[User]) -> str:
+def _configuration(
+    directory: Path, port: int, users: Sequence[User], tls: Certificates | None
+) -> str:
     lines = [
         "server_name: test",
         f"listen: 127.0.0.1:{port}",
@@ -146,6 +153,9 @@ def _configuration(directory: Path, port: int, users: Sequence[User]) -> str:
     if users:
         listed = ",\n".join(json.dumps(_user(user)) for user in users)
         lines.append(f"authorization {{ users: [\n{listed}\n] }}")
+    if tls:
+        files = {"cert_file": str(tls.certificate), "key_file": str(tls.key)}
+        lines.append(f"tls {json.dumps(files)}")
     return "\n".join(lines) + "\n"
 
 

@@ -131,7 +131,16 @@ class Keeper:
             stood = await self._hold_one()
             self.is_first = False
             self._failures = self._pace.failures_after(self._failures, stood=stood)
-            await asyncio.sleep(self._pace.retry(self._failures, self._chance()))
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Compute how long to wait; whatever goes wrong with that, it isn't nothing."""
+        try:
+            return self._pace.retry(self._failures, self._chance())
+        except Exception:
+            self.faults += 1
+            log.exception("nats connection fault", url=str(self._address), faults=self.faults)
+            return self._pace.longest_retry.total_seconds()
 
     async def _hold_one(self) -> float:
         """Open a session and stay until it ends; return for how many seconds it stood."""
@@ -171,7 +180,7 @@ class Keeper:
             try:
                 return await self._open_to(server, identity)
             except errors.BusUnavailable as exc:
-                refusals.append(str(exc))
+                refusals.append(f"{server}: {exc}")
         raise errors.BusUnavailable("; ".join(refusals), element=str(self._address))
 
     async def _open_to(self, server: Server, identity: Identity) -> Session:
@@ -180,7 +189,8 @@ class Keeper:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await current.open(server, identity.login, identity.authority)
         except (OSError, TimeoutError) as exc:
-            raise errors.BusUnavailable(f"{server}: {exc or 'no answer'}") from exc
+            why = str(exc) or f"no answer within {CONNECT_SECONDS} s"
+            raise errors.BusUnavailable(why) from exc
         return current
 
     def _change_to(self, current: Session | None) -> None:

@@ -109,7 +109,7 @@ class Session:
             await self._listen_for_replies()
         except nats.errors.Error as exc:
             await self.close()
-            raise errors.BusUnavailable(f"{server}: {self._last_error or exc}") from exc
+            raise errors.BusUnavailable(self._last_error or str(exc)) from exc
         except BaseException:
             await self.close()
             raise
@@ -245,8 +245,6 @@ class Session:
             closed_cb=self._on_closed,
             **_options(login),
         )
-        if not self._client.is_connected:
-            raise errors.BusUnavailable(f"{server}: neither let in nor refused")
 
     async def _listen_for_replies(self) -> None:
         self._replies = f"{self._client.new_inbox()}."

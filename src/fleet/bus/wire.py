@@ -8,6 +8,7 @@ into a connection that may be dead, and nobody waits for that.
 """
 
 import asyncio
+import contextlib
 import ssl
 from typing import Any
 
@@ -19,6 +20,7 @@ from fleet.bus.greeting import Greeting
 from fleet.contracts.hub import Server
 
 MAX_UNSENT_BYTES = 1024 * 1024
+_CLOSE_SECONDS = 1.0
 _PONG = b"PONG\r\n"
 
 
@@ -117,7 +119,9 @@ class Wire(Transport):
 
     async def closed(self) -> None:
         """Wait until its socket is closed, which an abort sees to in no time."""
-        await self._writer.wait_closed()
+        with contextlib.suppress(OSError, TimeoutError):  # also where it was lost before
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._writer.wait_closed()
 
     # What nats-py calls.
 
@@ -147,21 +151,28 @@ class Wire(Transport):
         return data
 
     async def readline(self) -> bytes:
-        """Return the greeting; later, whether we were let in."""
+        """
+        Return the greeting; later, that we were let in.
+
+        :raises errors.BusUnavailable: we weren't.
+        """
         if self._first_line:
             line, self._first_line = self._first_line, b""
             return line
         return await self._verdict()
 
     async def _verdict(self) -> bytes:
-        """Wait for PONG or an error: a ping, or news of a cluster, may come before."""
+        """Wait to be let in: a ping, or news of a cluster, may come before."""
         while True:
             line = await _line(self._reader)
             self._heard_at = self._loop.time()
+            if line.startswith(_PONG):
+                return line
             if line.startswith(b"PING"):
                 self._writer.write(_PONG)
             elif not line.startswith((b"INFO", b"+OK")):
-                return line
+                text = line[:200].decode(errors="replace").strip()
+                raise errors.BusUnavailable(f"not let in: {text}")
 
     def at_eof(self) -> bool:
         """Whether the server ended it, and all was read."""
