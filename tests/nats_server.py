@@ -25,8 +25,8 @@ from fleet.contracts.permissions import (
     operator_permissions,
 )
 from lab import ports
+from lab.soak.certificates import Certificates
 from tests import waiting
-from tests.certificates import Certificates
 
 START_SECONDS = 10
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,17 +14,27 @@ from lab.soak import sites
 from lab.soak.lane import Limits
 from lab.soak.outcome import Outcome, Run
 from lab.soak.schedule import Break
+from lab.soak.sites import Ports, Shape
 
 Tell = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How many lanes run side by side: with one server each, and with a cluster each."""
+    """
+    How many lanes run side by side, in clear and encrypted each.
 
-    single: int = 6
+    *single* have a server of their own, *clustered* three.
+    """
+
+    single: int = 5
     clustered: int = 2
     limits: Limits = field(default_factory=Limits)
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """List the site of each lane."""
+        sizes = [1] * self.single + [sites.CLUSTER] * self.clustered
+        return tuple(Shape(size, is_encrypted) for size in sizes for is_encrypted in (False, True))
 
 
 async def run(
@@ -37,21 +47,23 @@ async def run(
         outcomes.append(outcome)
         tell(outcome)
 
-    waiting = {False: deque[Break](), True: deque[Break]()}
-    for each in breaks:
-        waiting[each.needs_cluster].append(each)
+    waiting, given = _queues(breaks), Ports()
     with _noting_strays() as strays:
         async with asyncio.TaskGroup() as tasks:
-            for lane in _lanes(directory, layout):
-                tasks.create_task(lane.run(waiting[lane.size > 1], note))
+            for number, shape in enumerate(layout.shapes()):
+                lane = _Lane(directory / f"lane-{number}", number, shape, given, layout.limits)
+                tasks.create_task(lane.run(waiting[shape], note))
     ordered = sorted(outcomes, key=lambda outcome: outcome.number)
     return Run(seed, tuple(ordered), tuple(strays))
 
 
-def _lanes(directory: Path, layout: Layout) -> Iterator["_Lane"]:
-    sizes = [1] * layout.single + [sites.CLUSTER] * layout.clustered
-    for number, size in enumerate(sizes):
-        yield _Lane(directory / f"lane-{number}", number, size, layout.limits)
+def _queues(breaks: Iterable[Break]) -> Mapping[Shape, deque[Break]]:
+    """Sort the breaks by the site that each takes."""
+    queues: dict[Shape, deque[Break]] = defaultdict(deque)
+    for each in breaks:
+        size = sites.CLUSTER if each.needs_cluster else 1
+        queues[Shape(size, each.is_encrypted)].append(each)
+    return queues
 
 
 @contextmanager
@@ -78,13 +90,15 @@ class _Lane:
 
     directory: Path
     number: int
-    size: int
+    shape: Shape
+    given: Ports
     limits: Limits
 
     async def run(self, waiting: deque[Break], note: Tell) -> None:
         while waiting:
             directory = self.directory / f"from-{waiting[0].number}"
-            async with lanes.opened(directory, self.number, self.size, self.limits) as lane:
+            opened = lanes.opened(directory, self.number, self.shape, self.given, self.limits)
+            async with opened as lane:
                 while waiting:
                     outcome = await lane.outcome(waiting.popleft())
                     note(outcome)

@@ -43,7 +43,7 @@ async def _read(site: Site, bucket: str, within: float) -> Mapping[str, Written]
     end = loop.time() + within
     while True:
         try:
-            return await asyncio.to_thread(reader.read, site.urls, site.admin.credentials, bucket)
+            return await asyncio.to_thread(reader.read, site, bucket)
         except OSError as exc:
             if loop.time() > end:
                 raise WaitTimedOut(f"{bucket} can't be read: {exc}") from exc

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet import errors
-from fleet.bus import nats, streams
+from fleet.bus import streams
 from fleet.bus.nats import NatsBus
 from fleet.bus.streams import Sizing
 from fleet.contracts.names import DeviceId
@@ -16,7 +16,7 @@ from lab.soak import faults, judging, sites, traffic, waits
 from lab.soak.load import Log
 from lab.soak.outcome import Outcome
 from lab.soak.schedule import Break
-from lab.soak.sites import Site
+from lab.soak.sites import Ports, Shape, Site
 from lab.soak.traffic import Traffic
 
 MAKES_BUCKETS_WITHIN = 60.0
@@ -94,29 +94,25 @@ class Lane:
 
 
 @asynccontextmanager
-async def opened(directory: Path, number: int, size: int, limits: Limits) -> AsyncIterator[Lane]:
-    """Bring up lane *number* with *size* servers; it goes with the block."""
-    async with running(directory, number, size) as site, traffic.connected(site) as flow:
+async def opened(
+    directory: Path, number: int, shape: Shape, given: Ports, limits: Limits
+) -> AsyncIterator[Lane]:
+    """Bring up lane *number*; it goes with the block."""
+    async with running(directory, number, shape, given) as site, traffic.connected(site) as flow:
         yield Lane(site, flow, limits)
 
 
 @asynccontextmanager
-async def running(directory: Path, number: int, size: int) -> AsyncIterator[Site]:
+async def running(directory: Path, number: int, shape: Shape, given: Ports) -> AsyncIterator[Site]:
     """Run the servers of lane *number* with their buckets, until the block ends."""
-    async with sites.running(directory, DeviceId(f"soak-{number}"), size) as site:
+    async with sites.running(directory, DeviceId(f"soak-{number}"), shape, given) as site:
         await _make_buckets(site)
         yield site
 
 
 async def _make_buckets(site: Site) -> None:
     """Make the buckets as the operator does; a cluster takes a while until it can."""
-    user = site.operator
-    async with await nats.connect(
-        site.urls[0],
-        credentials=user.user.credentials,
-        name="soak",
-        inbox_prefix=user.inbox_prefix,
-    ) as bus:
+    async with await traffic.connect(site, site.operator) as bus:
         making = _try_until_made(bus, site.replicas)
         await waits.finish(
             "the buckets are made", making, within=MAKES_BUCKETS_WITHIN, saw=lambda: str(site.urls)

@@ -6,26 +6,26 @@ It asks the stream's leader for one message after the other, so a replica that l
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lab.soak.sites import Site
 from lab.soak.verdict import Written
 from lab.soak.wire import Lost, Wire
 
 _NOT_FOUND = 404
 
 
-def read(urls: Sequence[str], credentials: Path, bucket: str) -> Mapping[str, Written]:
+def read(site: Site, bucket: str) -> Mapping[str, Written]:
     """
-    Read the last write of each key of *bucket* from the first of *urls* that answers.
+    Read the last write of each key of *bucket* from the first server of *site* that answers.
 
     :raises Lost: none does.
     """
     reasons = []
-    for url in urls:
+    for url in site.urls:
         try:
-            with Wire(url, credentials) as wire:
+            with Wire(url, site.admin.credentials, site.authority) as wire:
                 return dict(_entries(wire, bucket))
         except OSError as exc:
             reasons.append(f"{url}: {exc}")

@@ -12,6 +12,8 @@ from enum import StrEnum
 LOAD_SECONDS = (0.05, 0.6)  # what a session bears before its fault
 FAULT_SECONDS = (0.2, 3.0)  # both sides of when a call gives up, and a watch
 
+ENCRYPTED = 0.5  # of the sessions
+
 
 class Fault(StrEnum):
     """A way to break a connection. The values are what a person reads in the results."""
@@ -55,7 +57,7 @@ class Break:
     How one session is broken: *fault*, *after* so many seconds of load, for *lasts* seconds.
 
     *share* in [0, 1) is for what else is left to chance: where a frame is cut, which greeting it
-    is, how slow the bytes are.
+    is, how slow the bytes are. *is_encrypted* tells whether the session is one over TLS.
     """
 
     number: int
@@ -63,6 +65,7 @@ class Break:
     after: float
     lasts: float
     share: float
+    is_encrypted: bool
 
     @property
     def needs_cluster(self) -> bool:
@@ -87,6 +90,7 @@ def at(seed: int, number: int) -> Break:
         after=chances.uniform(*LOAD_SECONDS),
         lasts=chances.uniform(*LONGER.get(fault, FAULT_SECONDS)),
         share=chances.random(),
+        is_encrypted=chances.random() < ENCRYPTED,
     )
 
 

@@ -23,12 +23,35 @@ from fleet.scores import nats_server
 from lab import ports
 from lab.broker import credentials
 from lab.broker.credentials import BrokerUser
+from lab.soak import certificates
+from lab.soak.certificates import Certificates
 from lab.soak.proxy import TcpProxy, proxying
 from lab.soak.server import Server
 
 CLUSTER = 3
 _HOST = "127.0.0.1"
-_used: set[int] = set()
+
+
+class Ports:
+    """The ports of one run: none is given twice, also while what has it is down."""
+
+    def __init__(self) -> None:
+        self._given: set[int] = set()
+
+    def next(self) -> int:
+        """Give one."""
+        while (port := ports.free()) in self._given:
+            pass
+        self._given.add(port)
+        return port
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What kind of site: so many *servers*, and whether they want TLS."""
+
+    servers: int = 1
+    is_encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +93,7 @@ class Site:
     agent: Route
     operator: Route
     admin: BrokerUser
+    authority: Path | None = None
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -93,10 +117,13 @@ class Site:
 
 
 @asynccontextmanager
-async def running(directory: Path, device: DeviceId, size: int) -> AsyncIterator[Site]:
-    """Run *size* servers with their files in *directory*, until the block ends."""
+async def running(
+    directory: Path, device: DeviceId, shape: Shape, given: Ports
+) -> AsyncIterator[Site]:
+    """Run servers with their files in *directory*, until the block ends."""
     users = _users(directory, device)
-    servers = _servers(directory, users, size)
+    tls = certificates.make(directory) if shape.is_encrypted else None
+    servers = _servers(directory, _Wanted(users, tls, shape.servers), given)
     try:
         await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
         async with AsyncExitStack() as stack:
@@ -104,28 +131,21 @@ async def running(directory: Path, device: DeviceId, size: int) -> AsyncIterator
             yield Site(
                 device,
                 servers,
-                await _route(stack, servers, agent, inbox_prefix(device)),
-                await _route(stack, servers, operator, OPERATOR_INBOX_PREFIX),
+                await _route(stack, servers, agent, inbox_prefix(device), given),
+                await _route(stack, servers, operator, OPERATOR_INBOX_PREFIX, given),
                 admin,
+                tls.authority if tls else None,
             )
     finally:
         for server in servers:
             server.kill()
 
 
-def _port() -> int:
-    """Find a port that is no other server's or proxy's of this process, also while that is down."""
-    while (port := ports.free()) in _used:
-        pass
-    _used.add(port)
-    return port
-
-
 async def _route(
-    stack: AsyncExitStack, servers: Sequence[Server], user: BrokerUser, prefix: str
+    stack: AsyncExitStack, servers: Sequence[Server], user: BrokerUser, prefix: str, given: Ports
 ) -> Route:
     proxies = [
-        await stack.enter_async_context(proxying((_HOST, server.port), _port()))
+        await stack.enter_async_context(proxying((_HOST, server.port), given.next()))
         for server in servers
     ]
     return Route(user, prefix, tuple(proxies))
@@ -142,32 +162,51 @@ def _users(directory: Path, device: DeviceId) -> tuple[BrokerUser, ...]:
     return users
 
 
-def _servers(directory: Path, users: Sequence[BrokerUser], size: int) -> tuple[Server, ...]:
-    routes = [_port() for _ in range(size)] if size > 1 else []
-    return tuple(_server(directory / f"nats-{n}", users, n, routes) for n in range(size))
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What all servers of a site have in common."""
+
+    users: tuple[BrokerUser, ...]
+    tls: Certificates | None
+    size: int
+
+
+def _servers(directory: Path, wanted: _Wanted, given: Ports) -> tuple[Server, ...]:
+    peers = [given.next() for _ in range(wanted.size)]
+    return tuple(
+        _server(directory / f"nats-{number}", wanted, number, given.next(), peers)
+        for number in range(wanted.size)
+    )
 
 
 def _server(
-    directory: Path, users: Sequence[BrokerUser], number: int, routes: Sequence[int]
+    directory: Path, wanted: _Wanted, number: int, port: int, peers: Sequence[int]
 ) -> Server:
     directory.mkdir(parents=True, exist_ok=True)
-    wanted = nats_server.NatsServer(
+    basic = nats_server.NatsServer(
         name=f"soak-{number}",
         store=str(directory / "store"),
-        users=tuple(map(credentials.server_user, users)),
+        users=tuple(map(credentials.server_user, wanted.users)),
         address=_HOST,
-        port=_port(),
+        port=port,
         monitor=f"{_HOST}:-1",  # any: nobody asks
     )
     config = directory / "nats.conf"
-    config.write_text(nats_server.render(wanted) + _cluster(number, routes))
-    return Server(config, wanted.port)
+    parts = (nats_server.render(basic), _cluster(number, peers), _tls(wanted.tls))
+    config.write_text("".join(parts))
+    return Server(config, port)
 
 
-def _cluster(number: int, routes: Sequence[int]) -> str:
+def _cluster(number: int, peers: Sequence[int]) -> str:
     """Render what makes a server one of several; clients are told of the proxies alone."""
-    if not routes:
+    if len(peers) == 1:
         return ""
-    peers = json.dumps([f"nats://{_HOST}:{port}" for port in routes])
-    listen = json.dumps(f"{_HOST}:{routes[number]}")
-    return f"cluster {{ name: soak, listen: {listen}, routes: {peers}, no_advertise: true }}\n"
+    routes = json.dumps([f"nats://{_HOST}:{port}" for port in peers])
+    listen = json.dumps(f"{_HOST}:{peers[number]}")
+    return f"cluster {{ name: soak, listen: {listen}, routes: {routes}, no_advertise: true }}\n"
+
+
+def _tls(files: Certificates | None) -> str:
+    if files is None:
+        return ""
+    return f"tls {json.dumps({'cert_file': str(files.certificate), 'key_file': str(files.key)})}\n"

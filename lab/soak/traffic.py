@@ -119,18 +119,23 @@ class Traffic:
 async def connected(site: Site) -> AsyncIterator[Traffic]:
     """Connect both sides over *site*; their watches run with them."""
     numbers = count(1)
-    async with await _connect(site.agent) as agent, await _connect(site.operator) as operator:
+    async with (
+        await connect(site, site.agent) as agent,
+        await connect(site, site.operator) as operator,
+    ):
         traffic = Traffic(_agent(site, agent, numbers), _operator(site, operator, numbers))
         async with _running(*(side.follower.run() for side in traffic.sides)):
             yield traffic
 
 
-async def _connect(route: Route) -> NatsBus:
+async def connect(site: Site, route: Route) -> NatsBus:
+    """Begin to connect the user of *route*."""
     return await nats.connect(
         route.url,
         credentials=route.user.credentials,
         name=route.user.name,
         inbox_prefix=route.inbox_prefix,
+        ca=site.authority,
         pace=PACE,
     )
 

@@ -20,8 +20,9 @@ from fleet.bus import jetstream, nats
 from fleet.contracts import kv
 from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
 from fleet.contracts.names import DeploymentName
-from tests import certificates, nats_server
-from tests.certificates import Certificates
+from lab.soak import certificates
+from lab.soak.certificates import Certificates
+from tests import nats_server
 from tests.integration.bus import harness
 from tests.integration.bus.harness import DEVICE, PACE, Nats
 from tests.nats_stand_in import StandIn, info, stand_in

@@ -12,7 +12,7 @@ from fleet.contracts import kv
 from fleet.contracts.names import DeploymentName
 from lab.errors import WaitTimedOut
 from lab.soak import judging, lane, traffic, waits
-from lab.soak.sites import Site
+from lab.soak.sites import Ports, Shape, Site
 from lab.soak.traffic import Traffic
 from lab.soak.wire import Wire
 
@@ -38,13 +38,19 @@ class Quiet:
 
     def ask(self, subject: str, payload: bytes) -> None:
         """Do at the server what nobody ought to."""
-        with Wire(self.site.urls[0], self.site.admin.credentials) as wire:
+        with Wire(self.site.urls[0], self.site.admin.credentials, self.site.authority) as wire:
             assert "error" not in json.loads(wire.ask(subject, payload).payload)
 
 
+@pytest.fixture(params=[Shape(), Shape(is_encrypted=True)], ids=["clear", "encrypted"])
+def shape(request: pytest.FixtureRequest) -> Shape:
+    found: Shape = request.param
+    return found
+
+
 @pytest.fixture
-async def quiet(tmp_path: Path) -> AsyncIterator[Quiet]:
-    async with lane.running(tmp_path, 1, 1) as site, traffic.connected(site) as flow:
+async def quiet(tmp_path: Path, shape: Shape) -> AsyncIterator[Quiet]:
+    async with lane.running(tmp_path, 1, shape, Ports()) as site, traffic.connected(site) as flow:
         async with flow.flowing(within=WITHIN):
             await flow.gets_through(within=WITHIN)
             await flow.gets_through(within=WITHIN)

@@ -10,7 +10,6 @@ from lab.soak.schedule import Fault
 
 SEED = 10
 SESSIONS = 50
-LAYOUT = Layout(single=10, clustered=3)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.timeout(300)
 async def test_whatever_breaks_a_session_all_that_was_put_arrives(tmp_path: Path):
     """A session that failed is run again by `invoke soak.bus --seed 10 --only NUMBER`."""
     breaks = schedule.plan(SEED, SESSIONS)
-    run = await driver.run(SEED, breaks, tmp_path, LAYOUT, lambda _: None)
+    run = await driver.run(SEED, breaks, tmp_path, Layout(), lambda _: None)
     assert [outcome.told(each) for each in run.failed] == []
     assert run.strays == ()
     assert {each.fault for each in run.outcomes} == set(Fault)
