@@ -24,8 +24,8 @@ from fleet.contracts.permissions import (
     inbox_prefix,
     operator_permissions,
 )
-from lab import ports
-from lab.soak.certificates import Certificates
+from lab.soak.hub.certificates import Certificates
+from lab.system import ports
 from tests import waiting
 
 START_SECONDS = 10

@@ -21,7 +21,7 @@ from fleet.agent.runtimes.podman.api.specification import specification
 from fleet.contracts import scores
 from fleet.contracts.names import DeploymentName, DeviceId
 from lab.bench.deployments import SERVICE
-from lab.devices import podman
+from lab.system import podman_configuration
 
 _API = "http://podman/v4.0.0/libpod"
 _WORKERS = 20
@@ -38,7 +38,7 @@ class Podman:
 
     async def run(self, workload: Workload) -> None:
         """Create a container, start it, and wait until inspect says that it runs."""
-        limits = podman.engine_here().limits
+        limits = podman_configuration.engine_here().limits
         body = specification(
             workload, self.device, ulimits=limits.as_dict() if limits else {}, stop_timeout=0
         )

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.contracts.names import DeviceId
-from lab import status as statuses
 from lab.bench import bare
 from lab.bench.bare import Podman
 from lab.bench.deployments import Board
-from lab.cluster.client import FLEET, KubeClient, kube_client
 from lab.errors import NothingThere
+from lab.lifecycle import status as statuses
+from lab.services.cluster.client import FLEET, KubeClient, kube_client
 
 _LABEL = "bench"
 

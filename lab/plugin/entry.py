@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.plugin import runs, settings
+from lab.plugin import settings
 from lab.plugin.results import Results
+from lab.plugin.session import runs
 
 if TYPE_CHECKING:
     from lab.plugin.port import LabPort
@@ -60,7 +61,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_fleet_lab(name: str, topology: str) -> "LabPort":
     """Use the real lab, where no conftest says otherwise."""
-    from lab.plugin.invoked import InvokedLab  # noqa: PLC0415
+    from lab.plugin.session.invoked_lab import InvokedLab  # noqa: PLC0415
 
     return InvokedLab(name, topology)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from fleet.scores.score import Change
 from lab.plugin.evidence import PREFIX
-from lab.plugin.keeping import Fate
 from lab.plugin.results import Result, Results
-from lab.plugin.runs import Run
-from lab.plugin.sharing import Came, Ending, Outcome
+from lab.plugin.session.retention import Fate
+from lab.plugin.session.runs import Run
+from lab.plugin.session.shared_lab import Came, Ending, Outcome
 from lab.timeline import chart, events, page
 from lab.timeline.chart import Bar, Failure, Group, Mark, Row
 from lab.timeline.events import Event

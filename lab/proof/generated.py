@@ -47,7 +47,7 @@ def write_crds(directory: Path) -> Iterator[Path]:
 
 def write_schema() -> Path:
     """Write the JSON Schema of topologies, and tell where."""
-    from lab import topology  # noqa: PLC0415 - late, as above
+    from lab.lifecycle import topology  # noqa: PLC0415 - late, as above
 
     topology.SCHEMA.write_text(json.dumps(topology.schema(), indent=2) + "\n")
     return topology.SCHEMA

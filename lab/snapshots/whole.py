@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fleet import errors
-from lab import copying
 from lab.errors import LabError
-from lab.snapshots import archive, keys, restoring, steps, taking
+from lab.snapshots import archive, keys, restore_order, steps, take_order
 from lab.snapshots.archive import Archive, Manifest, Part, Places, Snapshot
 from lab.snapshots.port import Machine, Site
 from lab.snapshots.steps import Step, Took
+from lab.system import copying
 
 Telling = Callable[[str], None]
 
@@ -54,7 +54,7 @@ def take(site: Site, shelf: Archive, name: str, lab: str, telling: Telling) -> R
     boots = {machine.name: machine.boot_id() for machine in site.machines}
     into = shelf.begin(name)
     try:
-        took = steps.walk(taking.steps(site, into), telling)
+        took = steps.walk(take_order.steps(site, into), telling)
         parts = tuple(_parts(site, into, steps.by_part(took)))
         manifest = Manifest(
             format=archive.FORMAT, name=name, lab=lab, taken_at=datetime.now(UTC), key=site.key(),
@@ -86,9 +86,9 @@ def restore(site: Site, shelf: Archive, name: str, telling: Telling) -> Result:
     """
     snapshot = check(site, shelf, name)
     try:
-        took = steps.walk(restoring.stores(site, snapshot.places), telling)
+        took = steps.walk(restore_order.stores(site, snapshot.places), telling)
         since = datetime.now(UTC)
-        took += steps.walk(restoring.devices(site, snapshot, _wake), telling)
+        took += steps.walk(restore_order.devices(site, snapshot, _wake), telling)
         heard, waited = _hear(site, since, telling)
     except LabError as exc:
         exc.hint = f"{exc.hint}; {_AGAIN}" if exc.hint else _AGAIN
@@ -130,14 +130,14 @@ def _go_on(
     """Let every machine run, and then everything else, though a machine should fail to."""
     failed: list[errors.FleetError] = []
     took: list[Took] = []
-    for step in taking.going_on(site, saved):
+    for step in take_order.going_on(site, saved):
         try:
             took += steps.walk((step,), telling)
         except errors.FleetError as exc:
             failed.append(exc)
     since = datetime.now(UTC)
-    took += steps.walk((Step(restoring.LAB, "starting everything", site.raise_all),), telling)
-    took += steps.walk(taking.waking(site), telling)
+    took += steps.walk((Step(restore_order.LAB, "starting everything", site.raise_all),), telling)
+    took += steps.walk(take_order.waking(site), telling)
     heard, waited = _hear(site, since, telling)
     for first in failed:
         raise first
@@ -148,7 +148,9 @@ def _hear(
     site: Site, since: datetime, telling: Telling
 ) -> tuple[Mapping[str, datetime], tuple[Took, ...]]:
     heard: dict[str, datetime] = {}
-    step = Step(restoring.LAB, "hearing the devices", lambda: heard.update(site.await_heard(since)))
+    step = Step(
+        restore_order.LAB, "hearing the devices", lambda: heard.update(site.await_heard(since))
+    )
     return heard, steps.walk((step,), telling)
 
 

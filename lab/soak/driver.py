@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.soak import lane as lanes
-from lab.soak import sites
+from lab.soak.hub import site as sites
+from lab.soak.hub.site import Ports, Shape
 from lab.soak.lane import Limits
 from lab.soak.outcome import Outcome, Run
 from lab.soak.schedule import Break
-from lab.soak.sites import Ports, Shape
 
 Tell = Callable[[Outcome], None]
 

@@ -12,12 +12,16 @@ from fleet.bus.nats import NatsBus
 from fleet.bus.streams import Sizing
 from fleet.contracts.names import DeviceId
 from lab.errors import LabError
-from lab.soak import faults, judging, sites, traffic, waits
-from lab.soak.load import Log
+from lab.soak import waits
+from lab.soak.hub import faults
+from lab.soak.hub import site as sites
+from lab.soak.hub.site import Ports, Shape, Site
+from lab.soak.judgement import judge
 from lab.soak.outcome import Outcome
 from lab.soak.schedule import Break
-from lab.soak.sites import Ports, Shape, Site
-from lab.soak.traffic import Traffic
+from lab.soak.traffic import sides
+from lab.soak.traffic.sides import Traffic
+from lab.soak.traffic.writer import Log
 
 MAKES_BUCKETS_WITHIN = 60.0
 LOOKS_EVERY = 0.2
@@ -53,7 +57,7 @@ class Lane:
         back, problems = -1.0, list[str]()
         try:
             back = await self._break(each)
-            problems += await judging.problems(self._site, self._flow, within=self._limits.settle)
+            problems += await judge.problems(self._site, self._flow, within=self._limits.settle)
         except LabError as exc:
             problems.append(str(exc))
         log, attempts = self._flow.take_log(), self._begun() - begun
@@ -98,7 +102,7 @@ async def opened(
     directory: Path, number: int, shape: Shape, given: Ports, limits: Limits
 ) -> AsyncIterator[Lane]:
     """Bring up lane *number*; it goes with the block."""
-    async with running(directory, number, shape, given) as site, traffic.connected(site) as flow:
+    async with running(directory, number, shape, given) as site, sides.connected(site) as flow:
         yield Lane(site, flow, limits)
 
 
@@ -112,7 +116,7 @@ async def running(directory: Path, number: int, shape: Shape, given: Ports) -> A
 
 async def _make_buckets(site: Site) -> None:
     """Make the buckets as the operator does; a cluster takes a while until it can."""
-    async with await traffic.connect(site, site.operator) as bus:
+    async with await sides.connect(site, site.operator) as bus:
         making = _try_until_made(bus, site.replicas)
         await waits.finish(
             "the buckets are made", making, within=MAKES_BUCKETS_WITHIN, saw=lambda: str(site.urls)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.soak.wire import Wire
+from lab.soak.judgement.wire import Wire
 from tests.blackbox.buckets import ALL, Buckets
 from tests.blackbox.stand_in import StandIn
 from tests.using_lab import sessions

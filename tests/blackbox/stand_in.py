@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lab.soak.wire import Message, Wire
+from lab.soak.judgement.wire import Message, Wire
 from tests.blackbox.buckets import DESIRED, HEARTBEAT, INFO, STATE, Buckets, Refused, is_marker
 
 HEARTBEAT_EVERY = 10.0

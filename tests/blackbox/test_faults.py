@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from lab.soak.wire import Wire
+from lab.soak.judgement.wire import Wire
 from tests.blackbox.buckets import ALL, DESIRED, STATE, Buckets
 from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Container, Device

@@ -4,16 +4,17 @@ from collections.abc import Iterable, Sequence
 
 from fleet.scores.kvm.domains import Accelerator
 from fleet.scores.score import Score
-from lab.devices.vm import budgets, daemon
-from lab.devices.vm.accelerators import AcceleratorScore
-from lab.devices.vm.admission import Gate
-from lab.devices.vm.bundles import BundleScore
+from lab.devices.vm.agent_bundles import BundleScore
+from lab.devices.vm.boot import budgets
+from lab.devices.vm.cloud_image import CloudImageScore
 from lab.devices.vm.device import VmDevice
-from lab.devices.vm.images import CloudImageScore
+from lab.devices.vm.hypervisor import daemon
+from lab.devices.vm.hypervisor.accelerators import AcceleratorScore
+from lab.devices.vm.hypervisor.admission import Gate
 from lab.devices.vm.machine import DiskScore, MachineScore
-from lab.devices.vm.seeding import KeysScore, SeedScore
-from lab.devices.vm.setting_up import SetUpScore
-from lab.host import LabHost
+from lab.devices.vm.seed import KeysScore, SeedScore
+from lab.devices.vm.setup import SetUpScore
+from lab.host.lab_host import LabHost
 
 _BUILD = 1800  # seconds that an image may take to be built, which happens once on a host
 

@@ -20,8 +20,8 @@ from fleet.bus import jetstream, nats
 from fleet.contracts import kv
 from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
 from fleet.contracts.names import DeploymentName
-from lab.soak import certificates
-from lab.soak.certificates import Certificates
+from lab.soak.hub import certificates
+from lab.soak.hub.certificates import Certificates
 from tests import nats_server
 from tests.integration.bus import harness
 from tests.integration.bus.harness import DEVICE, PACE, Nats

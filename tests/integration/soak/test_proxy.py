@@ -1,4 +1,4 @@
-"""`lab.soak.proxy`: it breaks connections as it says, or the soak would prove nothing."""
+"""`lab.soak.hub.proxy`: it breaks connections as it says, or the soak would prove nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab import ports
-from lab.soak import proxy as proxies
 from lab.soak import waits
-from lab.soak.proxy import TcpProxy, Way
+from lab.soak.hub import proxy as proxies
+from lab.soak.hub.proxy import TcpProxy, Way
+from lab.system import ports
 
 WITHIN = 5.0
 GREETING = b"INFO {}\r\n"

@@ -12,7 +12,7 @@ from fleet.contracts.names import DeploymentName
 from fleet.operator.controller import Controller, Paces
 from fleet.operator.intervals import Intervals
 from fleet.operator.writers.work_queue import Pace
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster, FakeCounter
 from tests.unit.operator.making import deployment_body
 from tests.waiting import eventually

@@ -12,7 +12,7 @@ from fleet.contracts.names import DeploymentName
 from fleet.operator.controller import Controller
 from fleet.operator.decisions.event_correlator import Post
 from fleet.operator.watches.sync_barrier import Part
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
 from tests.unit.operator.scene import MemoryScene

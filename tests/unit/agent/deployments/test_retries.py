@@ -1,4 +1,4 @@
-"""`attempts` and `backoff`: who has to wait after a failure, and for how long."""
+"""`retries` and `backoff`: who has to wait after a failure, and for how long."""
 
 from typing import Any
 

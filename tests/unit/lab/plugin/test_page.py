@@ -82,7 +82,7 @@ def test_a_page_that_cannot_be_written_does_not_hide_what_became_of_the_lab(thei
     theirs.has(
         """
         def test_it(device, pytestconfig):
-            from lab.plugin import runs
+            from lab.plugin.session import runs
             (runs.of(pytestconfig).settings.directory / "timeline.html").mkdir()
         """
     )

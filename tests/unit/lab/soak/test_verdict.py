@@ -1,11 +1,11 @@
-"""`lab.soak.verdict`: each way in which something isn't where it was put is told."""
+"""`lab.soak.judgement.verdict`: each way in which something isn't where it was put is told."""
 
 import re
 
 import pytest
 
-from lab.soak import verdict
-from lab.soak.verdict import Written
+from lab.soak.judgement import verdict
+from lab.soak.judgement.verdict import Written
 
 KEY = "pi-01.web"
 ACCEPTED = {KEY: Written(7, revision=20), "pi-01.old": Written(None, revision=21)}
