@@ -53,15 +53,15 @@ class Run:
 
 
 def figures(run: Run) -> list[Figure]:
-    """Make the figures of a run: how soon each fault was over, and what was put and lost."""
+    """Make the figures of a run: how soon each fault was over, and what a session was like."""
     outcomes = run.outcomes
     return [
         *(_back(fault, found) for fault, found in _by_fault(outcomes).items()),
-        Figure.of("slowest call of a session", [o.slowest for o in outcomes]),
-        Figure.of("values put in a session", [o.writes for o in outcomes], unit=""),
-        Figure.of("calls tried again in a session", [o.retries for o in outcomes], unit=""),
-        Figure.of("sessions in which something was wrong", [len(run.failed)], unit="", aim=0),
-        Figure.of("errors that nobody looked after", [len(run.strays)], unit="", aim=0),
+        Figure.of("slowest call", [o.slowest for o in outcomes]),
+        Figure.of("values put", [o.writes for o in outcomes], unit=""),
+        Figure.of("calls tried again", [o.retries for o in outcomes], unit=""),
+        Figure.of("sessions that failed", [len(run.failed)], unit="", aim=0),
+        Figure.of("stray errors", [len(run.strays)], unit="", aim=0),
     ]
 
 

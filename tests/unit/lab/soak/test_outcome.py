@@ -19,20 +19,20 @@ def test_a_run_passes_only_where_nothing_was_wrong_at_all():
 
 def test_a_fault_has_its_figure_only_where_it_was_brought_about():
     figures = {each.name: each for each in outcome.figures(Run(7, (GOOD, replace(GOOD, back=1.5))))}
-    assert figures["connections reset (2)"].values == (0.5, 1.5)
+    assert figures["reset (2)"].values == (0.5, 1.5)
     assert not any(name.startswith("server frozen") for name in figures)
 
 
 def test_what_was_wrong_is_a_figure_with_the_aim_of_none():
     figures = {each.name: each for each in outcome.figures(Run(7, (GOOD, BAD), (STRAY,)))}
-    wrong = figures["sessions in which something was wrong"]
-    strays = figures["errors that nobody looked after"]
+    wrong = figures["sessions that failed"]
+    strays = figures["stray errors"]
     assert [(each.values, each.aim) for each in (wrong, strays)] == [((1,), 0), ((1,), 0)]
 
 
 def test_a_failure_is_told_with_each_of_its_problems():
     assert outcome.told(BAD).splitlines() == ["session 2, server frozen: FAILED", "  lost: all"]
-    assert outcome.told(GOOD) == "session 1, connections reset: back after 0.5 s; 100 values put"
+    assert outcome.told(GOOD) == "session 1, reset: back after 0.5 s; 100 values put"
 
 
 def test_evidence_counts_sessions_and_says_how_to_run_them_again():
