@@ -55,7 +55,9 @@ async def gathered(devices: int, count: int, say: Callable[[str], None]) -> Asyn
         kube = await stack.enter_async_context(kube_client(site.plane.kubeconfig))
         board = await stack.enter_async_context(Board(kube).watching())
         credentials = site.broker.credentials(ADMIN)
-        bus = await nats.connect(site.broker.url, credentials=credentials, name="bench")
+        bus = await nats.connect(
+            site.broker.url, credentials=credentials, name="bench", pace=nats.ALONE
+        )
         await stack.enter_async_context(bus)
         await bus.wait_for_session()
         crowd = Crowd(

@@ -14,7 +14,7 @@ from typing import NoReturn, assert_never
 
 from lab.devices import agent_environment
 from lab.devices import host as host_devices
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.devices.vm import access, machine
 from lab.devices.vm.device import VmDevice
 from lab.errors import NothingThere

@@ -14,7 +14,7 @@ from fleet.scores.score import Change
 from lab.errors import LabError
 from lab.host.lab_host import LabHost
 from lab.host.ledger import Entry
-from lab.housekeeping.garbage import Kind, Leftover
+from lab.housekeeping.unused_caches import Kind, Leftover
 from lab.lifecycle import demo
 from lab.lifecycle.stages import Done, Stage
 

@@ -3,18 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from lab.devices.host_device import HostDevice
 from lab.system.podman_configuration import Engine
-
-if TYPE_CHECKING:
-    from lab.devices.host import HostDevice
 
 _JITTER_SECONDS = 2  # a lab's few devices are no stampede, and somebody waits for them
 
 
 def agent_config(
-    device: "HostDevice", engine: Engine, *, socket: Path, credentials: Path, state_dir: Path
+    device: HostDevice, engine: Engine, *, socket: Path, credentials: Path, state_dir: Path
 ) -> str:
     """Return the agent's TOML. JSON's strings are TOML's too."""
     limits = engine.limits.as_dict() if engine.limits else {}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fleet.scores.score import Score
 from lab.devices import agent_configuration, agent_environment, rootless
+from lab.devices.host_device import HostDevice
 from lab.errors import NothingThere
 from lab.host import cgroups, files, mounts, network, processes, source_digests
 from lab.host.files import FileScore
@@ -26,32 +27,6 @@ from lab.system import commands, podman_configuration, probes, procfs
 _PING_WITHIN = 30
 _VOLATILE = ("run", "tmp", "pulls")
 _LASTING = ("store", "volumes", "networks")
-
-
-@dataclass(frozen=True, slots=True)
-class HostDevice:
-    """One host device: number *index* of the lab, and what it is to know of the hub."""
-
-    id: str
-    index: int
-    labels: Mapping[str, str]
-    nats_url: str
-    credentials: Path
-    registry: str
-    base: Path | None = None
-    """the store of base images that devices share, read-only; root alone can lock it"""
-    user: int | None = None
-    """who runs podman and the agent of a rootless device"""
-
-    @property
-    def podman_part(self) -> str:
-        """Return the name of the part that serves podman's API."""
-        return f"podman-{self.id}"
-
-    @property
-    def agent_part(self) -> str:
-        """Return the name of the part that is the agent."""
-        return f"agent-{self.id}"
 
 
 def root_of(topology: LabHost, device: str) -> Path:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from fleet.scores.score import Score
 from lab.devices import host as host_devices
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.host import labs
 from lab.host.cgroups import CgroupsScore
 from lab.host.lab_host import LabHost
 from lab.host.network import CableScore, FirewallScore, NamespacesScore
-from lab.images import catalogue, oci, shared_store
+from lab.images import demo_images, oci, shared_store
 from lab.images.shared_store import BaseStoreScore
 from lab.lifecycle import take_down
 from lab.system import podman_configuration, probes, waiting
@@ -107,7 +107,7 @@ def _podman(host: LabHost, device: HostDevice) -> str:
 
 
 def _container(host: LabHost, device: HostDevice) -> str:
-    port = catalogue.PORT
+    port = demo_images.PORT
     serve = ("httpd", "-f", "-p", str(port), "-h", "/bin")
     _start(host, device, *serve, ports={f"{port}/tcp": port})
     answers = probes.tcp(str(host.addresses.device(device.index)), port)
@@ -125,7 +125,7 @@ def _rootless(host: LabHost, device: HostDevice) -> str:
     user = host.addresses.user(device.index + 1)
     own = replace(device, id="rootless", index=device.index + 1, base=None, user=user)
     _bring_about(host, *host_devices.ground(host, [own.id]), *host_devices.computer(host, own))
-    archive = oci.archive({shared_store.NAME: catalogue.base()})
+    archive = oci.archive({shared_store.NAME: demo_images.base()})
     with _client(host, own) as client:  # root alone can lock the store that devices share
         tuple(client.images.load(archive))
     return f"user {user}; {_container(host, own)}"

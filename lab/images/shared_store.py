@@ -14,7 +14,7 @@ from fleet import directories
 from fleet.scores.score import Score
 from lab.host import files, processes
 from lab.host.lab_host import LabHost, read_json, write_json
-from lab.images import catalogue, oci
+from lab.images import demo_images, oci
 from lab.system import commands, podman_configuration
 
 NAME = "localhost/fleet-base:latest"
@@ -46,7 +46,7 @@ class BaseStoreScore(Score[LabHost]):
 
 def store() -> Path:
     """Return the root of the shared store."""
-    key = files.digest(catalogue.base().manifest)
+    key = files.digest(demo_images.base().manifest)
     return directories.cache_dir() / "images" / f"base-{key}" / "store"
 
 
@@ -75,7 +75,7 @@ def _fill(where: Path) -> None:
     for name in ("run", "tmp", "pulls"):
         (root / name).mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=root, suffix=".tar") as archive:
-        archive.write(oci.archive({NAME: catalogue.base()}))
+        archive.write(oci.archive({NAME: demo_images.base()}))
         archive.flush()
         env = {**processes.minimal_environment(), **podman_configuration.environment(root)}
         hide = "mount -t tmpfs tmpfs /run && mkdir -p /run/lock"

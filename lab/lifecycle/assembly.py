@@ -7,7 +7,7 @@ from fleet.contracts.names import DeviceId
 from fleet.scores.score import Score
 from lab.devices import host as host_devices
 from lab.devices.agent_environment import AgentEnvironmentScore
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.devices.vm import parts as machines
 from lab.devices.vm import setup
 from lab.devices.vm.device import DEFAULT_MEMORY_MIB, VmDevice
@@ -15,7 +15,7 @@ from lab.devices.vm.hypervisor.admission import Gate
 from lab.host.cgroups import CgroupsScore
 from lab.host.lab_host import LabHost
 from lab.host.network import BridgeScore, FirewallScore
-from lab.images import catalogue, shared_store
+from lab.images import demo_images, shared_store
 from lab.images.push import PushedScore
 from lab.images.shared_store import BaseStoreScore
 from lab.lifecycle import demo
@@ -105,7 +105,7 @@ def _device(host: LabHost, hub: Broker, images: Registry, index: int, device: De
 
 def plans(lab: Assembly) -> tuple[Plan, ...]:
     """Return the stages in order. Budgets suit a slow, busy host: several times what it takes."""
-    demos = catalogue.published(tuple(machine.arch for machine in lab.machines))
+    demos = demo_images.published(tuple(machine.arch for machine in lab.machines))
     pushed = PushedScore(lab.registry.address, demos)
     gate = Gate()
     return (

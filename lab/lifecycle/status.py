@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from lab.devices import host as host_devices
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.devices.vm import access, machine
 from lab.devices.vm import device as machines
 from lab.devices.vm.device import VmDevice

@@ -153,12 +153,12 @@ def _end(session: pytest.Session, *, failed: bool) -> None:
     ending = run.finish(failed=failed, tell=lambda words: _tell(session.config, f"\n{words}"))
     if ending is None:
         return
-    from lab.plugin import page  # noqa: PLC0415
+    from lab.plugin import timeline_page  # noqa: PLC0415
 
     if ending.fate is None and not failed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # what was left behind must be seen
     try:
-        written = str(page.write(run, ending, session.config.stash[_RESULTS]))
+        written = str(timeline_page.write(run, ending, session.config.stash[_RESULTS]))
     except OSError as exc:
         written = f"not to be had: {exc}"
     session.config.stash[_WORDS] += [ending.words, f"timeline: {written}"]

@@ -9,7 +9,7 @@ from rich.table import Table
 from lab.console import output
 from lab.snapshots import archive, steps
 from lab.snapshots.archive import Manifest
-from lab.snapshots.whole import Result
+from lab.snapshots.procedure import Result
 
 _MIB = 1 << 20
 

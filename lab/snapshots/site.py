@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fleet.scores.score import interpret_all
 from lab.devices import host as host_devices
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.devices.vm.saved_state import VmMachine
 from lab.errors import LabError, WaitTimedOut
 from lab.host import processes

@@ -31,7 +31,7 @@ from lab.console.invocation import (
 from lab.doctor import examination, machine_preflight
 from lab.errors import LabError
 from lab.host import labs, network
-from lab.housekeeping import garbage, garbage_collection
+from lab.housekeeping import removal, unused_caches
 from lab.images.cloud import cache, catalogue
 from lab.lifecycle import assembly, bring_up, demo, stages, take_down, topology
 from lab.lifecycle import status as statuses
@@ -163,10 +163,10 @@ def collect(
     """Remove what no lab needs: old logs, unused images, environments, toolchains. Needs root."""
     with told_errors():
         labs.require_root("lab.gc")
-        found = garbage.find(older_than)
-        chosen = [each for each in found if all or each.kind is not garbage.Kind.LAB]
+        found = unused_caches.find(older_than)
+        chosen = [each for each in found if all or each.kind is not unused_caches.Kind.LAB]
         only_told = dry_run or is_set("LAB_DRY_RUN")
-        gone = () if only_told else garbage_collection.collect(chosen)
+        gone = () if only_told else removal.collect(chosen)
         output.leftovers(found, gone, dry_run=only_told)
 
 

@@ -11,7 +11,7 @@ from lab.console import invocation, output
 from lab.console.invocation import FORMAT, NAME, PATIENCE, told_errors
 from lab.console.output import Progress
 from lab.host import labs
-from lab.snapshots import archive, report, site, whole
+from lab.snapshots import archive, procedure, report, site
 
 _HELP = {
     "name": NAME,
@@ -46,7 +46,7 @@ def snapshot(
         ):  # fmt: skip
             invocation.log_to(known.host)
             here = site.of(known, progress)
-            done = whole.take(here, shelf, snapshot, known.host.name, progress.waits)
+            done = procedure.take(here, shelf, snapshot, known.host.name, progress.waits)
         took = time.monotonic() - begun
         _show(report.told(done, took), as_json=as_json, table=lambda: report.taken(done, took))
 
@@ -73,11 +73,11 @@ def reset(
         ):  # fmt: skip
             here = site.of(known, progress)
             if dry_run or invocation.is_set("LAB_DRY_RUN"):
-                found = whole.check(here, shelf, snapshot).manifest
+                found = procedure.check(here, shelf, snapshot).manifest
                 _show(report.described(found), as_json=as_json, table=lambda: report.would(found))
                 return
             invocation.log_to(known.host)
-            done = whole.restore(here, shelf, snapshot, progress.waits)
+            done = procedure.restore(here, shelf, snapshot, progress.waits)
         took = time.monotonic() - begun
         _show(report.told(done, took), as_json=as_json, table=lambda: report.restored(done, took))
 

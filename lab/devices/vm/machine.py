@@ -19,9 +19,9 @@ from fleet.scores.kvm.libvirt import LibvirtHypervisor
 from fleet.scores.score import Score
 from lab.devices.vm import device as devices
 from lab.devices.vm import removal
-from lab.devices.vm.boot import budgets, evidence
-from lab.devices.vm.boot.budgets import Step
+from lab.devices.vm.boot import evidence, timeouts
 from lab.devices.vm.boot.progress import Boot, Follower, ssh
+from lab.devices.vm.boot.timeouts import Step
 from lab.devices.vm.device import Places, VmDevice
 from lab.devices.vm.hypervisor import accelerators, daemon
 from lab.devices.vm.hypervisor.admission import Gate
@@ -130,7 +130,7 @@ class MachineScore(Score[LabHost]):
     def bring_about(self, topology: LabHost) -> None:
         with daemon.connect(topology) as hypervisor:
             wanted = self._domain(topology)
-            within = topology.budget(budgets.whole(wanted.arch, wanted.accelerator))
+            within = topology.budget(timeouts.whole(wanted.arch, wanted.accelerator))
             with self.gate.admitted(
                 self.device.id, self.device.memory_mib, within=within, saw=topology.saw
             ):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from fleet.scores.kvm.domains import Accelerator
 from fleet.scores.score import Score
 from lab.devices.vm.agent_bundles import BundleScore
-from lab.devices.vm.boot import budgets
+from lab.devices.vm.boot import timeouts
 from lab.devices.vm.cloud_image import CloudImageScore
 from lab.devices.vm.device import VmDevice
 from lab.devices.vm.hypervisor import daemon
@@ -47,5 +47,5 @@ def budget(machines: Iterable[VmDevice]) -> float:
     """Return how many seconds *machines* may take: emulated, on a host with no image yet."""
     found = tuple(machines)
     images = {machine.image for machine in found}
-    boots = sum(budgets.whole(machine.arch, Accelerator.TCG) for machine in found)
+    boots = sum(timeouts.whole(machine.arch, Accelerator.TCG) for machine in found)
     return _BUILD * len(images) + boots

@@ -14,8 +14,8 @@ from fleet.scores.kvm.hypervisor import Power
 from fleet.scores.linux import machine as linux
 from lab.devices.vm import device as devices
 from lab.devices.vm import machine, removal, setup
-from lab.devices.vm.boot import budgets
-from lab.devices.vm.boot.budgets import Step
+from lab.devices.vm.boot import timeouts
+from lab.devices.vm.boot.timeouts import Step
 from lab.devices.vm.device import VmDevice
 from lab.devices.vm.hypervisor import daemon
 from lab.errors import LabError, WaitTimedOut
@@ -125,7 +125,7 @@ class VmMachine:
     def wake(self) -> str:
         """See `port.Machine`."""
         accelerator = machine.domain(self.host, self.device).accelerator
-        within = budgets.seconds(Step.SSH, self.device.arch, accelerator)
+        within = timeouts.seconds(Step.SSH, self.device.arch, accelerator)
         boots: list[str] = []
 
         def probe() -> str:

@@ -135,7 +135,6 @@ async def _serve(settings: Settings) -> None:
     """Run until a signal asks to end. The containers run on."""
     # Here, so that --version and check-config needn't load podman and NATS.
     from fleet.agent import service  # noqa: PLC0415
-    from fleet.agent.hub import desired_watch  # noqa: PLC0415
     from fleet.agent.journal.files import FileStore  # noqa: PLC0415
     from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime  # noqa: PLC0415
     from fleet.agent.runtimes.podman.images import Keeping, Record  # noqa: PLC0415
@@ -174,7 +173,6 @@ async def _serve(settings: Settings) -> None:
             transfers=settings.state_dir / "transfers.json",
         )
         store = FileStore(settings.state_dir / "journal")
-        spread = min(desired_watch.REPEAT_SECONDS, settings.nats.jitter)
         serving = service.run(
             identity,
             runtime,
@@ -183,7 +181,7 @@ async def _serve(settings: Settings) -> None:
             state_dir=settings.state_dir,
             hub=settings.nats.url,
             keeping=keeping,
-            spread=spread,
+            spread=float(settings.nats.jitter),
         )
         await _until_signal(serving)
     log.info("ending; containers run on")

@@ -12,7 +12,7 @@ from fleet.agent.deployments.dispatcher import Dispatcher
 from fleet.agent.deployments.loop import Loop, Rhythm
 from fleet.agent.device import inventory, status_socket
 from fleet.agent.device.status_overview import Overview
-from fleet.agent.hub.desired_watch import REPEAT_SECONDS, DesiredWatch
+from fleet.agent.hub.desired_watch import DesiredWatch
 from fleet.agent.hub.device_info import DeviceInfoPublisher
 from fleet.agent.hub.heartbeat import Heartbeat
 from fleet.agent.hub.state_publisher import StatePublisher
@@ -49,7 +49,7 @@ async def run(
     hub: str = "",
     rhythm: Rhythm = Rhythm(),  # noqa: B008 - frozen
     keeping: Keeping = Keeping(),  # noqa: B008 - frozen
-    spread: float = REPEAT_SECONDS,
+    spread: float = 0.0,
     now: Callable[[], datetime] = _utc_now,
     random: backoff.Random = stdlib_random.random,
 ) -> None:
@@ -57,7 +57,8 @@ async def run(
     Keep this device as the hub wants it, until cancelled. Containers run on afterwards.
 
     *store* is where the journal lies; without one it ends with the process. In
-    *state_dir* it answers `fleet-agent status`; *hub* is how that names the hub.
+    *state_dir* it answers `fleet-agent status`; *hub* is how that names the hub. *spread*
+    is over how many seconds a fleet's agents tell what they all would tell at one instant.
     """
     may_speak = asyncio.Event()
     states = bus.bucket(messages.DEVICE_STATE)
@@ -77,7 +78,13 @@ async def run(
 
     infos = bus.bucket(messages.DEVICE_INFO)
     info_publisher = DeviceInfoPublisher(
-        _describe(identity), infos, runtime, every=rhythm.check, now=now, random=random
+        _describe(identity),
+        infos,
+        runtime,
+        every=rhythm.check,
+        now=now,
+        random=random,
+        spread=spread,
     )
     journal = Journal(identity.device_id, store or MemoryStore(), info_publisher.problems, random)
     dispatcher = Dispatcher(runtime, journal, make_loop, random)

@@ -39,7 +39,7 @@ from msgspec import Meta
 
 from fleet import errors
 from fleet.agent.system import password_files
-from fleet.contracts import quantities
+from fleet.contracts import hub, quantities
 from fleet.contracts.names import DeviceId
 
 CONFIG_VARIABLE = "FLEET_AGENT_CONFIG"
@@ -47,7 +47,6 @@ DEFAULT_CONFIG = Path("/etc/fleet-agent/config.toml")
 DEFAULT_STATE_DIR = Path("/var/lib/fleet-agent")
 
 _RESERVED_DOMAINS = ("nationtech.io", "kubernetes.io")
-_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 _LABEL_KEY = re.compile(
     r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 )
@@ -203,10 +202,10 @@ def _broken_rules(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
     broken += [(("labels", key), reason) for key, reason in _broken_labels(settings.labels)]
     if not settings.state_dir.is_absolute():
         broken.append((("state_dir",), f"{str(settings.state_dir)!r} is not an absolute path"))
-    for url in settings.nats.url.split(","):
-        scheme, separator, rest = url.strip().partition("://")
-        if scheme not in _NATS_SCHEMES or not separator or not rest:
-            broken.append((("nats", "url"), f"{url.strip()!r} is not like nats://host:4222"))
+    try:
+        hub.parse_servers(settings.nats.url)
+    except errors.InvalidConfig as exc:
+        broken.append((("nats", "url"), str(exc)))
     for name, registry in settings.registries.items():
         broken += [
             (("registries", name, *key), why) for key, why in _broken_registry(name, registry)

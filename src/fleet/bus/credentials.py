@@ -61,7 +61,7 @@ def read_login(path: Path) -> Login:
     :raises errors.InvalidConfig: it isn't there, or isn't one.
     """
     text = _text(path, MAX_BYTES)
-    return _signed_user(path, text) if path.suffix == ".creds" else _password(path, text)
+    return parse_signed_user(path, text) if path.suffix == ".creds" else _password(path, text)
 
 
 def read_authority(path: Path) -> ssl.SSLContext:
@@ -90,7 +90,12 @@ def _password(path: Path, text: str) -> Password:
     return Password(user, password)
 
 
-def _signed_user(path: Path, text: str) -> SignedUser:
+def parse_signed_user(path: Path, text: str) -> SignedUser:
+    """
+    Read the content of a ``.creds`` file.
+
+    :raises errors.InvalidConfig: a part of it is missing, or cut off.
+    """
     lines = text.splitlines()
     if len(lines) > MAX_LINES:
         raise _invalid(path, f"has more than {MAX_LINES} lines")

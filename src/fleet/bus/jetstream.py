@@ -206,9 +206,9 @@ def read_reply(data: bytes) -> dict[str, Any]:
     :raises errors.BucketFull: the stream has no room.
     :raises errors.BusUnavailable: any other refusal.
     """
-    reply = dict(json.loads(data))
+    reply = _table(json.loads(data))
     if "error" in reply:
-        raise _refusal(dict(reply["error"]))
+        raise _refusal(_table(reply["error"]))
     return reply
 
 
@@ -221,7 +221,7 @@ def revision(reply: Mapping[str, Any]) -> int:
 @_strictly
 def stream_config(reply: Mapping[str, Any]) -> dict[str, Any]:
     """Read how a stream is configured."""
-    return dict(reply["config"])
+    return _table(reply["config"])
 
 
 @_strictly
@@ -299,6 +299,12 @@ def _delivered(bucket: str, delivery: Delivery, headers: Mapping[str, str]) -> D
         place=place,
         pending=pending,
     )
+
+
+def _table(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise TypeError(f"no table: {found!r:.80}")
+    return found
 
 
 def _status(delivery: Delivery) -> str:

@@ -183,7 +183,7 @@ class Session:
             inbox.add(message)
 
         try:
-            subscription = await _heeding_cancellation(
+            subscription = await heeding_cancellation(
                 self._client.subscribe(inbox.subject, cb=add, pending_bytes_limit=0)
             )
         except BaseException as exc:
@@ -220,7 +220,7 @@ class Session:
     ) -> None:
         try:
             await self._check_open(subject).writable()
-            await _heeding_cancellation(
+            await heeding_cancellation(
                 self._client.publish(
                     subject, payload, reply=reply, headers=dict(headers) if headers else None
                 )
@@ -248,7 +248,7 @@ class Session:
 
     async def _listen_for_replies(self) -> None:
         self._replies = f"{self._client.new_inbox()}."
-        subscription = await _heeding_cancellation(
+        subscription = await heeding_cancellation(
             self._client.subscribe(f"{self._replies}*", cb=self._on_reply)
         )
         self._keep(_task_of(subscription)).add_done_callback(self._on_task_end)
@@ -336,7 +336,7 @@ class Subscription:
         """Stop listening; the server drops a consumer that nobody listens to."""
         self._session.forget(self.inbox)
         try:
-            await _heeding_cancellation(self._subscription.unsubscribe())
+            await heeding_cancellation(self._subscription.unsubscribe())
         except nats.errors.Error as exc:
             log.debug("unsubscribe failed", error=str(exc))
 
@@ -358,7 +358,7 @@ def _task_of(subscription: Any) -> "asyncio.Task[Any]":
     return task
 
 
-async def _heeding_cancellation(work: Awaitable[T]) -> T:
+async def heeding_cancellation(work: Awaitable[T]) -> T:
     """
     Do *work* of nats-py's, and be cancelled if that was asked for meanwhile.
 

@@ -34,9 +34,9 @@ class Server:
         return f"{'tls' if self.tls else 'nats'}://{host}:{self.port}"
 
 
-def parse_servers(urls: str, *, where: str) -> tuple[Server, ...]:
+def parse_servers(urls: str, *, where: str = "") -> tuple[Server, ...]:
     """
-    Read the addresses of the hub's servers.
+    Read the addresses of the hub's servers. A complaint begins with *where* they stand.
 
     :raises errors.InvalidConfig: one of them is none, or holds a secret, which isn't repeated.
     """
@@ -45,15 +45,15 @@ def parse_servers(urls: str, *, where: str) -> tuple[Server, ...]:
 
 def _parse(url: str, where: str) -> Server:
     if "@" in url:
-        raise errors.InvalidConfig(
-            f"{where}: an address holds no user, password or token; those belong in the file"
-            " of credentials",
-            element=where,
+        raise _invalid(
+            where, "an address holds no user, password or token; those belong in a credentials file"
         )
     match = _SERVER.fullmatch(url)
     port = int(match["port"] or DEFAULT_PORT) if match else 0
     if match is None or not 0 < port <= _HIGHEST_PORT:
-        raise errors.InvalidConfig(
-            f"{where}: {url[:200]!r} is not like nats://host:4222", element=where
-        )
+        raise _invalid(where, f"{url[:200]!r} is not like nats://host:4222")
     return Server(match["host"].strip("[]"), port, tls=match["scheme"] == "tls")
+
+
+def _invalid(where: str, why: str) -> errors.InvalidConfig:
+    return errors.InvalidConfig(f"{where}: {why}" if where else why, element=where)

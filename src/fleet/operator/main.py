@@ -9,17 +9,18 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 
 from fleet import errors
-from fleet.bus import nats, streams
+from fleet.bus import nats, port, streams
 from fleet.bus.nats import NatsBus
 from fleet.bus.port import Bus
 from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
-from fleet.operator import handlers, settings
+from fleet.operator import kopf_handlers, settings
 from fleet.operator.adapters import http_server, logs, stream_storage
 from fleet.operator.adapters.http_server import Answers
 from fleet.operator.adapters.kubernetes import KubernetesCluster
@@ -27,11 +28,12 @@ from fleet.operator.adapters.metrics import Metrics
 from fleet.operator.adapters.stream_storage import Alarm
 from fleet.operator.controller import Controller
 from fleet.operator.settings import Settings
+from fleet.operator.watches.sync_barrier import SyncBarrier
 
 log = structlog.get_logger()
 
 # One operator can't stampede its server; it comes back at once.
-PACE: Final = nats.Pace(jitter=timedelta(0), longest_retry=timedelta(seconds=5))
+PACE: Final = replace(nats.ALONE, longest_retry=timedelta(seconds=5))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def run(told: Settings) -> int:
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
-    handlers.stop_on_signals(stop)
+    kopf_handlers.stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         try:
             bus = await stack.enter_async_context(await _connect(told))
@@ -60,7 +62,7 @@ async def run(told: Settings) -> int:
         metrics = Metrics()
         controller = Controller(bus, cluster, metrics, intervals=told.intervals)
         metrics.watch(controller.store)
-        answers = Answers(lambda: unready(bus, controller), metrics.render)
+        answers = Answers(lambda: unready(bus, controller.barrier), metrics.render)
         await stack.enter_async_context(http_server.serving(told.health, told.metrics, answers))
         log.info("operator started", nats=told.nats_url)
         parts = {
@@ -73,11 +75,13 @@ async def run(told: Settings) -> int:
     return 0
 
 
-def unready(bus: Bus, controller: Controller) -> str:
+def unready(bus: Bus, barrier: SyncBarrier) -> str:
     """Say what is missing for the operator to be ready; empty when it is."""
     if not bus.connected:
         return "not connected to NATS"
-    missing = ", ".join(controller.barrier.missing)
+    if not port.is_heard(bus):
+        return f"NATS has been silent for {bus.unheard_for:.0f} s"
+    missing = ", ".join(barrier.missing)
     return f"not listed yet: {missing}" if missing else ""
 
 
@@ -123,7 +127,7 @@ async def _watch(controller: Controller, cluster: KubernetesCluster, stop: async
         ending = asyncio.Event()
         signs = asyncio.create_task(_first(stop, informer.renewed, then=ending), name="signs")
         try:
-            await handlers.run(controller, cluster.access, ending, stop)
+            await kopf_handlers.run(controller, cluster.access, ending, stop)
         finally:
             signs.cancel()
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from fleet.scores.kvm.domains import Accelerator
 from fleet.scores.linux.architecture import Arch
-from lab.devices.vm.boot import budgets, serial_log
-from lab.devices.vm.boot.budgets import Step
+from lab.devices.vm.boot import serial_log, timeouts
 from lab.devices.vm.boot.serial_log import Reading
+from lab.devices.vm.boot.timeouts import Step
 from lab.errors import PartDied, WaitTimedOut
 from lab.system import probes, waiting
 from lab.system.waiting import Probe
@@ -78,7 +78,7 @@ class Follower:
 
     def _reach(self, step: Step) -> None:
         boot = self.boot
-        within = self.budget(budgets.seconds(step, boot.arch, boot.accelerator))
+        within = self.budget(timeouts.seconds(step, boot.arch, boot.accelerator))
         try:
             waiting.wait_for(
                 f"{boot.name}: {step}",

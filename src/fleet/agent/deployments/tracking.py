@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from fleet import errors
-from fleet.agent.deployments.retries import Retries
+from fleet.agent.deployments.restart_backoff import RestartBackoff
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman import planning, reporting
@@ -34,7 +34,7 @@ class Tracker:
     ) -> None:
         self._staging = Staging(fetch, poke, random)
         self._health_checks = HealthChecks(runtime, poke)
-        self._retries = Retries(random)
+        self._retries = RestartBackoff(random)
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
         """Bring the books up to date with what was *found*, for what is there or is to be."""

@@ -20,9 +20,6 @@ from fleet.contracts.names import DeploymentName, DeviceId
 
 log = structlog.get_logger(__name__)
 
-# Over how many seconds the states told again after a break are spread, at most.
-REPEAT_SECONDS = 10.0
-
 
 class Intake(Protocol):
     """What takes the intents of all deployments: `deployments.dispatcher`."""
@@ -38,7 +35,11 @@ class Intake(Protocol):
 
 
 class DesiredWatch:
-    """The watch on our own keys. *on_again* is called at each replay after the first."""
+    """
+    The watch on our own keys. *on_again* is called after each replay but the first.
+
+    What is told again is spread over *spread* seconds.
+    """
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class DesiredWatch:
         may_speak: asyncio.Event,
         on_again: Callable[[], None],
         random: backoff.Random,
-        spread: float = REPEAT_SECONDS,
+        spread: float = 0.0,
     ) -> None:
         self._device_id = device_id
         self._desired = desired
@@ -98,8 +99,7 @@ class DesiredWatch:
         self.say_again()
 
     def say_again(self) -> None:
-        """Tell the hub once more all that it was told; states are spread over some seconds."""
-        self._on_again()
+        """Tell the hub once more all that it was told, spread over some time: a fleet does so."""
         loop = asyncio.get_running_loop()
-        for repeat in self._intake.repeat():
+        for repeat in (self._on_again, *self._intake.repeat()):
             loop.call_later(self._spread * self._random(), repeat)

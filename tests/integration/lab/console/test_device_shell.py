@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.devices import host as host_devices
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.host import network
 from lab.host.cgroups import CgroupsScore
 from lab.host.lab_host import LabHost

@@ -12,12 +12,12 @@ from fleet import directories
 from fleet.scores.score import Change
 from lab.devices import host as host_devices
 from lab.devices import rootless
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.host import mounts, network, processes
 from lab.host.cgroups import CgroupsScore
 from lab.host.lab_host import LabHost
 from lab.host.network import FirewallScore
-from lab.images import catalogue, shared_store
+from lab.images import demo_images, shared_store
 from lab.images.push import PushedScore
 from lab.images.shared_store import BaseStoreScore
 from lab.lifecycle import take_down
@@ -41,7 +41,7 @@ def device(lab_host: LabHost, request: pytest.FixtureRequest) -> HostDevice:
     for score in (
         FirewallScore(),
         *registry.scores(images),
-        PushedScore(images.address, catalogue.demos()),
+        PushedScore(images.address, demo_images.demos()),
         BaseStoreScore(),
         CgroupsScore(),
         *host_devices.ground(lab_host, [device.id]),

@@ -6,7 +6,7 @@ import pytest
 
 from fleet.agent import settings
 from lab.devices import agent_configuration
-from lab.devices.host import HostDevice
+from lab.devices.host_device import HostDevice
 from lab.system.podman_configuration import Engine, Limits
 
 

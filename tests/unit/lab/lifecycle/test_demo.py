@@ -2,7 +2,7 @@
 
 import yaml
 
-from lab.images import catalogue
+from lab.images import demo_images
 from lab.lifecycle import demo, topology
 
 REGISTRY = "10.213.1.1:5000"
@@ -16,13 +16,13 @@ def services():
 def test_the_demo_uses_an_image_that_the_lab_makes():
     (service,) = services()
 
-    assert service["image"].removeprefix(f"{REGISTRY}/") in catalogue.demos()
+    assert service["image"].removeprefix(f"{REGISTRY}/") in demo_images.demos()
 
 
 def test_the_page_is_where_the_next_steps_say():
     (service,) = services()
 
-    assert service["ports"] == [{"host": demo.HOST_PORT, "container": catalogue.PORT}]
+    assert service["ports"] == [{"host": demo.HOST_PORT, "container": demo_images.PORT}]
 
 
 def test_the_demo_selects_a_device_of_the_smoke_topology():

@@ -1,4 +1,4 @@
-"""`lab.snapshots.whole.restore`: what doesn't fit touches nothing; stores first, then machines."""
+"""`procedure.restore`: what doesn't fit touches nothing; stores first, then machines."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from fleet import errors
 from lab.errors import LabError, NothingThere, PreflightFailed, SnapshotMismatch, WaitTimedOut
-from lab.snapshots import whole
+from lab.snapshots import procedure
 from lab.snapshots.archive import Archive
 from tests.unit.lab.snapshots.pretend_site import BOOT, KEY, PretendSite
 
@@ -21,7 +21,7 @@ ORDER = [
 @pytest.fixture(autouse=True)
 def taken(site: PretendSite, shelf: Archive) -> Path:
     """A snapshot, and a lab that was broken since."""
-    place = whole.take(site, shelf, "default", "x", lambda _: None).snapshot.places.root
+    place = procedure.take(site, shelf, "default", "x", lambda _: None).snapshot.places.root
     site.store.content = "broken"
     site.machine.boot, site.machine.state = "boot-2", "off"
     site.operator.runs = False
@@ -29,8 +29,8 @@ def taken(site: PretendSite, shelf: Archive) -> Path:
     return place
 
 
-def restore(site: PretendSite, shelf: Archive) -> whole.Result:
-    return whole.restore(site, shelf, "default", lambda _: None)
+def restore(site: PretendSite, shelf: Archive) -> procedure.Result:
+    return procedure.restore(site, shelf, "default", lambda _: None)
 
 
 def test_all_is_ended_then_stores_come_then_machines_then_host_devices(
@@ -110,7 +110,7 @@ def test_a_draft_is_no_snapshot_and_is_collected_by_the_next_that_is_taken(
     shelf.begin("other")
     with pytest.raises(NothingThere, match="other was never finished"):
         shelf.find("other")
-    whole.take(PretendSite(), shelf, "third", "x", lambda _: None)
+    procedure.take(PretendSite(), shelf, "third", "x", lambda _: None)
     assert sorted(path.name for path in shelf.home.iterdir()) == ["default", "third"]
 
 
@@ -141,7 +141,7 @@ def test_nothing_is_touched_where_the_disk_has_not_the_room(
     site: PretendSite, shelf: Archive, taken: Path
 ):
     with pytest.raises(PreflightFailed, match=r"lab.reset to default needs \d+ MiB"):
-        whole.check(site, shelf, "default", room=lambda _: 1 << 20)
+        procedure.check(site, shelf, "default", room=lambda _: 1 << 20)
     assert site.events.done == []
 
 

@@ -1,10 +1,10 @@
-"""`lab.snapshots.whole.take`: one order, and whatever happens, the lab goes on."""
+"""`lab.snapshots.procedure.take`: one order, and whatever happens, the lab goes on."""
 
 import pytest
 
 from fleet import errors
 from lab.errors import LabError, NothingThere, PreflightFailed, TopologyInvalid, WaitTimedOut
-from lab.snapshots import whole
+from lab.snapshots import procedure
 from lab.snapshots.archive import Archive
 from tests.unit.lab.snapshots.pretend_site import BOOT, KEY, PretendSite, PretendStore
 
@@ -15,8 +15,8 @@ ORDER = [
 UNTIL_SAVED = ORDER[: ORDER.index("go on vm-01")]
 
 
-def take(site: PretendSite, shelf: Archive, name: str = "default") -> whole.Result:
-    return whole.take(site, shelf, name, "x", lambda _: None)
+def take(site: PretendSite, shelf: Archive, name: str = "default") -> procedure.Result:
+    return procedure.take(site, shelf, name, "x", lambda _: None)
 
 
 def test_machines_are_paused_then_services_stopped_stores_copied_and_machines_saved(
@@ -122,7 +122,7 @@ def test_what_is_no_name_is_refused_before_anything(site: PretendSite, shelf: Ar
     with pytest.raises(TopologyInvalid, match="no name for a snapshot"):
         take(site, shelf, name)
     with pytest.raises(TopologyInvalid, match="no name for a snapshot"):
-        whole.restore(site, shelf, name, lambda _: None)
+        procedure.restore(site, shelf, name, lambda _: None)
     assert site.events.done == []
 
 

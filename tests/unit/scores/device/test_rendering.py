@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,10 @@ def test_the_agent_reads_its_registries_but_no_password(tmp_path):
 
 
 @pytest.mark.parametrize("value", ['quo"te', "back\\slash"])
-def test_nothing_that_is_configured_ends_a_string_early(tmp_path, value):
-    hub = Hub(url=f"nats://{value}:4222")
-    assert loaded(tmp_path, config(hub=hub)).nats.url == f"nats://{value}:4222"
+def test_nothing_that_is_configured_ends_a_string_early(value):
+    registries = {"10.0.0.1:5000": RegistryLogin(username=value, password=Secret("hush"))}
+    text = rendering.agent_config(config(registries=registries), 993)
+    assert tomllib.loads(text)["registries"]["10.0.0.1:5000"]["username"] == value
 
 
 def test_the_launcher_is_a_program_of_the_systems_own_python_and_nothing_else_leads_it():

@@ -9,9 +9,9 @@ import pytest
 
 from fleet.scores.kvm.domains import Accelerator
 from fleet.scores.linux.architecture import Arch
-from lab.devices.vm.boot import budgets, progress
-from lab.devices.vm.boot.budgets import Step
+from lab.devices.vm.boot import progress, timeouts
 from lab.devices.vm.boot.progress import Boot, Follower
+from lab.devices.vm.boot.timeouts import Step
 from lab.errors import PartDied, WaitTimedOut
 
 NOWHERE = "127.255.255.254"  # loopback, where nothing listens: it refuses, as a machine does
@@ -86,7 +86,7 @@ def test_each_stage_gets_its_own_budget(log: Path):
         Follower(boot(log), lambda _: None, budget).follow()
 
     steps = (Step.POWER, Step.KERNEL, Step.NETWORK, Step.SSH)
-    assert asked == [budgets.seconds(step, Arch.X86_64, Accelerator.TCG) for step in steps]
+    assert asked == [timeouts.seconds(step, Arch.X86_64, Accelerator.TCG) for step in steps]
 
 
 def test_what_was_said_before_power_on_is_of_another_boot(log: Path):
@@ -117,9 +117,9 @@ def test_a_port_that_says_something_else_is_no_ssh():
 
 def test_the_budgets_of_a_stage_are_larger_where_a_machine_is_slower():
     for step in Step:
-        kvm = budgets.seconds(step, Arch.X86_64, Accelerator.KVM)
-        tcg = budgets.seconds(step, Arch.X86_64, Accelerator.TCG)
-        arm = budgets.seconds(step, Arch.AARCH64, Accelerator.TCG)
+        kvm = timeouts.seconds(step, Arch.X86_64, Accelerator.KVM)
+        tcg = timeouts.seconds(step, Arch.X86_64, Accelerator.TCG)
+        arm = timeouts.seconds(step, Arch.AARCH64, Accelerator.TCG)
         assert 0 < kvm < tcg < arm
 
 

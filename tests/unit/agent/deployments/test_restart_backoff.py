@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fleet import errors
-from fleet.agent.deployments.retries import SETTLED_SECONDS, Retries
+from fleet.agent.deployments.restart_backoff import SETTLED_SECONDS, RestartBackoff
 from fleet.agent.model.backoff import RETRYABLE, Backoff
 from fleet.agent.runtimes.port import Container, Status
 from fleet.contracts.scores import RestartPolicy
@@ -19,9 +19,9 @@ def half() -> float:
 
 
 @pytest.fixture
-def attempts() -> Retries:
+def attempts() -> RestartBackoff:
     """Records of one service, `a`."""
-    made = Retries(half)
+    made = RestartBackoff(half)
     made.expect({"a": "d1"})
     return made
 
@@ -45,7 +45,7 @@ def test_jitter_spreads_a_delay_around_its_middle():
     assert spread == pytest.approx([0.8, 1.0, 1.2], abs=0.01)
 
 
-def test_a_service_that_died_young_waits_ever_longer(attempts: Retries):
+def test_a_service_that_died_young_waits_ever_longer(attempts: RestartBackoff):
     waits = []
     for number in range(4):
         now = 1000.0 * number
@@ -56,32 +56,32 @@ def test_a_service_that_died_young_waits_ever_longer(attempts: Retries):
     assert waits == [pytest.approx(1000 * n + 2**n) for n in range(4)]
 
 
-def test_one_death_counts_once(attempts: Retries):
+def test_one_death_counts_once(attempts: RestartBackoff):
     for _ in range(5):
         attempts.look([death(1)], 0.0)
     assert attempts.records["a"].streak == 1
 
 
-def test_a_death_in_the_same_second_as_the_last_counts_too(attempts: Retries):
+def test_a_death_in_the_same_second_as_the_last_counts_too(attempts: RestartBackoff):
     attempts.look([death(1)], 0.0)
     attempts.started("a", 1.0, again=True)
     attempts.look([death(1)], 1.0)
     assert attempts.records["a"].streak == 2
 
 
-def test_a_service_that_died_old_need_not_wait(attempts: Retries):
+def test_a_service_that_died_old_need_not_wait(attempts: RestartBackoff):
     attempts.look([death(1)], 0.0)
     attempts.look([death(2, ran_for=int(SETTLED_SECONDS))], 200.0)
     assert attempts.held(200.0) == set()
     assert attempts.is_settled("a", 200.0)
 
 
-def test_a_one_shot_that_ended_is_no_failure(attempts: Retries):
+def test_a_one_shot_that_ended_is_no_failure(attempts: RestartBackoff):
     attempts.look([death(1, restart_policy=RestartPolicy.NEVER)], 0.0)
     assert attempts.records["a"].streak == 0
 
 
-def test_a_service_settles_by_running_for_a_while(attempts: Retries):
+def test_a_service_settles_by_running_for_a_while(attempts: RestartBackoff):
     attempts.look([death(1)], 0.0)
     attempts.started("a", 5.0, again=True)
     attempts.look([container("a")], 5.0)
@@ -92,7 +92,7 @@ def test_a_service_settles_by_running_for_a_while(attempts: Retries):
     assert attempts.records["a"].restarts == 1
 
 
-def test_a_new_digest_starts_afresh_and_other_services_are_forgotten(attempts: Retries):
+def test_a_new_digest_starts_afresh_and_other_services_are_forgotten(attempts: RestartBackoff):
     attempts.failed("a", errors.PortInUse("taken"), 0.0)
     attempts.expect({"a": "d1", "b": "d1"})
     assert attempts.held(0.0) == {"a"}
@@ -101,7 +101,7 @@ def test_a_new_digest_starts_afresh_and_other_services_are_forgotten(attempts: R
     assert attempts.records.keys() == {"a"}
 
 
-def test_what_only_a_person_can_mend_is_tried_rarely(attempts: Retries):
+def test_what_only_a_person_can_mend_is_tried_rarely(attempts: RestartBackoff):
     attempts.failed("a", errors.InvalidImage("no reference"), 0.0)
     permanent = attempts.next_look(0.0)
     attempts.expect({"a": "d2"})
@@ -112,7 +112,7 @@ def test_what_only_a_person_can_mend_is_tried_rarely(attempts: Retries):
     assert permanent > 10 * retryable
 
 
-def test_a_container_found_running_clears_its_error(attempts: Retries):
+def test_a_container_found_running_clears_its_error(attempts: RestartBackoff):
     attempts.failed("a", errors.PortInUse("taken"), 0.0)
     attempts.look([container("a")], 1.0)
     assert attempts.records["a"].error is None

@@ -1,5 +1,5 @@
 """
-Finds what no lab needs. Looks only; `lab.housekeeping.garbage_collection` takes it away.
+Finds what no lab needs. Looks only; `lab.housekeeping.removal` takes it away.
 
 What a lab that is there uses (`cache_uses`), and what a lab of this checkout would use, is never
 among it, however old.

@@ -15,7 +15,7 @@ from fleet.contracts import scores
 from fleet.contracts.names import DeploymentName
 
 
-class IdleRuntime:
+class NoopRuntime:
     """One device's containers. *asked* hears of each image, once per deployment and service."""
 
     name = "idle"

@@ -34,7 +34,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Retries:
+class RestartBackoff:
     """The records of one deployment. *random* gives the jitter."""
 
     random: backoff.Random

@@ -11,8 +11,8 @@ from fleet import directories
 from lab.errors import LabBusy
 from lab.host import labs
 from lab.host.lab_host import Addresses, LabHost, write_json
-from lab.housekeeping import garbage, garbage_collection
-from lab.housekeeping.garbage import Kind
+from lab.housekeeping import removal, unused_caches
+from lab.housekeeping.unused_caches import Kind
 from lab.lifecycle import cache_uses
 from lab.system import locks
 
@@ -52,11 +52,11 @@ def lab(name: str, *standing_on: Path) -> LabHost:
 
 
 def found(days: float = WEEK) -> dict[Path, Kind]:
-    return {each.path: each.kind for each in garbage.find(days)}
+    return {each.path: each.kind for each in unused_caches.find(days)}
 
 
 def test_what_nobody_has_used_for_a_week_is_removed(unused: tuple[Path, ...]):
-    gone = garbage_collection.collect(garbage.find(WEEK))
+    gone = removal.collect(unused_caches.find(WEEK))
 
     assert [each.kind for each in gone] == [Kind.ENVIRONMENT, Kind.IMAGES, Kind.TOOLCHAIN]
     assert not any(path.exists() for path in unused)
@@ -96,10 +96,10 @@ def test_what_a_lab_of_this_checkout_would_use_stays(cache: Path):
 
 
 def test_what_a_lab_begins_to_use_meanwhile_stays(unused: tuple[Path, ...]):
-    seen = garbage.find(WEEK)
+    seen = unused_caches.find(WEEK)
     lab("one", *unused)
 
-    assert garbage_collection.collect(seen) == ()
+    assert removal.collect(seen) == ()
     assert all(path.exists() for path in unused)
 
 
@@ -124,7 +124,7 @@ def test_logs_of_labs_that_are_down_go_and_those_of_others_stay():
     old(labs.state_of("lately") / "logs", days=2)
     old(lab("up").state / "logs")
 
-    gone = garbage_collection.collect(each for each in garbage.find(WEEK) if each.kind is Kind.LOGS)
+    gone = removal.collect(each for each in unused_caches.find(WEEK) if each.kind is Kind.LOGS)
 
     assert [each.path.name for each in gone] == ["down"]
     assert not labs.state_of("down").exists()
@@ -133,12 +133,12 @@ def test_logs_of_labs_that_are_down_go_and_those_of_others_stay():
 
 def test_logs_of_a_lab_that_comes_up_meanwhile_stay():
     old(labs.state_of("one") / "logs")
-    seen = garbage.find(WEEK)
+    seen = unused_caches.find(WEEK)
 
     with labs.held("one", "lab.up", within=0, saw=lambda _: None):
-        assert garbage_collection.collect(seen) == ()
+        assert removal.collect(seen) == ()
         lab("one")
-    assert garbage_collection.collect(seen) == ()
+    assert removal.collect(seen) == ()
 
     assert (labs.state_of("one") / "logs").exists()
 
@@ -165,10 +165,10 @@ def test_who_waits_for_a_lab_whose_directory_is_removed_holds_the_new_one():
 
 
 def test_what_was_half_removed_is_removed_whatever_its_age(cache: Path):
-    trash = cache / "envs" / f"{garbage.TRASH}agent-x"
+    trash = cache / "envs" / f"{unused_caches.TRASH}agent-x"
     old(trash, days=0)
 
-    (gone,) = garbage_collection.collect(garbage.find(WEEK))
+    (gone,) = removal.collect(unused_caches.find(WEEK))
 
     assert (gone.kind, trash.exists()) == (Kind.TRASH, False)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lab.errors import LabBusy, LabError
 from lab.host import labs
-from lab.housekeeping import garbage
-from lab.housekeeping.garbage import Kind, Leftover
+from lab.housekeeping import unused_caches
+from lab.housekeeping.unused_caches import Kind, Leftover
 from lab.lifecycle import take_down
 from lab.system import locks
 
@@ -38,7 +38,7 @@ def _take(leftover: Leftover) -> bool:
 def _take_down(name: str) -> bool:
     try:
         with labs.held(name, "lab.gc --all", within=_A_MOMENT, saw=lambda _: None):
-            if not garbage.is_dead(name):
+            if not unused_caches.is_dead(name):
                 return False
             for left in take_down.undo_all(labs.trace(name), lambda _: None):
                 raise LabError(f"{left.entry.kind} {left.entry.name} remains: {left.error}")
@@ -61,7 +61,7 @@ def _remove_logs(state: Path) -> bool:
 
 def _remove_unused(leftover: Leftover) -> bool:
     with locks.of_host():
-        if not garbage.is_unused(leftover):
+        if not unused_caches.is_unused(leftover):
             return False
         trash = _out_of_the_way(leftover.path)
     shutil.rmtree(trash)
@@ -70,6 +70,6 @@ def _remove_unused(leftover: Leftover) -> bool:
 
 def _out_of_the_way(path: Path) -> Path:
     """Rename *path*, so that nobody finds it half removed."""
-    if path.name.startswith(garbage.TRASH):
+    if path.name.startswith(unused_caches.TRASH):
         return path
-    return path.rename(path.with_name(f"{garbage.TRASH}{path.name}-{secrets.token_hex(3)}"))
+    return path.rename(path.with_name(f"{unused_caches.TRASH}{path.name}-{secrets.token_hex(3)}"))
