@@ -35,12 +35,14 @@ class Limits:
     How long things may take, in seconds; generous, since the host has other work.
 
     *back* is for both buses to get through again after a fault, *call* for one call (their patience
-    is 1 s), *settle* for the watches to see all, and for each bus to have one connection.
+    is 1 s), *settle* for the watches to see all, and for each bus to have one connection, *truth*
+    for a bus to say that it isn't connected (it pings each second).
     """
 
     back: float = 60.0
     call: float = 5.0
     settle: float = 20.0
+    truth: float = 4.0
 
 
 class Lane:
@@ -56,7 +58,7 @@ class Lane:
         begun = self._begun()
         back, problems = -1.0, list[str]()
         try:
-            back = await self._break(each)
+            back = await self._break(each, problems)
             problems += await judge.problems(self._site, self._flow, within=self._limits.settle)
         except LabError as exc:
             problems.append(str(exc))
@@ -73,7 +75,7 @@ class Lane:
             problems=tuple(problems),
         )
 
-    async def _break(self, each: Break) -> float:
+    async def _break(self, each: Break, problems: list[str]) -> float:
         """Return how long after the end of its fault every writer got through."""
         loop, within = asyncio.get_running_loop(), self._limits.back
         async with self._flow.flowing(within=within):
@@ -81,9 +83,19 @@ class Lane:
             await asyncio.sleep(each.after)
             async with faults.striking(self._site, each):
                 await asyncio.sleep(each.lasts)
+                problems += self._lies(each)
             lifted = loop.time()
             await self._flow.gets_through(within=within)
             return loop.time() - lifted
+
+    def _lies(self, each: Break) -> Iterator[str]:
+        """Tell which bus says that it is connected, while no server has answered for long."""
+        if each.silences_all and each.lasts > self._limits.truth:
+            yield from (
+                f"after {each.lasts:.1f} s without a word of the server: {side.said()}"
+                for side in self._flow.sides
+                if side.bus.connected
+            )
 
     def _begun(self) -> int:
         return sum(route.accepted for route in self._site.routes)

@@ -68,6 +68,11 @@ class Break:
     is_encrypted: bool
 
     @property
+    def silences_all(self) -> bool:
+        """Whether no server says a word while it lasts."""
+        return self.fault in {Fault.FREEZE, Fault.FREEZE_AND_KILL}
+
+    @property
     def needs_cluster(self) -> bool:
         """Whether it takes three servers."""
         return self.fault in OF_A_CLUSTER

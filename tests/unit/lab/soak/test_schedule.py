@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.soak import schedule
+from lab.soak.lane import Limits
 from lab.soak.schedule import FAULT_SECONDS, LOAD_SECONDS, LONGER, Fault
 
 SEEDS = st.integers(min_value=1, max_value=10**9)
@@ -32,6 +33,11 @@ def test_what_is_left_to_chance_stays_within_its_bounds(seed: int, number: int):
     assert least <= each.lasts <= most
     assert LOAD_SECONDS[0] <= each.after <= LOAD_SECONDS[1]
     assert 0 <= each.share < 1
+
+
+def test_enough_sessions_are_silent_for_long_enough_to_tell_who_says_that_he_is_connected():
+    planned = schedule.plan(1, 100)
+    assert any(each.silences_all and each.lasts > Limits().truth for each in planned)
 
 
 def test_another_seed_is_another_schedule():
