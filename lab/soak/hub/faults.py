@@ -48,13 +48,13 @@ def _kill_and_start(server: Server) -> None:
     server.start()
 
 
-_FREEZE = _OfServers(Server.freeze, Server.thaw)
+_FREEZE = _OfServers(Server.pause, Server.resume)
 _KILL = _OfServers(Server.kill, Server.start)
 _STOP = _OfServers(Server.stop, Server.start)
 
 OF_SERVERS: Mapping[Fault, _OfServers] = {
     Fault.FREEZE: _FREEZE,
-    Fault.FREEZE_AND_KILL: _OfServers(Server.freeze, _kill_and_start),
+    Fault.FREEZE_AND_KILL: _OfServers(Server.pause, _kill_and_start),
     Fault.KILL: _KILL,
     Fault.STOP: _STOP,
     Fault.FAILOVER_FREEZE: _FREEZE,

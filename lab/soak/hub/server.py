@@ -49,13 +49,13 @@ class Server:
         """End it in order."""
         self._end(signal.SIGTERM)
 
-    def freeze(self) -> None:
+    def pause(self) -> None:
         """Freeze it: connections stand, and nothing is answered."""
         if self._process:
             os.kill(self._process.pid, signal.SIGSTOP)
             os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # its threads run on for a moment
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         """Have it go on."""
         if self._process:
             os.kill(self._process.pid, signal.SIGCONT)
