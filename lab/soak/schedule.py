@@ -29,6 +29,7 @@ class Fault(StrEnum):
     DEAF = "half-open, nothing comes"
     MUTE = "half-open, nothing arrives"
     STALL = "not read from any more"
+    HOLD = "held back, delivered late"
     SLOW = "slow bytes"
     REFUSE = "refused"
     DROP = "dropped after accept"
@@ -45,6 +46,7 @@ OF_A_CLUSTER = (Fault.FAILOVER_FREEZE, Fault.FAILOVER_KILL, Fault.FAILOVER_STOP)
 LONGER: Mapping[Fault, tuple[float, float]] = {
     Fault.FREEZE: (0.2, 8.0),  # until after the session is given up
     Fault.FREEZE_AND_KILL: (0.2, 8.0),
+    Fault.HOLD: (0.2, 8.0),
     Fault.FAILOVER_FREEZE: (0.2, 12.0),  # until after the others have elected a leader
     Fault.FAILOVER_KILL: (0.2, 8.0),
     Fault.FAILOVER_STOP: (0.2, 8.0),

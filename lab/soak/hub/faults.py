@@ -97,6 +97,7 @@ OF_LINKS: Mapping[Fault, Callable[[TcpProxy, float], None]] = {
     Fault.DEAF: lambda proxy, _: proxy.lose(Way.DOWN),
     Fault.MUTE: lambda proxy, _: proxy.lose(Way.UP),
     Fault.STALL: lambda proxy, _: proxy.stall(),
+    Fault.HOLD: lambda proxy, _: proxy.hold(),
     Fault.SLOW: _slow,
     Fault.REFUSE: _refuse,
     Fault.DROP: _meeting(lambda *_: hang_up),

@@ -30,6 +30,7 @@ class _Flow:
     """One direction of one connection, and what is wrong with it."""
 
     is_lost: bool = False
+    is_held: bool = False
     cut_at: float | None = None
     is_open: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -129,9 +130,16 @@ class TcpProxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def mend(self) -> None:
-        """Carry whoever comes from now on, at full speed. What a connection lost stays lost."""
+        """
+        Carry whoever comes from now on, at full speed, and deliver what was held back.
+
+        What a connection lost stays lost, and one that was stalled stays so.
+        """
         self._welcome = None
         self.bytes_per_second = 0
+        for flow in self._flows(tuple(Way)):
+            if flow.is_held:
+                flow.is_open.set()
         if self._server is None:
             await self.start()
 
@@ -167,6 +175,12 @@ class TcpProxy:
     def stall(self) -> None:
         """Take nothing more off the connections that stand, so that their buffers fill."""
         for flow in self._flows(tuple(Way)):
+            flow.is_open.clear()
+
+    def hold(self) -> None:
+        """Hold back what the connections that stand send, until it is mended."""
+        for flow in self._flows(tuple(Way)):
+            flow.is_held = True
             flow.is_open.clear()
 
     def cut(self, way: Way, share: float) -> None:

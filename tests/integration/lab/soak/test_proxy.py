@@ -171,6 +171,18 @@ async def test_what_is_stalled_fills_its_buffers_and_is_not_let_go_of(site: Site
     await site.carries(0)
 
 
+async def test_what_is_held_back_is_delivered_late_even_after_its_sender_left(site: Site):
+    client, server = await site.pair()
+    site.proxy.hold()
+    client.send(b"late")
+    other, _ = await site.pair()
+    client.writer.close()
+    await site.proxy.mend()
+    assert await server.hears_the_end() == b"late"
+    await site.carries(1)
+    other.writer.close()
+
+
 async def test_slow_bytes_come_at_their_rate_in_both_directions(site: Site):
     client, server = await site.pair()
     site.proxy.bytes_per_second = 1000
