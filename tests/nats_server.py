@@ -49,11 +49,16 @@ class NatsServer(Server):
     """One server and its directory. Kill it before the directory goes."""
 
     def __init__(
-        self, directory: Path, users: Sequence[User], *, tls: Certificates | None = None
+        self,
+        directory: Path,
+        users: Sequence[User],
+        *,
+        tls: Certificates | None = None,
+        more: str = "",
     ) -> None:
         super().__init__(directory / "nats.conf", ports.free())
         self._directory = directory
-        self.config.write_text(_configuration(directory, self.port, tuple(users), tls))
+        self.config.write_text(_configuration(directory, self.port, tuple(users), tls) + more)
 
     @property
     def url(self) -> str:
@@ -78,14 +83,19 @@ class NatsServer(Server):
 
 @contextmanager
 def running_nats(
-    directory: Path, users: Sequence[User] = (), *, tls: Certificates | None = None
+    directory: Path,
+    users: Sequence[User] = (),
+    *,
+    tls: Certificates | None = None,
+    more: str = "",
 ) -> Iterator[NatsServer]:
     """
     Run a server in *directory* until the block ends.
 
-    Without *users* anybody may do anything; with *tls* only encrypted.
+    Without *users* anybody may do anything; with *tls* only encrypted. *more* is added to
+    the configuration.
     """
-    server = NatsServer(directory, users, tls=tls)
+    server = NatsServer(directory, users, tls=tls, more=more)
     server.start()
     try:
         yield server

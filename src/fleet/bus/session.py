@@ -122,8 +122,9 @@ class Session:
     async def ended(self) -> str:
         """Wait until the connection is lost, or silent for too long; return why it ended."""
         limit = self._pace.silence.total_seconds()
+        grace = min(_GRACE_SECONDS, limit / 10)
         while not await self._has_ended(within=limit - self.unheard_for):
-            if self.unheard_for >= limit and not await self._has_ended(within=_GRACE_SECONDS):
+            if self.unheard_for >= limit and not await self._has_ended(within=grace):
                 self._end_if_silent(limit)
         return self._why
 

@@ -62,6 +62,7 @@ async def run(told: Settings) -> int:
         metrics = Metrics()
         controller = Controller(bus, cluster, metrics, intervals=told.intervals)
         metrics.watch(controller.store)
+        metrics.watch_connection(lambda: bus.unheard_for, lambda: bus.faults)
         answers = Answers(lambda: unready(bus, controller.barrier), metrics.render)
         await stack.enter_async_context(http_server.serving(told.health, told.metrics, answers))
         log.info("operator started", nats=told.nats_url)

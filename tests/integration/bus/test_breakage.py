@@ -16,13 +16,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from fleet import errors
-from fleet.bus import jetstream, nats
+from fleet.bus import jetstream, nats, streams
 from fleet.contracts import kv
 from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
 from fleet.contracts.names import DeploymentName
 from lab.soak.hub import certificates
 from lab.soak.hub.certificates import Certificates
-from tests import nats_server
+from tests import nats_server, signed_users
 from tests.integration.bus import harness
 from tests.integration.bus.harness import DEVICE, PACE, Nats
 from tests.nats_stand_in import StandIn, info, stand_in
@@ -93,8 +93,10 @@ async def test_each_reset_under_load_is_followed_by_a_session(bus: Nats):
 
 async def test_a_half_open_connection_is_noticed_and_made_anew(bus: Nats):
     async with proxied(bus) as (proxy, other):
-        proxy.freeze()
-        await harness.until_disconnected(other)
+        with capture_logs() as logs:
+            proxy.freeze()
+            await harness.until_disconnected(other)
+        assert "silent for 0.5 s" in logs[0]["error"]
         proxy.mend()
         assert await later_session(other, 1) > 1
         assert await other.bucket(DESIRED_STATE).put(keys(1)[0], SMALL)
@@ -306,13 +308,14 @@ async def test_tls_without_an_authority_of_ours_is_asked_for_as_well():
     assert set(map(bytes, server.received)) == {b""}
 
 
+@pytest.mark.parametrize("offer", ["tls_required", "tls_available"])
 async def test_what_is_said_in_clear_before_the_handshake_is_never_taken_for_the_servers_word(
-    tmp_path: Path,
+    tmp_path: Path, offer: str
 ):
     """It speaks TLS as far as anybody can tell, lets us in in clear, and has no key."""
     authority = certificates.make(tmp_path).authority
     async with (
-        stand_in(greeting=info(tls_required=True) + b"PONG\r\n") as server,
+        stand_in(greeting=info(**{offer: True}) + b"PONG\r\n") as server,
         await nats.connect(server.url, ca=authority, name="x", pace=QUICK) as other,
     ):
         await server.wait_for_connections(2)
@@ -340,6 +343,29 @@ async def test_a_server_that_proves_to_be_itself_is_told_who_we_are(
         ) as other:
             assert await later_session(other, 0) == 1
     gc.collect()  # a socket left open would warn here, and warnings are errors
+
+
+async def test_a_signed_user_is_let_in_and_a_file_cut_off_meanwhile_is_told(tmp_path: Path):
+    made = signed_users.make(tmp_path)
+    whole = made.credentials.read_text()
+    with nats_server.running_nats(tmp_path, more=made.configuration) as server:
+        async with await nats.connect(
+            server.url, credentials=made.credentials, name="x", pace=QUICK
+        ) as other:
+            assert await later_session(other, 0) == 1
+            await streams.ensure_streams(other)
+            with capture_logs() as logs:
+                made.credentials.write_text(whole[: whole.index("SU") + 10])
+                server.kill()
+                server.start()
+
+                async def is_told() -> bool:
+                    return any("seed" in log.get("error", "") for log in logs)
+
+                await harness.until("what is wrong with the file is told", is_told)
+            made.credentials.write_text(whole)
+            assert await later_session(other, 1) == 2
+            assert await other.bucket(DESIRED_STATE).put(keys(1)[0], SMALL)
 
 
 async def test_a_server_that_another_authority_vouches_for_is_not(
