@@ -18,7 +18,7 @@ from lab.host import address_allocation, lab_host, network
 from lab.host.lab_host import Addresses, LabHost, read_json, write_json
 from lab.system import locks
 
-_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +140,13 @@ def held(name: str, command: str, *, within: float, saw: Callable[[str], None]) 
     state = state_of(name)
 
     def busy() -> LabBusy:
-        holder = read_json(state / "holder.json")
+        holder = locks.holder(state)
         who = f"`{holder.get('command', '?')}` (pid {holder.get('pid', '?')})"
         return LabBusy(f"lab {name} is held by {who}", element=name)
 
-    with locks.of_directory(state, within=within, busy=busy, saw=saw):
-        write_json(state / "holder.json", {"pid": os.getpid(), "command": command})
+    with locks.held(state, {"command": command}, within=within, busy=busy, saw=saw):
+        state.mkdir(exist_ok=True)  # whoever held it before us may have removed it
         yield
-        (state / "holder.json").unlink(missing_ok=True)
 
 
 def require_root(command: str) -> None:

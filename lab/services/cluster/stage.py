@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fleet.contracts import resources
+from fleet.contracts import crds
 from fleet.scores.capabilities import Manifest
 from fleet.scores.score import Score
 from lab.host import files
@@ -84,7 +84,7 @@ def scores(plane: ControlPlane) -> tuple[Score[LabHost], ...]:
 
 def definitions() -> tuple[Manifest, ...]:
     """List Fleet's kinds."""
-    return tuple(resources.crds())
+    return tuple(crds.definitions())
 
 
 def etcd(plane: ControlPlane) -> ProcessScore:

@@ -25,7 +25,7 @@ def read(site: Site, bucket: str) -> Mapping[str, Written]:
     reasons = []
     for url in site.urls:
         try:
-            with Wire(url, site.admin.credentials, site.authority) as wire:
+            with Wire(url, site.admin.credentials, authority=site.authority) as wire:
                 return dict(_entries(wire, bucket))
         except OSError as exc:
             reasons.append(f"{url}: {exc}")

@@ -16,11 +16,10 @@ from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from fleet import errors
+from fleet.contracts import bounds
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-MAX_VALUE_BYTES = 256 * 1024
 
 NO_RESPONDERS = "503"
 NOT_FOUND = "404"
@@ -35,6 +34,8 @@ TTL = "Nats-TTL"
 OPERATION = "KV-Operation"
 DELETE = "DEL"
 MARKER_REASON = "Nats-Marker-Reason"
+STATUS = "Status"
+SEQUENCE = "Nats-Sequence"  # the server's, in each message that it answers with
 
 _API = "$JS.API"
 _NANOSECONDS = 1_000_000_000
@@ -156,13 +157,14 @@ def consumer(
 
 def checked_size(bucket: str, key: str, data: bytes) -> bytes:
     """
-    Refuse a value that no bucket takes.
+    Refuse a value that the bucket doesn't take.
 
     :raises errors.ValueTooLarge: it has too many bytes.
     """
-    if len(data) > MAX_VALUE_BYTES:
+    most = bounds.max_value_bytes(bucket)
+    if len(data) > most:
         raise errors.ValueTooLarge(
-            f"{bucket}/{key}: {len(data)} bytes; {MAX_VALUE_BYTES} are allowed", element=key
+            f"{bucket}/{key}: {len(data)} bytes; {most} are allowed", element=key
         )
     return data
 
@@ -247,7 +249,7 @@ def read_stored(bucket: str, delivery: Delivery) -> Stored:
     return Stored(
         key=_key(bucket, headers["Nats-Subject"]),
         data=_content(headers, delivery.data),
-        sequence=int(headers["Nats-Sequence"]),
+        sequence=int(headers[SEQUENCE]),
         at=read_time(headers["Nats-Time-Stamp"]),
     )
 
@@ -255,14 +257,16 @@ def read_stored(bucket: str, delivery: Delivery) -> Stored:
 @_strictly
 def read_arrival(bucket: str, delivery: Delivery) -> Arrival:
     """
-    Tell a message of the stream from the server's own signals.
+    Tell a message of the stream from the server's own signals, by its subject.
+
+    Headers tell nothing: who writes a message may write any, a status too.
 
     :raises errors.BusUnavailable: it is neither.
     """
     headers = delivery.headers or {}
-    status = headers.get("Status")
-    if status is None:
+    if delivery.subject.startswith(subject(bucket, "")):
         return _delivered(bucket, delivery, headers)
+    status = headers.get(STATUS, "")
     if status != "100":
         return Ended(f"{status} {headers.get('Description', '')}".strip())
     if delivery.reply:
@@ -308,7 +312,9 @@ def _table(found: Any) -> dict[str, Any]:
 
 
 def _status(delivery: Delivery) -> str:
-    return (delivery.headers or {}).get("Status", "")
+    """Read the server's status; a header of that name in a stored message is its writer's."""
+    headers = delivery.headers or {}
+    return "" if SEQUENCE in headers else headers.get(STATUS, "")
 
 
 def _content(headers: Mapping[str, str], data: bytes) -> bytes | None:

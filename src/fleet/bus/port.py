@@ -28,12 +28,17 @@ HEARD_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Put(Generic[M]):
-    """A value stands at *key*. *at* is the server's time of the write, UTC."""
+    """
+    A value stands at *key*. *at* is the server's time of the write, UTC.
+
+    *time_replaced*: the writer's own time in it could not be right, and is *at* now.
+    """
 
     key: str
     value: M
     revision: int
     at: datetime
+    time_replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

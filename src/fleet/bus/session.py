@@ -19,10 +19,10 @@ from typing import Any, Final, TypeVar
 
 import nats.errors
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from fleet import errors
+from fleet.bus.client import AnySubject
 from fleet.bus.credentials import Login, Password, SignedUser
 from fleet.bus.jetstream import Delivery
 from fleet.bus.pace import Pace
@@ -32,7 +32,6 @@ from fleet.contracts.hub import Server
 log = structlog.get_logger()
 T = TypeVar("T")
 
-_ANSWER_SECONDS: Final = 5
 _CLOSE_SECONDS: Final = 1.0
 # A loop that was busy for long finds what came meanwhile: it counts as heard.
 _GRACE_SECONDS: Final = 0.5
@@ -82,7 +81,7 @@ class Session:
         self._inbox_prefix = inbox_prefix
         self._pace = pace
         self._patience = pace.patience.total_seconds()
-        self._client = Client()
+        self._client = AnySubject()
         self._wire: Wire | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
@@ -138,8 +137,9 @@ class Session:
                 await self._client.close()
         except Exception as exc:  # noqa: BLE001 - a half-open client asserts; it is over anyway
             log.debug("nats close failed", error=repr(exc))
-        for task in self._tasks:
-            task.cancel()
+        finally:
+            for task in tuple(self._tasks):
+                task.cancel()
         if self._wire:
             await self._wire.closed()
 
@@ -242,7 +242,7 @@ class Session:
             allow_reconnect=False,
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
-            connect_timeout=_ANSWER_SECONDS,
+            connect_timeout=self._pace.connect.total_seconds(),  # type: ignore[arg-type]
             ping_interval=self._pace.ping.total_seconds(),  # type: ignore[arg-type]
             error_cb=self._on_error,
             closed_cb=self._on_closed,

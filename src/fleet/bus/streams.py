@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from fleet.bus import jetstream
-from fleet.contracts import kv
+from fleet.contracts import bounds, kv
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ def wanted(bucket: str, sizing: Sizing) -> dict[str, Any]:
         "retention": "limits",
         "discard": "new",
         "max_msgs_per_subject": 1,
-        "max_msg_size": jetstream.MAX_VALUE_BYTES,
+        "max_msg_size": bounds.MAX_MESSAGE_BYTES[bucket],
         "max_bytes": sizing.max_bytes,
         "max_consumers": MAX_CONSUMERS,
         "num_replicas": sizing.replicas,

@@ -6,13 +6,15 @@ Wires watches, store, queues and writers: what an event touched is queued for it
     API server ─► informer ─┘   (queues) ├─► device writer ─────────► Device objects
                                          └─► decommissioner ────────► all buckets
 
-The queues work only once the barrier is open.
+The queues work only once the barrier is open. Each watch, queue and loop is a part
+under a supervisor: one that fails is run again, and no other notices.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -21,6 +23,7 @@ from fleet.bus.port import Bucket, Bus, Event
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
 from fleet.operator.clock import ServerClock, WallClock
+from fleet.operator.decisions.coalescing import CoalescedKeys, Coalescing
 from fleet.operator.decisions.orphans import Suspects
 from fleet.operator.intervals import Intervals
 from fleet.operator.model.duplicate_agents import DuplicateAgents
@@ -28,7 +31,9 @@ from fleet.operator.model.index import Pair
 from fleet.operator.model.presence import Presence
 from fleet.operator.model.store import Store, Touched
 from fleet.operator.ports import Cluster, Counter
+from fleet.operator.watches import buckets, liveness
 from fleet.operator.watches.buckets import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
+from fleet.operator.watches.entries import EntryTaker
 from fleet.operator.watches.informer import Informer
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import SyncBarrier
@@ -37,8 +42,14 @@ from fleet.operator.writers.deployment_status import StatusWriter
 from fleet.operator.writers.desired_state import DesiredStateWriter
 from fleet.operator.writers.devices import DeviceWriter
 from fleet.operator.writers.event_recorder import EventRecorder
+from fleet.operator.writers.failure_events import FailureEvents
+from fleet.operator.writers.junk_keys import JunkKeySweeper
 from fleet.operator.writers.orphans import OrphanRemover
 from fleet.operator.writers.work_queue import Pace, WorkQueue
+from fleet.supervision import backoff
+from fleet.supervision.backoff import Backoff
+from fleet.supervision.failures import Failures
+from fleet.supervision.supervisor import Supervisor
 
 log = structlog.get_logger()
 K = TypeVar("K", bound=Hashable)
@@ -49,11 +60,16 @@ LOOK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """How fast each queue works; the API server is the limit of the latter two."""
+    """
+    How fast each queue works; the API server is the limit of all but the first.
+
+    *loads*: when a `Device` is looked at of which only the count of deployments changed.
+    """
 
     desired: Pace
     statuses: Pace
     devices: Pace
+    loads: Coalescing
 
 
 PACES: Final = Paces(
@@ -61,7 +77,12 @@ PACES: Final = Paces(
     # A roll-out begins and ends with news, and may go wrong in between; then comes the next one.
     statuses=Pace(workers=10, spacing=1.0, burst=4),
     devices=Pace(workers=10, spacing=1.0),
+    # A roll-out takes seconds on a device: most of them are written once, or not at all.
+    loads=Coalescing(settle=5.0, portion=50),
 )
+
+# What a watch could not take: a bug is rare, and meets the same entry again.
+RETRY_PACE: Final = Pace(workers=2, first_retry=1.0)
 
 
 class Controller:
@@ -76,7 +97,11 @@ class Controller:
         intervals: Intervals | None = None,
         paces: Paces = PACES,
         now: Callable[[], float] = time.monotonic,
+        failures: Failures | None = None,
+        restart: Backoff = backoff.RESTART,
     ) -> None:
+        self.failures = failures or Failures()
+        self._restart = restart
         self.store = Store()
         self.barrier = SyncBarrier()
         self._bus = bus
@@ -86,6 +111,7 @@ class Controller:
         self._duplicate_agents = DuplicateAgents(quiet=2 * self._intervals.silence)
         self._clock = ServerClock()
         self._now = now
+        self._loads: CoalescedKeys[DeviceId] = CoalescedKeys(paces.loads)
         self.liveness = Liveness(
             self.store,
             self._presence,
@@ -93,9 +119,19 @@ class Controller:
             duplicate_agents=self._duplicate_agents,
             clock=self._clock,
             changed=self.dispatch,
+            failures=self.failures,
         )
-        self.informer = Informer(self.store, self.barrier, cluster, self.liveness, self.dispatch)
-        self.recorder = EventRecorder(cluster, WallClock(), counter)
+        self.informer = Informer(
+            self.store,
+            self.barrier,
+            cluster,
+            self.liveness,
+            self.dispatch,
+            failures=self.failures,
+        )
+        self.recorder = EventRecorder(cluster, WallClock(), counter, failures=self.failures)
+        self._sweeper = JunkKeySweeper(bus, counter, failures=self.failures)
+        self.failures.add_watcher(FailureEvents(self.store, self.recorder, counter))
         self.statuses = StatusWriter(
             self.store,
             cluster,
@@ -108,21 +144,37 @@ class Controller:
         self._make_queues(cluster, paces)
 
     async def run(self) -> None:
-        """Run until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for name, task in self._tasks().items():
-                tasks.create_task(task, name=name)
+        """
+        Run until cancelled.
+
+        :raises supervisor.Ended: a part ended for good.
+        """
+        async with Supervisor(self.failures, self._restart) as supervisor:
+            supervisor.start("list", self._keep_listing)
+            supervisor.start(liveness.PART, self.liveness.run)
+            supervisor.start("time", self._look_now_and_then)
+            supervisor.start("barrier", self._await_barrier, may_end=True)
+            for queue in self._queues:
+                supervisor.start(queue.name, partial(self._work, queue))
+            supervisor.start(self._sweeper.queue.name, self._sweeper.queue.run)
+            self._start_watches(supervisor)
 
     def dispatch(self) -> None:
         """Hand what was touched to the queues."""
         touched = self.store.touched
-        if touched.pairs or touched.deployments or touched.devices:
+        if touched.pairs or touched.deployments or touched.devices or touched.loads:
             self.store.touched = Touched()
             self._desired.add(touched.pairs)
             self._statuses.add(touched.deployments)
             self._devices.add(touched.devices)
             self._descriptions.add(touched.devices & self.store.devices.keys())
+            self._loads.add(touched.loads, self._now())
             self._leaving.add(touched.devices.intersection(self.decommissioner.leaving()))
+
+    @property
+    def unsettled(self) -> int:
+        """Count the devices whose number of deployments changed a moment ago."""
+        return len(self._loads)
 
     async def released(self, uid: str) -> None:
         """Wait until a deployment that is being deleted can go."""
@@ -143,7 +195,8 @@ class Controller:
         if self.barrier.missing:
             return
         self._desired.add(self.store.all_pairs())
-        await self._orphan_remover.look()
+        with self.failures.contained("orphans"):
+            await self._orphan_remover.look()
         self.dispatch()
         self._counter.resynced()
 
@@ -174,25 +227,39 @@ class Controller:
             clock=WallClock(),
             counter=counter,
             observe=self.informer.observe_device,
+            status_written=self.informer.device_status_written,
         )
-        self._desired: WorkQueue[Pair] = WorkQueue(
-            "desired", self._dispatching(publisher.work), paces.desired, counter
+        self._desired: WorkQueue[Pair] = self._queue("desired", publisher.work, paces.desired)
+        self._statuses: WorkQueue[str] = self._queue(
+            "statuses", self.statuses.work, paces.statuses, self.statuses.is_news
         )
-        self._statuses: WorkQueue[str] = WorkQueue(
-            "statuses",
-            self._dispatching(self.statuses.work),
-            paces.statuses,
-            counter,
-            self.statuses.is_news,
+        self._devices: WorkQueue[DeviceId] = self._queue(
+            "devices", device_writer.register, paces.devices
         )
-        self._devices: WorkQueue[DeviceId] = WorkQueue(
-            "devices", self._dispatching(device_writer.register), paces.devices, counter
+        self._descriptions: WorkQueue[DeviceId] = self._queue(
+            "descriptions", device_writer.describe, paces.devices
         )
-        self._descriptions: WorkQueue[DeviceId] = WorkQueue(
-            "descriptions", self._dispatching(device_writer.describe), paces.devices, counter
+        self._leaving: WorkQueue[DeviceId] = self._queue(
+            "leaving", self.decommissioner.work, paces.devices
         )
-        self._leaving: WorkQueue[DeviceId] = WorkQueue(
-            "leaving", self._dispatching(self.decommissioner.work), paces.devices, counter
+        self._queues: tuple[WorkQueue[Any], ...] = (
+            self._desired,
+            self._statuses,
+            self._devices,
+            self._descriptions,
+            self._leaving,
+            self.recorder.queue,
+        )
+
+    def _queue(
+        self,
+        name: str,
+        work: Callable[[K], Awaitable[None]],
+        pace: Pace,
+        is_news: Callable[[K], bool] = lambda _: False,
+    ) -> WorkQueue[K]:
+        return WorkQueue(
+            name, self._dispatching(work), pace, self._counter, is_news, failures=self.failures
         )
 
     def _dispatching(self, work: Callable[[K], Awaitable[None]]) -> Callable[[K], Awaitable[None]]:
@@ -206,58 +273,68 @@ class Controller:
 
         return wrapped
 
-    def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        bus, store, barrier, counter = self._bus, self.store, self.barrier, self._counter
-        desired = bus.bucket(messages.DESIRED_STATE)
-        return {
-            "list": self.informer.keep_listing(self._intervals.resync, self.resynced),
-            kv.BUCKET_DESIRED_STATE: self._follow(
-                desired, DesiredFeed(store, desired, barrier, counter).handle
-            ),
-            kv.BUCKET_DEVICE_STATE: self._follow(
-                bus.bucket(messages.DEVICE_STATE), StateFeed(store, barrier, counter).handle
-            ),
-            kv.BUCKET_DEVICE_INFO: self._follow(
-                bus.bucket(messages.DEVICE_INFO), InfoFeed(store, barrier, counter).handle
-            ),
-            kv.BUCKET_DEVICE_HEARTBEAT: self._follow(
-                bus.bucket(messages.DEVICE_HEARTBEAT), HeartbeatFeed(self.liveness, counter).handle
-            ),
-            "liveness": self.liveness.run(),
-            "act": self._act(),
-            "time": self._look_now_and_then(),
-        }
+    def _start_watches(self, supervisor: Supervisor) -> None:
+        store, barrier, counter, failures = self.store, self.barrier, self._counter, self.failures
+        junk = self._sweeper.add
+        desired = self._bus.bucket(messages.DESIRED_STATE)
+        states = self._bus.bucket(messages.DEVICE_STATE)
+        infos = self._bus.bucket(messages.DEVICE_INFO)
+        heartbeats = self._bus.bucket(messages.DEVICE_HEARTBEAT)
+        desired_feed = DesiredFeed(store, desired, barrier, counter, failures)
+        state_feed = StateFeed(store, barrier, counter, failures, junk)
+        info_feed = InfoFeed(store, barrier, counter, failures, junk)
+        heartbeat_feed = HeartbeatFeed(self.liveness, counter, junk)
+        self._start_watch(supervisor, desired, desired_feed.handle, buckets.desired_owner)
+        self._start_watch(supervisor, states, state_feed.handle, buckets.state_owner)
+        self._start_watch(supervisor, infos, info_feed.handle, kv.parse_device_info_key)
+        self._start_watch(
+            supervisor, heartbeats, heartbeat_feed.handle, kv.parse_device_heartbeat_key
+        )
 
-    async def _follow(self, bucket: Bucket[M], take: Callable[[Event[M]], Awaitable[None]]) -> None:
-        async def handle(event: Event[M]) -> None:
-            await take(event)
-            self.dispatch()
+    def _start_watch(
+        self,
+        supervisor: Supervisor,
+        bucket: Bucket[M],
+        take: Callable[[Event[M]], Awaitable[None]],
+        owner: Callable[[str], Hashable],
+    ) -> None:
+        taker: EntryTaker[M] = EntryTaker(
+            bucket.name,
+            take,
+            owner,
+            changed=self.dispatch,
+            retry=lambda failed: retries.add((failed,)),
+            failures=self.failures,
+        )
+        retries = self._queue(bucket.name, taker.take_again, RETRY_PACE)
+        resync = self._intervals.resync
+        supervisor.start(bucket.name, lambda: follow(bucket, taker.handle, resync=resync))
+        supervisor.start(f"{bucket.name} retries", retries.run)
 
-        await follow(bucket, handle, resync=self._intervals.resync)
+    async def _keep_listing(self) -> None:
+        await self.informer.keep_listing(self._intervals.resync, self.resynced)
 
-    async def _act(self) -> None:
+    async def _await_barrier(self) -> None:
         await self.barrier.opened()
         log.info(
             "barrier open", deployments=len(self.store.deployments), devices=len(self.store.devices)
         )
         self._desired.add(self.store.all_pairs())
-        async with asyncio.TaskGroup() as tasks:
-            for name, run in self._queues().items():
-                tasks.create_task(run, name=name)
 
-    def _queues(self) -> dict[str, Coroutine[Any, Any, None]]:
-        by_device = (self._devices, self._descriptions, self._leaving)
-        return {
-            self._desired.name: self._desired.run(),
-            self._statuses.name: self._statuses.run(),
-            **{queue.name: queue.run() for queue in by_device},
-            self.recorder.queue.name: self.recorder.queue.run(),
-        }
+    async def _work(self, queue: WorkQueue[Any]) -> None:
+        await self.barrier.opened()
+        await queue.run()
 
     async def _look_now_and_then(self) -> None:
-        """Look at what time alone moves: patience with deletions, and the room for Events."""
+        """Look at what time alone moves: counts that settled, deletions, the room for Events."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self.recorder.catch_up()
-            self._statuses.add(self.statuses.pending_deletions.awaited())
-            self._leaving.add(self.decommissioner.leaving())
+            self.failures.expire()
+            with self.failures.contained("time", "events"):
+                self.recorder.catch_up()
+            with self.failures.contained("time", "descriptions"):
+                self._descriptions.add(self.store.devices.keys() & self._loads.take(self._now()))
+            with self.failures.contained("time", "deletions"):
+                self._statuses.add(self.statuses.pending_deletions.awaited())
+            with self.failures.contained("time", "decommissioning"):
+                self._leaving.add(self.decommissioner.leaving())

@@ -2,16 +2,18 @@
 The operator's process: `fleet-operator`.
 
 It starts whether or not NATS and the API server are there, waits for both, and
-may be killed at any time: all that it knows, it reads again.
+may be killed at any time: all that it knows, it reads again. A part that fails
+is run again; one that ends for good ends the process with status 1.
 """
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -29,11 +31,17 @@ from fleet.operator.adapters.stream_storage import Alarm
 from fleet.operator.controller import Controller
 from fleet.operator.settings import Settings
 from fleet.operator.watches.sync_barrier import SyncBarrier
+from fleet.supervision import hooks, program
+from fleet.supervision.failures import Failures
+from fleet.supervision.pulse import Pulse
+from fleet.supervision.supervisor import Supervisor
 
 log = structlog.get_logger()
 
 # One operator can't stampede its server; it comes back at once.
 PACE: Final = replace(nats.ALONE, longest_retry=timedelta(seconds=5))
+# The longest step of a loop that works, ten thousand devices or not, is a fraction of this.
+STALLED_SECONDS: Final = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,36 +52,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"fleet-operator: {exc}\n")
         return 2
     logs.configure(told.log_format, told.log_level)
-    return asyncio.run(run(told))
+    return program.run(run(told))
 
 
 async def run(told: Settings) -> int:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; return the exit code."""
     stop = asyncio.Event()
-    kopf_handlers.stop_on_signals(stop)
+    program.stop_on_signals(stop)
+    failures = Failures()
+    with hooks.recorded(failures, asyncio.get_running_loop()):
+        async with AsyncExitStack() as stack:
+            try:
+                bus = await stack.enter_async_context(await _connect(told))
+            except errors.InvalidConfig as exc:
+                sys.stderr.write(f"fleet-operator: {exc}\n")
+                return 2
+            code = await program.until(stop, _serve(told, bus, failures, stop))
+    log.info("operator stopped")
+    return code
+
+
+async def _serve(told: Settings, bus: NatsBus, failures: Failures, stop: asyncio.Event) -> None:
+    """Run every part, until cancelled or one of them ends for good."""
+    metrics, pulse = Metrics(), Pulse(time.monotonic)
     async with AsyncExitStack() as stack:
-        try:
-            bus = await stack.enter_async_context(await _connect(told))
-        except errors.InvalidConfig as exc:
-            sys.stderr.write(f"fleet-operator: {exc}\n")
-            return 2
         cluster = KubernetesCluster()
         stack.push_async_callback(cluster.close)
-        metrics = Metrics()
-        controller = Controller(bus, cluster, metrics, intervals=told.intervals)
+        controller = Controller(bus, cluster, metrics, intervals=told.intervals, failures=failures)
         metrics.watch(controller.store)
         metrics.watch_connection(lambda: bus.unheard_for, lambda: bus.faults)
-        answers = Answers(lambda: unready(bus, controller.barrier), metrics.render)
+        answers = Answers(
+            lambda: unhealthy(pulse), lambda: unready(bus, controller.barrier), metrics.render
+        )
         await stack.enter_async_context(http_server.serving(told.health, told.metrics, answers))
         log.info("operator started", nats=told.nats_url)
-        parts = {
-            "streams": _keep_streams(told, bus, metrics),
-            "controller": controller.run(),
-            "kopf": _watch(controller, cluster, stop),
-        }
-        await _run_parts(parts, stop)
-    log.info("operator stopped")
-    return 0
+        supervisor = await stack.enter_async_context(Supervisor(failures))
+        supervisor.start("pulse", pulse.run)
+        supervisor.start("streams", lambda: _keep_streams(told, bus, metrics))
+        supervisor.start("controller", controller.run)
+        supervisor.start(kopf_handlers.PART, lambda: _watch(controller, cluster, stop))
+
+
+def unhealthy(pulse: Pulse) -> str:
+    """Say why the operator should be started anew; empty when it shouldn't."""
+    return f"no turn of the event loop for {pulse.age:.0f} s" if pulse.age > STALLED_SECONDS else ""
 
 
 def unready(bus: Bus, barrier: SyncBarrier) -> str:
@@ -97,18 +119,6 @@ async def _connect(told: Settings) -> NatsBus:
     )
 
 
-async def _run_parts(parts: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
-    """Run all parts until *stop*; the end of one is the end of all."""
-    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
-    waiting = asyncio.create_task(stop.wait(), name="stop")
-    done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
-    for task in (*tasks, waiting):
-        task.cancel()
-    await asyncio.gather(*tasks, waiting, return_exceptions=True)
-    for task in done - {waiting}:
-        log.error("part ended", part=task.get_name(), exc_info=task.exception())
-
-
 async def _keep_streams(told: Settings, bus: NatsBus, metrics: Metrics) -> None:
     sizing = streams.Sizing(told.replicas, told.max_bytes)
     every = min(stream_storage.EVERY, told.intervals.resync)
@@ -123,7 +133,7 @@ async def _watch(controller: Controller, cluster: KubernetesCluster, stop: async
     """
     informer = controller.informer
     await informer.listed.wait()
-    while not stop.is_set():
+    while True:
         informer.renewed.clear()
         ending = asyncio.Event()
         signs = asyncio.create_task(_first(stop, informer.renewed, then=ending), name="signs")

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from fleet import errors
-from fleet.bus.jetstream import MAX_VALUE_BYTES
 from fleet.bus.port import Deleted, Put, Synced, Undecodable, is_heard
-from fleet.contracts import kv
+from fleet.contracts import bounds, kv
 from fleet.contracts.messages import (
     DESIRED_STATE,
     DEVICE_HEARTBEAT,
@@ -148,7 +147,11 @@ async def test_a_marker_with_a_time_to_live_goes_by_itself(bus: Harness):
 
 async def test_a_value_too_large_is_refused_before_it_is_sent(bus: Harness):
     bucket = bus.operator.bucket(DESIRED_STATE)
-    huge = ReconcileScore(type="PodmanV0", data={"x": "y" * MAX_VALUE_BYTES}, revision="1")
+    huge = ReconcileScore(
+        type="PodmanV0",
+        data={"x": "y" * bounds.MAX_MESSAGE_BYTES[DESIRED_STATE.bucket]},
+        revision="1",
+    )
     with pytest.raises(errors.ValueTooLarge):
         await bucket.put(KEY, huge)
     assert await bucket.get(KEY) is None

@@ -18,7 +18,7 @@ from fleet import errors
 from fleet.bus import jetstream, nats, streams
 from fleet.bus.port import Bucket, Put, Synced
 from fleet.bus.streams import Sizing
-from fleet.contracts import kv
+from fleet.contracts import bounds, kv
 from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
 from fleet.contracts.names import DeploymentName
 from lab.system import ports
@@ -212,7 +212,9 @@ async def test_an_idle_watch_stays_where_it_is(bus: Nats):
 @pytest.mark.parametrize(
     ("size", "says"),
     [
-        pytest.param(jetstream.MAX_VALUE_BYTES + 1, "size", id="for the bucket"),
+        pytest.param(
+            bounds.MAX_MESSAGE_BYTES[kv.BUCKET_DESIRED_STATE] + 1, "size", id="for the bucket"
+        ),
         pytest.param(2 << 20, "the server takes", id="for the server"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Deleting a `Device` takes leave of it: nothing of it stays but what it still has to read."""
+"""Deleting a `Device` decommissions it: nothing of it stays but what it still has to read."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing

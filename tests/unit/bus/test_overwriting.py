@@ -54,7 +54,7 @@ async def test_a_write_waits_for_one_that_is_on_its_way_through_the_cluster():
 
 async def test_a_key_that_others_keep_writing_to_is_unavailable_in_time():
     key, overwriting = Key(None), Overwriting(timedelta(seconds=0.2))
-    with pytest.raises(errors.BusUnavailable, match="k: not written within 0.2 s"):
+    with pytest.raises(errors.BusUnavailable, match=r"k: not written within 0\.2 s"):
         async with asyncio.timeout(5):
             await overwriting.write("k", key.write)
 

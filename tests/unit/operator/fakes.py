@@ -11,6 +11,7 @@ from fleet.contracts.resources import FINALIZER
 from fleet.operator.decisions.event_correlator import Key, Post
 from fleet.operator.model.custom_resources import FIELD_MANAGER, Deployment
 from fleet.operator.ports import Body
+from tests.unit.operator.api_server import check_status
 from tests.unit.operator.making import START
 
 
@@ -19,7 +20,7 @@ class FakeCluster:
     `ports.Cluster` in memory, with versions and managed fields as the API server has them.
 
     While *broken* is set, every call raises it; while *unlistable* is, the lists do; those named
-    in *hidden* always do.
+    in *hidden* always do. Conditions of the types *foreign_conditions* are somebody else's.
     """
 
     def __init__(self) -> None:
@@ -29,12 +30,13 @@ class FakeCluster:
         self.word = ""
         self.name = "first"
         self.hidden: set[str] = set()
+        self.foreign_conditions: set[str] = set()
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
         self.unlistable: errors.FleetError | None = None
-        self.meanwhile: Callable[[], None] | None = (
-            None  # once, while a list or an event is on its way
-        )
+        # Once, while something of *interrupts* is on its way; empty: whatever it is.
+        self.meanwhile: Callable[[], None] | None = None
+        self.interrupts = ""
         self._version = 100
 
     def add(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -51,20 +53,24 @@ class FakeCluster:
         """List copies."""
         self._check(listing="deployments")
         listed: list[Body] = [dict(body) for body in self.deployments.values()]
-        return self._after_a_while(listed)
+        self._interrupt("deployments")
+        return listed
 
     async def list_devices(self) -> list[Body]:
         """List copies."""
         self._check(listing="devices")
         listed: list[Body] = [dict(body) for body in self.devices.values()]
-        return self._after_a_while(listed)
+        self._interrupt("devices")
+        return listed
 
     async def read_deployment(self, deployment: Deployment) -> Body:
         """Read a deployment."""
         self._check()
         if deployment.uid not in self.deployments:
             raise errors.ClusterRefused("404 not found")
-        return dict(self.deployments[deployment.uid])
+        body = dict(self.deployments[deployment.uid])
+        self._interrupt("read")
+        return body
 
     async def read_device(self, device: DeviceId) -> Body:
         """Read a device."""
@@ -93,12 +99,19 @@ class FakeCluster:
         return self.devices[device]
 
     async def apply_device_status(self, device: DeviceId, status: Body) -> Body:
-        """Replace a status."""
+        """Replace a status; refused where the object isn't there. Others' conditions stay."""
         self._check()
+        check_status("Device", status)
+        if device not in self.devices:
+            raise errors.ClusterRefused("404 not found")
         self.writes["device status"] += 1
         body = self.devices[device]
         metadata = {**body["metadata"], "resourceVersion": self._next()}
-        self.devices[device] = {**body, "metadata": metadata, "status": dict(status)}
+        before = body.get("status") or {}
+        foreign = [c for c in before.get("conditions", ()) if c["type"] in self.foreign_conditions]
+        conditions = [*status["conditions"], *foreign]
+        merged = {**status, "conditions": conditions}
+        self.devices[device] = {**body, "metadata": metadata, "status": merged}
         return self.devices[device]
 
     async def apply_deployment_status(self, deployment: Deployment, status: Body) -> Body:
@@ -106,6 +119,7 @@ class FakeCluster:
         self._check()
         if deployment.uid not in self.deployments:
             raise errors.ClusterRefused("404 not found")
+        check_status("Deployment", status)
         self.writes["deployment status"] += 1
         body = self.deployments[deployment.uid]
         metadata = {**body["metadata"], "resourceVersion": self._next()}
@@ -116,7 +130,7 @@ class FakeCluster:
         """Keep an event, in the place of an earlier one of its series."""
         self._check()
         self.writes["event"] += 1
-        self._interrupt()
+        self._interrupt("event")
         self.events[post.key] = post
 
     async def word_to_remove_orphans(self) -> str:
@@ -128,11 +142,9 @@ class FakeCluster:
         """Read a deployment's status."""
         return dict(self.deployments[uid].get("status") or {})
 
-    def _after_a_while(self, listed: list[Body]) -> list[Body]:
-        self._interrupt()
-        return listed
-
-    def _interrupt(self) -> None:
+    def _interrupt(self, what: str) -> None:
+        if self.interrupts not in {"", what}:
+            return
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()
@@ -170,6 +182,14 @@ class FakeCounter:
         """Count."""
         self.counts[f"undecodable {bucket}"] += 1
 
+    def time_replaced(self, bucket: str) -> None:
+        """Count."""
+        self.counts[f"time replaced {bucket}"] += 1
+
+    def swept(self, bucket: str) -> None:
+        """Count."""
+        self.counts[f"swept {bucket}"] += 1
+
     def published(self, action: str) -> None:
         """Count."""
         self.counts[action] += 1
@@ -185,6 +205,10 @@ class FakeCounter:
     def resynced(self) -> None:
         """Count."""
         self.counts["resync"] += 1
+
+    def contained(self, part: str) -> None:
+        """Count."""
+        self.counts[f"contained {part}"] += 1
 
     def stored(self, bucket: str, used: int, limit: int) -> None:
         """Keep."""

@@ -1,8 +1,8 @@
 """
 Keep what a look at the containers of one deployment doesn't tell.
 
-Which images are there, what failed and how often, how health checks go: three
-books of one life, so that `loop` is left with the order of things alone.
+Which images are there, what failed and how often, how health checks go. `loop`
+holds only the order in which these are consulted and acted upon.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,10 +20,11 @@ from fleet.agent.runtimes.podman.images import Fetch
 from fleet.agent.runtimes.podman.staging import Staging
 from fleet.agent.runtimes.port import Container, Runtime
 from fleet.contracts.scores import Healthcheck
+from fleet.supervision.failures import Failures
 
 
 class Tracker:
-    """The books of one deployment. *poke* is called when one of them has news."""
+    """Tracks one deployment. *poke* is called when an image, a failure or a check changed."""
 
     def __init__(
         self,
@@ -31,13 +32,14 @@ class Tracker:
         fetch: Fetch,
         poke: Callable[[], None],
         random: backoff.Random,
+        failures: Failures,
     ) -> None:
-        self._staging = Staging(fetch, poke, random)
-        self._health_checks = HealthChecks(runtime, poke)
+        self._staging = Staging(fetch, poke, random, failures)
+        self._health_checks = HealthChecks(runtime, poke, random, failures)
         self._retries = RestartBackoff(random)
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
-        """Bring the books up to date with what was *found*, for what is there or is to be."""
+        """Compare with what was *found*, for what is there or is to be."""
         workloads = _workloads(intent)
         digests = {c.service: c.digest for c in found}
         digests |= {w.service.name: w.digest for w in workloads}

@@ -7,6 +7,17 @@ The status of a `Deployment`, built whole from what is known: one writer, one pa
 | `Progressing` | some device hasn't got what is wanted yet               |
 | `Available`   | every matched device, one at least, runs what is wanted |
 | `Degraded`    | some device failed, or is silent                        |
+
+What `Progressing` says, by the first that applies:
+
+| Situation                                | Status  | Reason          |
+|------------------------------------------|---------|-----------------|
+| the spec, or the name, isn't accepted    | False   | `NotAccepted`   |
+| no device matches                        | False   | `NoMatch`       |
+| some device hasn't told what is wanted   | True    | `RollingOut`    |
+| some device failed with what is wanted   | False   | `DevicesFailed` |
+| some device is silent                    | Unknown | `DevicesSilent` |
+| every matched device runs what is wanted | False   | `Complete`      |
 """
 
 from collections.abc import Mapping
@@ -14,11 +25,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from fleet.contracts import bounds
 from fleet.operator.model.aggregation import Aggregate
 from fleet.operator.model.conditions import Condition, Truth, render, timestamp
 from fleet.operator.model.custom_resources import Deployment, Refusal
 
-MESSAGE_LENGTH = 1024
+OWN_CONDITIONS = frozenset({"Accepted", "Progressing", "Available", "Degraded"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,7 @@ def _aggregate(sums: Aggregate) -> dict[str, Any]:
         rendered["lastError"] = {
             "deviceId": str(device),
             "reason": failure.reason,
-            "message": failure.message[:MESSAGE_LENGTH],
+            "message": bounds.shown(failure.message),
             "at": timestamp(failure.at),
         }
     return rendered
@@ -94,19 +106,24 @@ def _aggregate(sums: Aggregate) -> dict[str, Any]:
 def _accepted(refused: Refusal | None) -> Condition:
     if refused is None:
         return Condition("Accepted", Truth.TRUE, "Accepted")
-    return Condition("Accepted", Truth.FALSE, refused.reason, refused.message[:MESSAGE_LENGTH])
+    return Condition("Accepted", Truth.FALSE, refused.reason, bounds.shown(refused.message))
 
 
 def _progressing(situation: Situation) -> Condition:
     sums = situation.aggregate
+    of_all = f"of {_devices(sums.matched)}"
+    if idle := _idle(situation):
+        return Condition("Progressing", Truth.FALSE, *idle)
     if sums.pending:
-        return Condition(
-            "Progressing",
-            Truth.TRUE,
-            "RollingOut",
-            f"{sums.pending} of {_devices(sums.matched)} pending",
-        )
-    return Condition("Progressing", Truth.FALSE, *_idle(situation, "Complete"))
+        pending = f"{sums.pending} {of_all} pending"
+        return Condition("Progressing", Truth.TRUE, "RollingOut", pending)
+    if sums.failed:
+        failed = f"{sums.failed} {of_all} failed"
+        return Condition("Progressing", Truth.FALSE, "DevicesFailed", failed)
+    if sums.unknown:
+        unknown = f"{sums.unknown} {of_all} not heard"
+        return Condition("Progressing", Truth.UNKNOWN, "DevicesSilent", unknown)
+    return Condition("Progressing", Truth.FALSE, "Complete")
 
 
 def _available(situation: Situation) -> Condition:
@@ -114,8 +131,8 @@ def _available(situation: Situation) -> Condition:
     running = f"{sums.running} of {_devices(sums.matched)} running"
     if sums.matched and sums.running == sums.matched:
         return Condition("Available", Truth.TRUE, "AllRunning", running)
-    if not sums.matched:
-        return Condition("Available", Truth.FALSE, *_idle(situation, "NoMatch"))
+    if idle := _idle(situation):
+        return Condition("Available", Truth.FALSE, *idle)
     return Condition("Available", Truth.FALSE, "NotAllRunning", running)
 
 
@@ -125,7 +142,7 @@ def _degraded(sums: Aggregate) -> Condition:
         message = f"{device!s}: {failure.message or failure.reason}"
         if sums.failed > 1:
             message = f"{sums.failed} devices failed, the last was {message}"
-        return Condition("Degraded", Truth.TRUE, failure.reason, message[:MESSAGE_LENGTH])
+        return Condition("Degraded", Truth.TRUE, failure.reason, bounds.shown(message))
     if sums.unknown:
         return Condition(
             "Degraded", Truth.TRUE, "DevicesSilent", f"{_devices(sums.unknown)} not heard"
@@ -133,12 +150,13 @@ def _degraded(sums: Aggregate) -> Condition:
     return Condition("Degraded", Truth.FALSE, "AsExpected")
 
 
-def _idle(situation: Situation, reason: str) -> tuple[str, str]:
+def _idle(situation: Situation) -> tuple[str, str] | None:
+    """Say why nothing is to be done at all, if so."""
     if situation.refusal is not None:
         return "NotAccepted", ""
     if not situation.aggregate.matched:
         return "NoMatch", f"matches 0 of {_devices(situation.devices)}"
-    return reason, ""
+    return None
 
 
 def _devices(count: int) -> str:

@@ -38,7 +38,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a device failed, and since when."""
+    """Why a device failed; *at* is the server's time at which that was told last."""
 
     reason: str
     message: str
@@ -107,6 +107,11 @@ class Tally:
     def __len__(self) -> int:
         return len(self._judgements)
 
+    def standing(self, device: DeviceId) -> Standing | None:
+        """Read what *device* counts as, if it counts at all."""
+        judgement = self._judgements.get(device)
+        return judgement.standing if judgement else None
+
     def count(self, device: DeviceId, judgement: Judgement | None) -> bool:
         """Count *device* as *judgement*, or no longer at all; tell whether that moved anything."""
         before = self._judgements.pop(device, None)
@@ -152,7 +157,7 @@ def _failure(report: Report) -> Failure:
     return Failure(
         reason=error.reason if error else "Failed",
         message=_sentence(error.service, error.message) if error else "",
-        at=report.state.updated_at or report.at,
+        at=report.at,  # a device's own clock may say anything
     )
 
 

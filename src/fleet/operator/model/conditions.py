@@ -33,9 +33,28 @@ def render(
     return [_render(condition, known.get(condition.type), now) for condition in conditions]
 
 
+def stands(wanted: Mapping[str, Any], before: Mapping[str, Any], own: frozenset[str]) -> bool:
+    """
+    Tell whether the status *wanted* stands *before*, whatever others added to it.
+
+    *own* are the types of our conditions: all others belong to somebody else.
+    """
+    fields = all(before.get(key) == v for key, v in wanted.items() if key != "conditions")
+    found = {c.get("type"): c for c in before.get("conditions") or ()}
+    asked = {c["type"]: c for c in wanted["conditions"]}
+    told = all(c.items() <= found.get(type_, {}).items() for type_, c in asked.items())
+    return fields and told and not (found.keys() & own) - asked.keys()
+
+
 def timestamp(at: datetime) -> str:
-    """Render a time as Kubernetes does: UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Render a time as Kubernetes does: UTC, whole seconds, a year of four digits."""
+    utc = at.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    return f"{utc.isoformat()}Z"
+
+
+def truth(word: object) -> Truth:
+    """Read the status of a condition that stands somewhere, whoever wrote it."""
+    return next((known for known in Truth if known == word), Truth.UNKNOWN)
 
 
 def _render(

@@ -16,17 +16,23 @@ from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.model import aggregation, name_conflicts
 from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.model.custom_resources import Deployment, Device
+from fleet.operator.model.device_loads import DeviceLoads
 from fleet.operator.model.facts import Facts
 from fleet.operator.model.index import Pair, Relation
 
 
 @dataclass(slots=True)
 class Touched:
-    """What has to be looked at again: keys, statuses (by uid) and `Device` objects."""
+    """
+    What has to be looked at again: keys, statuses (by uid) and `Device` objects.
+
+    *loads* are devices of which only the count of their deployments changed.
+    """
 
     pairs: set[Pair] = field(default_factory=set)
     deployments: set[str] = field(default_factory=set)
     devices: set[DeviceId] = field(default_factory=set)
+    loads: set[DeviceId] = field(default_factory=set)
 
 
 class Store:
@@ -40,9 +46,10 @@ class Store:
         # None: a state stands there that can't be read.
         self.states: dict[Pair, Report | None] = {}
         # Where the device itself deleted its state: it has acted on what it read.
-        self.cleared: set[Pair] = set()
+        self.cleared: Relation[DeploymentName] = Relation()
         self.silent: set[DeviceId] = set()
         self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
+        self.loads = DeviceLoads()
         self.touched = Touched()
         self._named: defaultdict[DeploymentName, set[str]] = defaultdict(set)
         self._holders: dict[DeploymentName, str] = {}
@@ -81,6 +88,14 @@ class Store:
     def keyed_deployments(self, device: DeviceId) -> frozenset[DeploymentName]:
         """List the deployments with a desired or a device state of *device*."""
         return self._keys.others(device)
+
+    def knows(self, pair: Pair) -> bool:
+        """Tell whether something stands at a key, in either bucket."""
+        return self._keys.has(*pair) or self.cleared.has(*pair)
+
+    def reported(self, device: DeviceId) -> int:
+        """Count the deployments that *device* has or had something of, or that are wanted of it."""
+        return self._keys.count(device) + self.cleared.count(device)
 
     def all_pairs(self) -> set[Pair]:
         """List every key that is there or wanted."""
@@ -147,13 +162,14 @@ class Store:
         self._settle_holder(deployment.name)
         self._touch_name(deployment.name)
 
-    def put_device(self, device: Device) -> None:
-        """Take note of a `Device` object, new or changed."""
+    def put_device(self, device: Device, *, own_status: bool = False) -> None:
+        """Take note of a `Device` object, new or changed; *own_status* is one just written."""
         before = self.devices.get(device.id)
         self.devices[device.id] = device
         if before == device:
             return
-        self.touched.devices.add(device.id)
+        if not own_status or before is None or replace(before, status=device.status) != device:
+            self.touched.devices.add(device.id)
         leaves = device.deleting_since is not None
         was_there = before is not None and (before.deleting_since is not None) is leaves
         if before is None:
@@ -207,12 +223,12 @@ class Store:
         if report is None and self.states.get(pair) is not None:
             return  # what doesn't decode changes nothing
         self.states[pair] = report
-        self.cleared.discard(pair)
+        self.cleared.relate(*pair, related=False)
         self._state_changed(pair)
 
     def clear_state(self, pair: Pair) -> None:
         """Take note that a device said that nothing of a deployment is left on it."""
-        self.cleared.add(pair)
+        self.cleared.relate(*pair)
         self.touched.pairs.add(pair)
         self.drop_state(pair)
 
@@ -277,10 +293,11 @@ class Store:
             self._match(uid, device)
 
     def _unmatch_all(self, uid: str) -> None:
+        tally = self._tallies.pop(uid, None)
         for device in self._matches.devices(uid):
             self._matches.relate(device, uid, related=False)
             self.touched.pairs.add(Pair(device, self.deployments[uid].name))
-        self._tallies.pop(uid, None)
+            self._count_load(device, tally.standing(device) if tally else None, None)
 
     def _match(self, uid: str, device: DeviceId) -> None:
         deployment = self.deployments[uid]
@@ -306,8 +323,17 @@ class Store:
                 silent=device in self.silent,
                 revision=deployment.score.revision,
             )
-        if self._tallies[uid].count(device, judgement):
+        tally = self._tallies[uid]
+        before = tally.standing(device)
+        if tally.count(device, judgement):
             self.touched.deployments.add(uid)
+            self._count_load(device, before, judgement.standing if judgement else None)
+
+    def _count_load(
+        self, device: DeviceId, before: Standing | None, after: Standing | None
+    ) -> None:
+        if self.loads.count(device, before, after):
+            self.touched.loads.add(device)
 
     def _count_incumbent(
         self,
@@ -370,7 +396,7 @@ class Store:
 
     def _is_unread(self, pair: Pair, entry: Entry[ReconcileScore] | None) -> bool:
         """Tell whether a marker was perhaps never read: left to a predecessor, or to nobody."""
-        if not isinstance(entry, Deleted) or pair in self.cleared:
+        if not isinstance(entry, Deleted) or self.cleared.has(*pair):
             return False
         device = self.devices.get(pair.device)
         return device is None or device.deleting_since is not None or device.created > entry.at

@@ -8,10 +8,12 @@ is gone, unless an event spoke of it while the list was on its way.
 A cluster whose store was lost and made anew is listed as soon as that is noticed;
 who watches begins again then (`renewed`), since versions of the old store say
 nothing in the new one.
+
+An object that can't be read, for a bug, stays in the view as it was; no other waits for it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -22,15 +24,19 @@ from fleet.contracts.names import DeviceId
 from fleet.operator.model import custom_resources
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.store import Store
+from fleet.operator.model.tombstones import Tombstones
 from fleet.operator.ports import Body, Cluster
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 RETRY_SECONDS: Final = 2.0
 LIFE_SECONDS: Final = 10.0
+DEPLOYMENTS: Final = "deployments"
+DEVICES: Final = "devices"
 
 
 class Informer:
@@ -43,7 +49,10 @@ class Informer:
         cluster: Cluster,
         liveness: Liveness,
         changed: Callable[[], None],
+        *,
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures or Failures()
         self._store = store
         self._barrier = barrier
         self._cluster = cluster
@@ -52,45 +61,59 @@ class Informer:
         self.listed = asyncio.Event()
         self.renewed = asyncio.Event()
         self._seen: set[str] = set()  # uids that events spoke of since a list began
+        self._gone = Tombstones()
         self._unreadable: set[str] = set()  # logged once
 
     def deployment_event(self, kind: str | None, body: Body) -> None:
         """Take note of one `Deployment`; *kind* is the watch's word."""
-        self._seen.add(body["metadata"]["uid"])
-        if kind == "DELETED":
-            self._store.drop_deployment(body["metadata"]["uid"])
-        elif deployment := self._read(custom_resources.parse_deployment, body):
-            self.observe_deployment(deployment)
+        uid = body["metadata"]["uid"]
+        self._seen.add(uid)
+        with self._failures.contained(DEPLOYMENTS, uid):
+            if kind == "DELETED":
+                self._drop_deployment(uid)
+            elif deployment := self._read(custom_resources.parse_deployment, body):
+                self.observe_deployment(deployment)
         self._changed()
 
     def device_event(self, kind: str | None, body: Body) -> None:
         """Take note of one `Device`."""
         self._seen.add(body["metadata"]["uid"])
-        if device := self._read(custom_resources.parse_device, body):
-            if kind == "DELETED":
-                self._drop_device(device)
-            else:
-                self.observe_device(device)
+        with self._failures.contained(DEVICES, _device_key(body)):
+            if device := self._read(custom_resources.parse_device, body):
+                if kind == "DELETED":
+                    self._gone.bury(device.uid)
+                    self._drop_device(device)
+                else:
+                    self.observe_device(device)
         self._changed()
 
     def observe_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:
-        """Take note of a deployment, unless the store knows a later version of it."""
+        """Take note of a deployment, unless it is gone or the store knows a later version of it."""
         known = self._store.deployments.get(deployment.uid)
-        if known is None or known.version <= deployment.version:
-            self._store.put_deployment(deployment, own_status=own_status)
+        if deployment.uid in self._gone or (known and known.version > deployment.version):
+            return
+        self._store.put_deployment(deployment, own_status=own_status)
 
     def status_written(self, deployment: Deployment) -> None:
         """Take note of a status just written, before the watch tells of it."""
-        if deployment.uid in self._store.deployments:  # or it is gone, and stays so
-            self._seen.add(deployment.uid)
-            self.observe_deployment(deployment, own_status=True)
+        self._seen.add(deployment.uid)
+        self.observe_deployment(deployment, own_status=True)
 
-    def observe_device(self, device: Device) -> None:
-        """Take note of a device, unless the store knows a later version of it."""
+    def observe_device(self, device: Device, *, own_status: bool = False) -> None:
+        """
+        Take note of a device, unless it is gone or the store knows a later version of it.
+
+        A name may be given again: what the store knows may be the successor.
+        """
         known = self._store.devices.get(device.id)
-        if known is not None and known.uid == device.uid and known.version > device.version:
+        if device.uid in self._gone or (known and _is_later(known, device)):
             return
-        self._put_device(device)
+        self._put_device(device, own_status=own_status)
+
+    def device_status_written(self, device: Device) -> None:
+        """Take note of a status just written, before the watch tells of it."""
+        self._seen.add(device.uid)
+        self.observe_device(device, own_status=True)
 
     async def look_again(self, device: DeviceId, deployment: Deployment) -> None:
         """
@@ -155,11 +178,15 @@ class Informer:
         """
         self._seen.clear()
         deployments = self._readable(
-            custom_resources.parse_deployment, await self._cluster.list_deployments()
+            custom_resources.parse_deployment,
+            await self._cluster.list_deployments(),
+            DEPLOYMENTS,
         )
         self._take_deployments({d.uid: d for d in deployments})
         self._seen.clear()
-        devices = self._readable(custom_resources.parse_device, await self._cluster.list_devices())
+        devices = self._readable(
+            custom_resources.parse_device, await self._cluster.list_devices(), DEVICES
+        )
         self._take_devices({d.id: d for d in devices})
         self.listed.set()
         self._changed()
@@ -167,25 +194,37 @@ class Informer:
     def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
         for deployment in listed.values():
             if deployment.uid not in self._seen:
-                self._store.put_deployment(deployment)
+                with self._failures.contained(DEPLOYMENTS, deployment.uid):
+                    self._gone.exhume(deployment.uid)
+                    self._store.put_deployment(deployment)
         for uid in self._store.deployments.keys() - listed.keys() - self._seen:
-            self._store.drop_deployment(uid)
+            with self._failures.contained(DEPLOYMENTS, uid):
+                self._drop_deployment(uid)
         self._store.touched.deployments.update(listed)
         self._barrier.listed(Part.DEPLOYMENTS)
 
     def _take_devices(self, listed: Mapping[DeviceId, Device]) -> None:
         for device in listed.values():
-            if device.uid not in self._seen:
-                self._put_device(device)
+            known = self._store.devices.get(device.id)
+            if not {device.uid, known.uid if known else ""} & self._seen:
+                with self._failures.contained(DEVICES, device.id):
+                    self._gone.exhume(device.uid)
+                    self._put_device(device)
         gone = self._store.devices.keys() - listed.keys()
         for device in [self._store.devices[device_id] for device_id in gone]:
             if device.uid not in self._seen:
-                self._drop_device(device)
+                with self._failures.contained(DEVICES, device.id):
+                    self._gone.bury(device.uid)
+                    self._drop_device(device)
         self._store.touched.devices.update(listed)
         self._barrier.listed(Part.DEVICES)
 
-    def _put_device(self, device: Device) -> None:
-        self._store.put_device(device)
+    def _drop_deployment(self, uid: str) -> None:
+        self._gone.bury(uid)
+        self._store.drop_deployment(uid)
+
+    def _put_device(self, device: Device, *, own_status: bool = False) -> None:
+        self._store.put_device(device, own_status=own_status)
         self._liveness.expect(device.id)
 
     def _drop_device(self, device: Device) -> None:
@@ -194,9 +233,21 @@ class Informer:
             self._store.drop_device(device.id)
             self._liveness.forget(device.id)
 
-    def _readable(self, parse: Callable[[Body], T], bodies: Iterable[Body]) -> list[T]:
-        found = (self._read(parse, body) for body in bodies)
-        return [item for item in found if item is not None]
+    def _readable(self, parse: Callable[[Body], T], bodies: Iterable[Body], part: str) -> list[T]:
+        """Read what can be read. What can't for a bug of ours isn't gone for that."""
+        found: list[T] = []
+        for body in bodies:
+            uid = body["metadata"]["uid"]
+            contained = self._failures.contained(
+                part, _device_key(body) if part == DEVICES else uid
+            )
+            with contained:
+                item = self._read(parse, body)
+                if item is not None:
+                    found.append(item)
+            if contained.failure:
+                self._seen.add(uid)
+        return found
 
     def _read(self, parse: Callable[[Body], T], body: Body) -> T | None:
         try:
@@ -207,3 +258,19 @@ class Informer:
                 self._unreadable.add(uid)
                 log.warning("resource unreadable", name=body["metadata"]["name"], error=str(exc))
             return None
+
+
+def _device_key(body: Body) -> Hashable:
+    """Name the device that *body* is of, as failures are told of it."""
+    name = str(body["metadata"]["name"])
+    try:
+        return DeviceId(name)
+    except errors.InvalidName:
+        return name
+
+
+def _is_later(known: Device, device: Device) -> bool:
+    """Tell whether *known* is a later version, or the successor, of *device*."""
+    if known.uid == device.uid:
+        return known.version > device.version
+    return (known.created, known.version) > (device.created, device.version)

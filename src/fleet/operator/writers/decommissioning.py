@@ -1,5 +1,5 @@
 """
-Takes leave of devices: what their keys said is withdrawn, then swept, then the object may end.
+Decommissions devices: withdraws their workloads, removes their keys, releases the finalizer.
 
 `publishing` writes the markers, since the object's deletion is evidence enough;
 `finalizers` says when a device was waited for long enough. What is swept here is

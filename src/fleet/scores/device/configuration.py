@@ -18,6 +18,7 @@ from msgspec import Meta
 from fleet import errors
 from fleet.contracts import hub, quantities
 from fleet.contracts.names import DeviceId
+from fleet.contracts.patterns import whole
 from fleet.scores.device.bundle import Bundle
 
 ADMIN = "fleet-admin"
@@ -64,8 +65,8 @@ class RegistryLogin(_Table, frozen=True):
 class JournalLimits(_Table, frozen=True):
     """How much the journal may take: on the disk, and in memory where it is kept there."""
 
-    disk: Annotated[str, Meta(pattern="^[1-9][0-9]{0,8}[KMG]$")] = "200M"
-    memory: Annotated[str, Meta(pattern="^[1-9][0-9]{0,8}[KMG]$")] = "32M"
+    disk: Annotated[str, Meta(pattern=whole("^[1-9][0-9]{0,8}[KMG]$"))] = "200M"
+    memory: Annotated[str, Meta(pattern=whole("^[1-9][0-9]{0,8}[KMG]$"))] = "32M"
 
 
 class FleetDeviceSetupConfig(_Table, frozen=True):
@@ -84,7 +85,7 @@ class FleetDeviceSetupConfig(_Table, frozen=True):
     labels: dict[str, str] = {}
     registries: dict[str, RegistryLogin] = {}
     ulimits: dict[str, Annotated[int, Meta(ge=1)]] = {}
-    images_budget: Annotated[str, Meta(pattern=quantities.MEMORY_PATTERN)] = "2Gi"
+    images_budget: Annotated[str, Meta(pattern=whole(quantities.MEMORY_PATTERN))] = "2Gi"
     time_servers: tuple[str, ...] = ()
     journal: JournalLimits = JournalLimits()
     packages: bool = True

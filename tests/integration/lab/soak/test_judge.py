@@ -40,7 +40,8 @@ class Quiet:
 
     def ask(self, subject: str, payload: bytes) -> None:
         """Do at the server what nobody ought to."""
-        with Wire(self.site.urls[0], self.site.admin.credentials, self.site.authority) as wire:
+        site = self.site
+        with Wire(site.urls[0], site.admin.credentials, authority=site.authority) as wire:
             assert "error" not in json.loads(wire.ask(subject, payload).payload)
 
 

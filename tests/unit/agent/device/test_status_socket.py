@@ -1,4 +1,4 @@
-"""`status_socket` and `status_command`: an agent answers for itself, and nobody for one that is gone."""
+"""`status_socket`, `status_command`: an agent answers for itself, nobody for one that is gone."""
 
 import asyncio
 import contextlib

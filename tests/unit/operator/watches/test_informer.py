@@ -20,7 +20,7 @@ from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
 from tests import virtual_time
 from tests.unit.operator.fakes import FakeCluster
-from tests.unit.operator.making import deployment_body
+from tests.unit.operator.making import at, deployment_body
 
 
 class Scene:
@@ -126,6 +126,96 @@ async def test_the_deletion_of_a_predecessor_does_not_touch_the_object_made_agai
     scene.informer.device_event("ADDED", after)
     scene.informer.device_event("DELETED", before)
     assert scene.store.devices[DeviceId("d1")].uid == "again"
+
+
+def made_at(body: dict[str, Any], second: float, uid: str) -> dict[str, Any]:
+    """Make *body* that of an object made at some second, with a uid of its own."""
+    created = {"creationTimestamp": at(second).isoformat(), "uid": uid}
+    return {**body, "metadata": {**body["metadata"], **created}}
+
+
+@pytest.mark.parametrize("second", [0, 5], ids=["made in one second", "made later"])
+async def test_a_late_event_of_a_predecessor_changes_nothing_of_its_successor(
+    scene: Scene, second: float
+):
+    before = made_at(scene.add_device("d1", version=1, site="old"), 0, "first")
+    after = made_at(scene.add_device("d1", version=2, site="new"), second, "second")
+    scene.informer.device_event("ADDED", after)
+    for kind in ("ADDED", "MODIFIED", None, "DELETED"):
+        scene.informer.device_event(kind, before)
+        found = scene.store.devices[DeviceId("d1")]
+        assert (found.uid, found.labels) == ("second", {"site": "new"})
+
+
+async def test_a_successor_takes_the_place_of_a_predecessor_whose_end_was_not_told(scene: Scene):
+    before = made_at(scene.add_device("d1", version=900, site="old"), 0, "first")
+    after = made_at(scene.add_device("d1", version=2, site="new"), 9, "second")  # of a new store
+    scene.informer.device_event("ADDED", before)
+    scene.informer.device_event("ADDED", after)
+    assert scene.store.devices[DeviceId("d1")].uid == "second"
+
+
+async def test_a_list_of_before_does_not_bring_a_predecessor_back(scene: Scene):
+    before = made_at(scene.add_device("d1", version=1, site="old"), 0, "first")
+    after = made_at(scene.add_device("d1", version=2, site="new"), 1, "second")
+    scene.cluster.devices["d1"] = before
+
+    def meanwhile() -> None:
+        scene.informer.device_event("DELETED", before)
+        scene.informer.device_event("ADDED", after)
+
+    scene.cluster.meanwhile = meanwhile
+    scene.cluster.interrupts = "devices"
+    await scene.informer.list_all()
+    assert scene.store.devices[DeviceId("d1")].uid == "second"
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", None])
+async def test_a_late_event_does_not_bring_back_what_is_gone(scene: Scene, kind: str | None):
+    deployment, device = deployment_body(), scene.add_device("d1")
+    for told in ("ADDED", "DELETED", kind):
+        scene.informer.deployment_event(told, deployment)
+        scene.informer.device_event(told, device)
+    assert not scene.store.deployments
+    assert not scene.store.devices
+
+
+async def test_a_late_event_does_not_bring_back_what_a_list_no_longer_holds(scene: Scene):
+    deployment, device = deployment_body(), scene.add_device("d1")
+    scene.informer.deployment_event("ADDED", deployment)
+    scene.informer.device_event("ADDED", device)
+    scene.cluster.devices.clear()
+    await scene.informer.list_all()
+    scene.informer.deployment_event("MODIFIED", deployment)
+    scene.informer.device_event("MODIFIED", device)
+    assert not scene.store.deployments
+    assert not scene.store.devices
+
+
+async def test_an_object_that_is_deleted_while_it_is_read_again_stays_gone(scene: Scene):
+    deployment, device = scene.cluster.add(deployment_body()), scene.add_device("d1")
+    await scene.informer.list_all()
+    known = scene.store.deployments["u1"]
+
+    def meanwhile() -> None:
+        scene.informer.deployment_event("DELETED", deployment)
+        scene.informer.device_event("DELETED", device)
+
+    scene.cluster.meanwhile = meanwhile
+    scene.cluster.interrupts = "read"
+    await scene.informer.look_again(DeviceId("d1"), known)
+    assert not scene.store.deployments
+    assert not scene.store.devices
+
+
+async def test_a_backup_brings_objects_back_with_their_uids(scene: Scene):
+    deployment, device = scene.cluster.add(deployment_body()), scene.add_device("d1")
+    scene.informer.deployment_event("DELETED", deployment)
+    scene.informer.device_event("DELETED", device)
+    await scene.informer.list_all()
+    scene.informer.deployment_event("MODIFIED", deployment)
+    assert set(scene.store.deployments) == {"u1"}
+    assert set(scene.store.devices) == {"d1"}
 
 
 async def test_a_list_is_believed_even_if_its_versions_are_lower(scene: Scene):

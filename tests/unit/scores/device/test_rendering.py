@@ -72,6 +72,14 @@ def test_the_unit_is_the_one_that_is_deployed():
     assert rendering.unit() == (ROOT / "deploy/systemd/fleet-agent.service").read_text()
 
 
+def test_the_unit_starts_and_keeps_an_agent_too_that_knows_no_watchdog():
+    """An upgrade that goes back starts the older agent by this unit."""
+    lines = rendering.unit().splitlines()
+    assert "NotifyAccess=main" in lines
+    assert "Type=exec" in lines
+    assert not [line for line in lines if line.startswith("WatchdogSec=")]
+
+
 def test_the_unit_waits_for_the_manager_of_its_own_user():
     text = rendering.unit_addition(993, "abc")
     parsed = configparser.ConfigParser(strict=True)

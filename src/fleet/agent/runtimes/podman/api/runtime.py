@@ -41,6 +41,7 @@ from fleet.agent.runtimes.port import Container, Fetched, Image, Result
 from fleet.agent.settings import Registry
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.supervision import containment
 
 T = TypeVar("T")
 
@@ -324,6 +325,10 @@ class PodmanRuntime:
             say(errors.RuntimeUnavailable("podman ended the stream of events", element="podman"))
         except errors.FleetError as exc:
             say(exc)
+        except Exception as exc:  # noqa: BLE001 - who reads the events is told, whatever it is
+            error = errors.InternalError(containment.sentence(exc), element="podman")
+            error.__cause__ = exc
+            say(error)
 
     def _request(
         self, method: str, path: str, *, client: SocketClient | None = None, **arguments: Any

@@ -8,14 +8,14 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from fleet import errors
-from fleet.contracts import openapi, resources, scores
+from fleet.contracts import crds, openapi, scores
 
 CRDS = Path(__file__).parents[3] / "deploy" / "crds"
-FILES = resources.manifests()
+FILES = crds.manifests()
 
 
 def schema_of(plural: str):
-    (crd,) = [each for each in resources.crds() if each["spec"]["names"]["plural"] == plural]
+    (crd,) = [each for each in crds.definitions() if each["spec"]["names"]["plural"] == plural]
     return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
 
@@ -33,11 +33,11 @@ def test_a_file_is_what_invoke_crds_would_write(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_reads_back_as_the_definition(name):
-    assert yaml.safe_load(FILES[name]) in resources.crds()
+    assert yaml.safe_load(FILES[name]) in crds.definitions()
 
 
 def test_status_is_a_subresource_of_both():
-    for crd in resources.crds():
+    for crd in crds.definitions():
         assert crd["spec"]["versions"][0]["subresources"] == {"status": {}}
 
 
@@ -96,6 +96,12 @@ def test_the_api_server_and_the_agent_refuse_the_same(service):
 
 def test_what_has_no_place_in_a_custom_resource_is_refused():
     class Odd(msgspec.Struct):
+        """
+        Of no use.
+
+        * ratio: A part of the whole.
+        """
+
         ratio: float
 
     with pytest.raises(TypeError, match="no place"):
