@@ -33,6 +33,7 @@ from fleet.operator.model.store import Store, Touched
 from fleet.operator.ports import Cluster, Counter
 from fleet.operator.watches import buckets, liveness
 from fleet.operator.watches.buckets import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
+from fleet.operator.watches.definitions import Definitions
 from fleet.operator.watches.entries import EntryTaker
 from fleet.operator.watches.informer import Informer
 from fleet.operator.watches.liveness import Liveness
@@ -129,6 +130,7 @@ class Controller:
             self.dispatch,
             failures=self.failures,
         )
+        self._definitions = Definitions(cluster)
         self.recorder = EventRecorder(cluster, WallClock(), counter, failures=self.failures)
         self._sweeper = JunkKeySweeper(bus, counter, failures=self.failures)
         self.failures.add_watcher(FailureEvents(self.store, self.recorder, counter))
@@ -139,8 +141,15 @@ class Controller:
             clock=WallClock(),
             counter=counter,
             written=self.informer.status_written,
+            definitions_stand=self._definitions.stand,
         )
-        self.decommissioner = Decommissioner(self.store, bus, self.recorder, WallClock())
+        self.decommissioner = Decommissioner(
+            self.store,
+            bus,
+            self.recorder,
+            clock=WallClock(),
+            definitions_stand=self._definitions.stand,
+        )
         self._make_queues(cluster, paces)
 
     async def run(self) -> None:
@@ -208,6 +217,7 @@ class Controller:
             self._clock,
             counter,
             look_again=self.informer.look_again,
+            definitions_stand=self._definitions.stand,
         )
         self._orphan_remover = OrphanRemover(
             self.store,

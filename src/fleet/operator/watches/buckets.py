@@ -190,12 +190,13 @@ class StateFeed:
         found = self._keys.read(event, kv.parse_device_state_key)
         if found is None:
             return
-        if self._is_surplus(Pair(*found)):
-            self._keys.give_up(event)
-        else:
+        if not self._is_surplus(Pair(*found)):
             self._take(Pair(*found), event)
+        elif Part.DESIRED_STATE not in self._barrier.missing:  # or it may be wanted
+            self._keys.give_up(event)
 
     def _is_surplus(self, pair: Pair) -> bool:
+        """Tell whether a device has no room for one more state."""
         is_full = self._store.reported(pair.device) >= MOST_STATES
         return is_full and not self._store.knows(pair)
 

@@ -15,6 +15,7 @@ from fleet.operator.decisions import publishing
 from fleet.operator.decisions.orphans import Orphan
 from fleet.operator.decisions.publishing import Leave, Mark, Purge, PutValue
 from fleet.operator.model.custom_resources import Deployment
+from fleet.operator.model.ending import Ending
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
@@ -22,6 +23,7 @@ from fleet.operator.ports import Counter
 log = structlog.get_logger()
 
 LookAgain: TypeAlias = Callable[[DeviceId, Deployment], Awaitable[None]]
+DefinitionsStand: TypeAlias = Callable[[Ending], Awaitable[bool]]
 
 
 class DesiredStateWriter:
@@ -30,7 +32,8 @@ class DesiredStateWriter:
 
     *look_again* reads a device and a deployment as they are now. What a watch tells may be
     overtaken: after a pause it tells of labels that have long been put back, and nothing may be
-    withdrawn for that.
+    withdrawn for that. Nor may anything be for a deletion that *definitions_stand* denies: whoever
+    deletes a definition loses the objects, and keeps what runs.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class DesiredStateWriter:
         counter: Counter,
         *,
         look_again: LookAgain,
+        definitions_stand: DefinitionsStand,
     ) -> None:
+        self._definitions_stand = definitions_stand
         self._look_again = look_again
         self._store = store
         self._bucket = bucket
@@ -60,8 +65,9 @@ class DesiredStateWriter:
         facts = self._store.facts(pair)
         self._note_orphan(pair, publishing.orphan(facts))
         action = publishing.decide(facts)
-        if isinstance(action, Mark) and (owner := self._store.parted(pair)):
-            await self._look_again(pair.device, owner)
+        if isinstance(action, Mark):
+            if not await self._is_meant(pair):
+                return
             action = publishing.decide(self._store.facts(pair))
         if action is None or isinstance(action, Leave):
             return
@@ -71,6 +77,17 @@ class DesiredStateWriter:
             await self._read_again(pair)
             raise
         self._counter.published(type(action).__name__.lower())
+
+    async def _is_meant(self, pair: Pair) -> bool:
+        """Look again at what a withdrawal is for; one for a definition that goes is not meant."""
+        if owner := self._store.parted(pair):
+            await self._look_again(pair.device, owner)
+            return True
+        endings = self._store.endings(pair)
+        if not endings or any([await self._definitions_stand(ending) for ending in endings]):
+            return True
+        log.warning("kept, since its definition goes", key=kv.desired_state_key(*pair))
+        return False
 
     async def _execute(self, pair: Pair, action: PutValue | Mark | Purge) -> None:
         key = kv.desired_state_key(*pair)
