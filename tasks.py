@@ -2,7 +2,7 @@
 
 from invoke.collection import Collection
 
-from lab.tasks import bench, images, lab, proof
+from lab.tasks import bench, images, lab, proof, soak
 
 namespace = Collection(
     proof.check,
@@ -14,4 +14,5 @@ namespace = Collection(
     lab.collection(),
     images.collection(),
     bench.collection(),
+    soak.collection(),
 )

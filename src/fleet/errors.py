@@ -93,7 +93,11 @@ class BucketFull(BusUnavailable):
 
 
 class RevisionConflict(RetryableError):
-    """A compare-and-set found another revision than it expected."""
+    """A compare-and-set found another revision than it expected; *found*, where that is known."""
+
+    def __init__(self, message: str, *, element: str = "", found: int | None = None) -> None:
+        super().__init__(message, element=element)
+        self.found = found
 
 
 class ClusterUnavailable(RetryableError):

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.blackbox.wire import Headers, Message, Wire
+from lab.soak.judgement.wire import Headers, Message, Wire
 
 DESIRED, INFO, STATE, HEARTBEAT = "desired-state", "device-info", "device-state", "device-heartbeat"
 ALL = (DESIRED, INFO, STATE, HEARTBEAT)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.soak.judgement.wire import Wire
 from tests.blackbox.buckets import ALL, Buckets
 from tests.blackbox.stand_in import StandIn
-from tests.blackbox.wire import Wire
 from tests.using_lab import sessions
 from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Device

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lab.soak.judgement.wire import Message, Wire
 from tests.blackbox.buckets import DESIRED, HEARTBEAT, INFO, STATE, Buckets, Refused, is_marker
-from tests.blackbox.wire import Message, Wire
 
 HEARTBEAT_EVERY = 10.0
 IDLE_HEARTBEAT = 30.0

@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
+from lab.soak.judgement.wire import Wire
 from tests.blackbox.buckets import ALL, DESIRED, STATE, Buckets
-from tests.blackbox.wire import Wire
 from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Container, Device
 from tests.using_lab.fleets import Fleet

@@ -6,7 +6,7 @@ confined to its own keys and for the operator.
 """
 
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
@@ -15,6 +15,7 @@ import structlog
 
 from fleet import errors
 from fleet.bus import jetstream
+from fleet.bus.overwriting import Overwriting
 from fleet.bus.port import Entry, Event, Synced
 from fleet.bus.reading import Reader
 from fleet.bus.session import Inbox, Session
@@ -31,6 +32,8 @@ class Link(Protocol):
     def name(self) -> str: ...
     @property
     def heartbeat(self) -> timedelta: ...
+    @property
+    def patience(self) -> timedelta: ...
     def require(self) -> Session: ...
     async def wait_for_session(self, after: int = 0) -> int: ...
     async def pause(self, failures: int) -> None: ...
@@ -45,6 +48,7 @@ class NatsBucket(Generic[M]):
         self._codec = codec
         self._link = link
         self._reader = Reader(codec)
+        self._overwriting = Overwriting(link.patience)
 
     @property
     def name(self) -> str:
@@ -69,16 +73,16 @@ class NatsBucket(Generic[M]):
         """Write *value*, and return its revision; with *last* only over that one."""
         self._codec.check_key(key)
         data = jetstream.checked_size(self.name, key, self._codec.encode(value))
-        return await self._write(key, data, _expecting(last))
+        return await self._write(key, data, {}, last)
 
     async def delete(
         self, key: str, *, last: int | None = None, ttl: timedelta | None = None
     ) -> int:
         """Write a delete marker, and return its revision."""
-        headers = {jetstream.OPERATION: jetstream.DELETE, **_expecting(last)}
+        headers = {jetstream.OPERATION: jetstream.DELETE}
         if ttl is not None:
             headers[jetstream.TTL] = jetstream.ttl(ttl)
-        return await self._write(key, b"", headers)
+        return await self._write(key, b"", headers, last)
 
     async def purge(self, key_filter: str, *, last: int | None = None) -> None:
         """Remove every trace of the keys that match; with *last* only up to that revision."""
@@ -167,14 +171,28 @@ class NatsBucket(Generic[M]):
                 yield Synced(frozenset(replayed))
                 replayed = None
 
-    async def _write(self, key: str, data: bytes, headers: dict[str, str]) -> int:
+    async def _write(
+        self, key: str, data: bytes, headers: Mapping[str, str], last: int | None
+    ) -> int:
+        async def write(expected: int) -> int:
+            return await self._write_over(
+                key, data, {**headers, jetstream.EXPECTED_LAST: str(expected)}
+            )
+
+        return await (write(last) if last is not None else self._overwriting.write(key, write))
+
+    async def _write_over(self, key: str, data: bytes, headers: dict[str, str]) -> int:
         subject = jetstream.subject(self.name, key)
         delivery = await self._link.require().request(subject, data, headers)
         self._check_answered(delivery)
         try:
             reply = jetstream.read_reply(delivery.data)
-        except (errors.RevisionConflict, errors.BucketFull) as exc:
-            raise type(exc)(f"{self.name}/{key}: {exc}", element=key) from exc
+        except errors.RevisionConflict as exc:
+            raise errors.RevisionConflict(
+                f"{self.name}/{key}: {exc}", element=key, found=exc.found
+            ) from exc
+        except errors.BucketFull as exc:
+            raise errors.BucketFull(f"{self.name}/{key}: {exc}", element=key) from exc
         return jetstream.revision(reply)
 
     def _entry(self, stored: jetstream.Stored) -> Entry[M]:
@@ -187,10 +205,6 @@ class NatsBucket(Generic[M]):
     def _log_missing(self, *, already_said: bool) -> None:
         if not already_said:
             log.warning("bucket missing", bucket=self.name, action="waiting for it")
-
-
-def _expecting(last: int | None) -> dict[str, str]:
-    return {} if last is None else {jetstream.EXPECTED_LAST: str(last)}
 
 
 def _next_place(place: int, arrived: int) -> int:

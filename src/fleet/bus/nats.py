@@ -116,6 +116,11 @@ class NatsBus(Sessions):
         return self._address.name
 
     @property
+    def patience(self) -> timedelta:
+        """How long a call may take."""
+        return self._pace.patience
+
+    @property
     def heartbeat(self) -> timedelta:
         """How often an idle watch wants to hear from the server."""
         return self._pace.heartbeat

@@ -95,6 +95,8 @@ class Bucket(Protocol[M]):
         Write *value*, and return its revision.
 
         With *last*, only over that revision; 0 means that the key must hold nothing at all.
+        Without, over whatever stands there; but a write that was given up is never stored
+        after a later one of this bus, however late it reaches the server.
 
         :raises errors.RevisionConflict: another revision stands there.
         :raises errors.ValueTooLarge: nothing was sent.

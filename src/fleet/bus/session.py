@@ -165,6 +165,8 @@ class Session:
             ) from exc
         finally:
             del self._waiting[token]
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # retrieved: who asked was told otherwise
 
     async def tell(self, subject: str) -> None:
         """Publish nothing to *subject*: an answer to flow control."""

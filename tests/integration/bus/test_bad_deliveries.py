@@ -19,8 +19,8 @@ from fleet.contracts.messages import (
     Phase,
 )
 from fleet.contracts.names import DeploymentName
+from lab.soak.judgement.wire import Wire
 from tests import nats_server
-from tests.blackbox.wire import Wire
 from tests.integration.bus import harness
 from tests.integration.bus.harness import DEVICE, OTHER, Nats, following
 

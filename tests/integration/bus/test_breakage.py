@@ -20,8 +20,9 @@ from fleet.bus import jetstream, nats, streams
 from fleet.contracts import kv
 from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
 from fleet.contracts.names import DeploymentName
-from tests import certificates, nats_server, signed_users
-from tests.certificates import Certificates
+from lab.soak.hub import certificates
+from lab.soak.hub.certificates import Certificates
+from tests import nats_server, signed_users
 from tests.integration.bus import harness
 from tests.integration.bus.harness import DEVICE, PACE, Nats
 from tests.nats_stand_in import StandIn, info, stand_in

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from fleet.bus import jetstream
 from fleet.contracts import kv
+from lab.soak.judgement.wire import Wire
 from tests import nats_server
-from tests.blackbox.wire import Wire
 from tests.integration.bus.test_bad_deliveries import HEADERS, TOKENS
 from tests.integration.operator.bus_scene import BusScene, bus_scene
 from tests.unit.contracts.test_bounds import WRONG_TIMES

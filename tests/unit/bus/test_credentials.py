@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fleet import errors
 from fleet.bus import credentials
 from fleet.bus.credentials import Password, SignedUser
-from tests import certificates
+from lab.soak.hub import certificates
 
 SEED = "SUAGC3DP6OAIAIJDPAJTDHN5QAVW2RNYP7LDRHKGCYQIQZJXEXTWIMBB5I"
 JWT = "eyJ0eXAiOiJKV1QifQ.eyJzdWIiOiJVIn0.c2lnbmF0dXJl"

@@ -1,4 +1,4 @@
-"""An authority, and a server's certificate from it, for tests of TLS on loopback."""
+"""An authority, and a server's certificate from it: for TLS on loopback, and for a day."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,12 +1,14 @@
 """
 NATS spoken by hand, over a socket: nothing that Fleet is made of takes part.
 
-One connection, blocking, for one thread. What arrives while an answer is awaited is kept for later.
+One connection, blocking, for one thread; encrypted where an authority is given. What arrives while
+an answer is awaited is kept for later.
 """
 
 import json
 import secrets
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -38,7 +40,14 @@ class Message:
 class Wire:
     """One connection to NATS."""
 
-    def __init__(self, url: str, credentials: Path, inbox: str = "_INBOX") -> None:
+    def __init__(
+        self,
+        url: str,
+        credentials: Path,
+        inbox: str = "_INBOX",
+        *,
+        authority: Path | None = None,
+    ) -> None:
         server, user = urlsplit(url), json.loads(credentials.read_text())
         self._inbox = f"{inbox}.{secrets.token_hex(8)}"
         self._asked = self._subscribed = 0
@@ -46,7 +55,7 @@ class Wire:
         self._kept: deque[Message] = deque()
         self._socket = socket.create_connection((server.hostname, server.port), ANSWER_WITHIN)
         try:
-            self._greet({"user": user["user"], "pass": user["password"]})
+            self._greet({"user": user["user"], "pass": user["password"]}, authority)
         except BaseException:
             self.close()
             raise
@@ -100,9 +109,13 @@ class Wire:
         """Return the next message, if one comes."""
         return self._kept.popleft() if self._kept else self._next(within)
 
-    def _greet(self, user: Mapping[str, str]) -> None:
+    def _greet(self, user: Mapping[str, str], authority: Path | None) -> None:
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True}
         self._line(ANSWER_WITHIN)  # INFO
+        if authority:
+            context = ssl.create_default_context(cafile=str(authority))
+            name = self._socket.getpeername()[0]
+            self._socket = context.wrap_socket(self._socket, server_hostname=name)
         self._send(b"CONNECT " + json.dumps({**options, **user}).encode() + END)
         self.subscribe(f"{self._inbox}.*")
 
