@@ -129,8 +129,8 @@ class Store:
         self._named[deployment.name].add(deployment.uid)
         self.touched.deployments.add(deployment.uid)
         if not self._settle_holder(deployment.name):
-            self._match_all(deployment.uid)
-        self._touch_name(deployment.name)
+            self._match_again(before, deployment)
+        self._touch_claims(before, deployment)
 
     def drop_deployment(self, uid: str) -> None:
         """Forget a resource that the API server no longer has."""
@@ -161,8 +161,9 @@ class Store:
         if not was_there:
             self._touch_device(device.id)
         if before is None or not was_there or before.labels != device.labels:
-            for uid in self._holders.values():
-                self._match(uid, device.id)
+            self._match_device(device.id)
+        if before is not None and before.labels != device.labels:
+            self._touch_claims_on(device.id, before.labels, device.labels)
 
     def drop_device(self, device: DeviceId) -> None:
         """Forget a `Device` object that the API server no longer has; its keys stay."""
@@ -206,8 +207,12 @@ class Store:
         """Take note of what a device told; None when that can't be read."""
         if report is None and self.states.get(pair) is not None:
             return  # what doesn't decode changes nothing
+        is_news = pair not in self.states or pair in self.cleared
         self.states[pair] = report
         self.cleared.discard(pair)
+        if is_news:
+            self._index(pair)
+            self.touched.pairs.add(pair)
         self._state_changed(pair)
 
     def clear_state(self, pair: Pair) -> None:
@@ -220,6 +225,8 @@ class Store:
         """Take note that no state stands there any more, whoever removed it."""
         if pair in self.states:
             del self.states[pair]
+            self._index(pair)
+            self.touched.pairs.add(pair)
             self._state_changed(pair)
 
     def set_silent(self, device: DeviceId, *, silent: bool) -> None:
@@ -238,14 +245,13 @@ class Store:
 
     def condemn(self, orphans: Mapping[Pair, int]) -> None:
         """Take note of which orphans may go, and of no others."""
-        self.condemned = dict(orphans)
-        self.touched.pairs.update(orphans)
+        before, self.condemned = self.condemned, dict(orphans)
+        changed = before.items() ^ self.condemned.items()
+        self.touched.pairs.update(pair for pair, _ in changed)
 
     # How a change spreads.
 
     def _state_changed(self, pair: Pair) -> None:
-        self._index(pair)
-        self.touched.pairs.add(pair)
         uid = self._holders.get(pair.deployment)
         if uid is not None:
             self._judge(uid, pair.device)
@@ -276,6 +282,20 @@ class Store:
         for device in self.devices:
             self._match(uid, device)
 
+    def _match_again(self, before: Deployment | None, deployment: Deployment) -> None:
+        """Match a deployment that holds, or doesn't hold, its name as before it changed."""
+        self._match_all(deployment.uid)
+        if before is None or before.score == deployment.score:
+            return
+        for device in self._matches.devices(deployment.uid):
+            pair = Pair(device, deployment.name)
+            if not _tells(self.desired.get(pair), deployment.score):
+                self.touched.pairs.add(pair)
+
+    def _match_device(self, device: DeviceId) -> None:
+        for uid in self._holders.values():
+            self._match(uid, device)
+
     def _unmatch_all(self, uid: str) -> None:
         for device in self._matches.devices(uid):
             self._matches.relate(device, uid, related=False)
@@ -293,9 +313,12 @@ class Store:
             and deployment.has_finalizer
             and deployment.selector.matches(found.labels)
         )
-        self._matches.relate(device, uid, related=matches)
-        self.touched.pairs.add(Pair(device, deployment.name))
-        self._judge(uid, device)
+        matched = self._matches.has(device, uid)
+        if matches is not matched:
+            self._matches.relate(device, uid, related=matches)
+            self.touched.pairs.add(Pair(device, deployment.name))
+        if matches or matched:
+            self._judge(uid, device)
 
     def _judge(self, uid: str, device: DeviceId) -> None:
         deployment = self.deployments[uid]
@@ -341,6 +364,26 @@ class Store:
 
     def _touch_name(self, name: DeploymentName) -> None:
         self.touched.pairs.update(Pair(device, name) for device in self._keys.devices(name))
+
+    def _touch_claims(self, before: Deployment | None, deployment: Deployment) -> None:
+        """Touch the keys that *deployment* claims as it didn't before, or no longer."""
+        if before is None or before.deleting_since != deployment.deleting_since:
+            self._touch_name(deployment.name)
+            return
+        if (before.selector, before.refusal) == (deployment.selector, deployment.refusal):
+            return
+        for device in self._keys.devices(deployment.name):
+            found = self.devices.get(device)
+            if found and before.may_want(found.labels) is not deployment.may_want(found.labels):
+                self.touched.pairs.add(Pair(device, deployment.name))
+
+    def _touch_claims_on(
+        self, device: DeviceId, before: Mapping[str, str], labels: Mapping[str, str]
+    ) -> None:
+        """Touch the keys of *device* that some deployment claims by one of its labels alone."""
+        for name in self._keys.others(device):
+            if any(r.may_want(before) is not r.may_want(labels) for r in self.rivals(name)):
+                self.touched.pairs.add(Pair(device, name))
 
     def _touch_deleting(self, name: DeploymentName) -> None:
         for uid in self._named.get(name, ()):
@@ -389,6 +432,17 @@ class Store:
         place = (owner.namespace, owner.name)
         rivals = self.rivals(pair.deployment)
         return any(rival.place == place and rival.deleting_since is None for rival in rivals)
+
+
+def _tells(entry: Entry[ReconcileScore] | None, wanted: ReconcileScore | None) -> bool:
+    """Tell whether a value of the wanted content stands there, whichever generation it is of."""
+    if not isinstance(entry, Put) or wanted is None or wanted.owner is None:
+        return False
+    owner = entry.value.owner
+    return owner is not None and (owner.uid, entry.value.revision) == (
+        wanted.owner.uid,
+        wanted.revision,
+    )
 
 
 def _place(entry: Entry[ReconcileScore] | None) -> tuple[str, str] | None:
