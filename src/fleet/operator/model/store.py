@@ -6,7 +6,7 @@ device's labels are matched against the deployments, one selector against the
 devices. What was touched is noted in `Store.touched` for whoever acts on it.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -16,8 +16,9 @@ from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.model import aggregation, name_conflicts
 from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.model.custom_resources import Deployment, Device
-from fleet.operator.model.facts import Facts
+from fleet.operator.model.facts import Facts, tells
 from fleet.operator.model.index import Pair, Relation
+from fleet.operator.model.name_conflicts import Incumbents
 
 
 @dataclass(slots=True)
@@ -46,9 +47,7 @@ class Store:
         self.touched = Touched()
         self._named: defaultdict[DeploymentName, set[str]] = defaultdict(set)
         self._holders: dict[DeploymentName, str] = {}
-        self._incumbents: defaultdict[DeploymentName, Counter[tuple[str, str]]] = defaultdict(
-            Counter
-        )
+        self._incumbents = Incumbents()
         self._keys: Relation[DeploymentName] = Relation()
         self._matches: Relation[str] = Relation()
         self._tallies: dict[str, Tally] = {}
@@ -199,7 +198,7 @@ class Store:
             self.desired[pair] = entry
         self._index(pair)
         self.touched.pairs.add(pair)
-        if self._count_incumbent(pair.deployment, before, entry):
+        if self._incumbents.count(pair.deployment, before, entry) and self._is_contested(pair):
             self._settle_holder(pair.deployment)
         self._touch_deleting(pair.deployment)
 
@@ -259,7 +258,7 @@ class Store:
 
     def _settle_holder(self, name: DeploymentName) -> bool:
         """Choose who holds *name* anew; tell whether that changed."""
-        chosen = name_conflicts.holder(self.rivals(name), self._incumbents.get(name, {}))
+        chosen = name_conflicts.holder(self.rivals(name), self._incumbents.of(name))
         before = self._holders.get(name)
         uid = chosen.uid if chosen else None
         if uid == before:
@@ -289,7 +288,7 @@ class Store:
             return
         for device in self._matches.devices(deployment.uid):
             pair = Pair(device, deployment.name)
-            if not _tells(self.desired.get(pair), deployment.score):
+            if not tells(self.desired.get(pair), deployment.score):
                 self.touched.pairs.add(pair)
 
     def _match_device(self, device: DeviceId) -> None:
@@ -332,24 +331,8 @@ class Store:
         if self._tallies[uid].count(device, judgement):
             self.touched.deployments.add(uid)
 
-    def _count_incumbent(
-        self,
-        name: DeploymentName,
-        before: Entry[ReconcileScore] | None,
-        after: Entry[ReconcileScore] | None,
-    ) -> bool:
-        was, now = _place(before), _place(after)
-        if was == now:
-            return False
-        counter = self._incumbents[name]
-        if was is not None:
-            counter[was] -= 1
-        if now is not None:
-            counter[now] += 1
-        self._incumbents[name] = +counter
-        if not self._incumbents[name]:
-            del self._incumbents[name]
-        return len(self._named.get(name, ())) > 1
+    def _is_contested(self, pair: Pair) -> bool:
+        return len(self._named.get(pair.deployment, ())) > 1
 
     def _index(self, pair: Pair) -> None:
         known = pair in self.desired or pair in self.states
@@ -432,20 +415,3 @@ class Store:
         place = (owner.namespace, owner.name)
         rivals = self.rivals(pair.deployment)
         return any(rival.place == place and rival.deleting_since is None for rival in rivals)
-
-
-def _tells(entry: Entry[ReconcileScore] | None, wanted: ReconcileScore | None) -> bool:
-    """Tell whether a value of the wanted content stands there, whichever generation it is of."""
-    if not isinstance(entry, Put) or wanted is None or wanted.owner is None:
-        return False
-    owner = entry.value.owner
-    return owner is not None and (owner.uid, entry.value.revision) == (
-        wanted.owner.uid,
-        wanted.revision,
-    )
-
-
-def _place(entry: Entry[ReconcileScore] | None) -> tuple[str, str] | None:
-    if not isinstance(entry, Put) or entry.value.owner is None:
-        return None
-    return entry.value.owner.namespace, entry.value.owner.name
