@@ -71,6 +71,7 @@ class NatsBus(Sessions):
         self._current: Session | None = None
         self._troubled = False
         self._buckets: dict[str, NatsBucket[Any]] = {}
+        self._replaying = asyncio.Lock()
         self._keeper = asyncio.create_task(self._keep_connected(), name="nats connection")
 
     async def __aenter__(self) -> Self:
@@ -130,6 +131,11 @@ class NatsBus(Sessions):
     def heartbeat(self) -> timedelta:
         """How often an idle watch wants to hear from the server."""
         return self._pace.heartbeat
+
+    @property
+    def replaying(self) -> asyncio.Lock:
+        """Whose turn it is to replay a bucket."""
+        return self._replaying
 
     async def pause(self, failures: int) -> None:
         """Wait before a watch tries again."""

@@ -21,13 +21,16 @@ from fleet.bus.port import Bucket, Bus, Event
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
 from fleet.operator.clock import ServerClock, WallClock
+from fleet.operator.decisions import publishing
 from fleet.operator.decisions.orphans import Suspects
 from fleet.operator.intervals import Intervals
+from fleet.operator.model import shared_values
 from fleet.operator.model.duplicate_agents import DuplicateAgents
 from fleet.operator.model.index import Pair
 from fleet.operator.model.presence import Presence
 from fleet.operator.model.store import Store, Touched
 from fleet.operator.ports import Cluster, Counter
+from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches.buckets import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
 from fleet.operator.watches.informer import Informer
 from fleet.operator.watches.liveness import Liveness
@@ -85,6 +88,8 @@ class Controller:
         self._presence = Presence(self._intervals.silence)
         self._duplicate_agents = DuplicateAgents(quiet=2 * self._intervals.silence)
         self._clock = ServerClock()
+        self._slice = TimeSlice()
+        self._desired_state = bus.bucket(shared_values.desired_state())
         self._now = now
         self.liveness = Liveness(
             self.store,
@@ -118,7 +123,8 @@ class Controller:
         touched = self.store.touched
         if touched.pairs or touched.deployments or touched.devices:
             self.store.touched = Touched()
-            self._desired.add(touched.pairs)
+            if not self.barrier.missing:  # all keys are compared once it opens
+                self._desired.add(touched.pairs)
             self._statuses.add(touched.deployments)
             self._devices.add(touched.devices)
             self._descriptions.add(touched.devices & self.store.devices.keys())
@@ -142,7 +148,7 @@ class Controller:
         """Compare all that stands with all that is wanted, after everything was listed."""
         if self.barrier.missing:
             return
-        self._desired.add(self.store.all_pairs())
+        await self._compare_keys()
         await self._orphan_remover.look()
         self.dispatch()
         self._counter.resynced()
@@ -151,7 +157,7 @@ class Controller:
         counter = self._counter
         publisher = DesiredStateWriter(
             self.store,
-            self._bus.bucket(messages.DESIRED_STATE),
+            self._desired_state,
             self._clock,
             counter,
             look_again=self.informer.look_again,
@@ -176,7 +182,11 @@ class Controller:
             observe=self.informer.observe_device,
         )
         self._desired: WorkQueue[Pair] = WorkQueue(
-            "desired", self._dispatching(publisher.work), paces.desired, counter
+            "desired",
+            self._dispatching(publisher.work),
+            paces.desired,
+            counter,
+            time_slice=self._slice,
         )
         self._statuses: WorkQueue[str] = WorkQueue(
             "statuses",
@@ -184,15 +194,28 @@ class Controller:
             paces.statuses,
             counter,
             self.statuses.is_news,
+            time_slice=self._slice,
         )
         self._devices: WorkQueue[DeviceId] = WorkQueue(
-            "devices", self._dispatching(device_writer.register), paces.devices, counter
+            "devices",
+            self._dispatching(device_writer.register),
+            paces.devices,
+            counter,
+            time_slice=self._slice,
         )
         self._descriptions: WorkQueue[DeviceId] = WorkQueue(
-            "descriptions", self._dispatching(device_writer.describe), paces.devices, counter
+            "descriptions",
+            self._dispatching(device_writer.describe),
+            paces.devices,
+            counter,
+            time_slice=self._slice,
         )
         self._leaving: WorkQueue[DeviceId] = WorkQueue(
-            "leaving", self._dispatching(self.decommissioner.work), paces.devices, counter
+            "leaving",
+            self._dispatching(self.decommissioner.work),
+            paces.devices,
+            counter,
+            time_slice=self._slice,
         )
 
     def _dispatching(self, work: Callable[[K], Awaitable[None]]) -> Callable[[K], Awaitable[None]]:
@@ -208,14 +231,15 @@ class Controller:
 
     def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         bus, store, barrier, counter = self._bus, self.store, self.barrier, self._counter
-        desired = bus.bucket(messages.DESIRED_STATE)
+        desired, turns = self._desired_state, self._slice
         return {
             "list": self.informer.keep_listing(self._intervals.resync, self.resynced),
             kv.BUCKET_DESIRED_STATE: self._follow(
-                desired, DesiredFeed(store, desired, barrier, counter).handle
+                desired, DesiredFeed(store, desired, barrier, counter, turns).handle
             ),
             kv.BUCKET_DEVICE_STATE: self._follow(
-                bus.bucket(messages.DEVICE_STATE), StateFeed(store, barrier, counter).handle
+                bus.bucket(messages.DEVICE_STATE),
+                StateFeed(store, barrier, counter, turns).handle,
             ),
             kv.BUCKET_DEVICE_INFO: self._follow(
                 bus.bucket(messages.DEVICE_INFO), InfoFeed(store, barrier, counter).handle
@@ -232,6 +256,7 @@ class Controller:
         async def handle(event: Event[M]) -> None:
             await take(event)
             self.dispatch()
+            await self._slice.give_way()
 
         await follow(bucket, handle, resync=self._intervals.resync)
 
@@ -240,10 +265,16 @@ class Controller:
         log.info(
             "barrier open", deployments=len(self.store.deployments), devices=len(self.store.devices)
         )
-        self._desired.add(self.store.all_pairs())
         async with asyncio.TaskGroup() as tasks:
             for name, run in self._queues().items():
                 tasks.create_task(run, name=name)
+            await self._compare_keys()
+
+    async def _compare_keys(self) -> None:
+        """Have every key worked on at which something is to be done."""
+        async for pair in self._slice.over(self.store.all_pairs()):
+            if publishing.decide(self.store.facts(pair)) is not None:
+                self._desired.add((pair,))
 
     def _queues(self) -> dict[str, Coroutine[Any, Any, None]]:
         by_device = (self._devices, self._descriptions, self._leaving)

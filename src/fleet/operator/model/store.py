@@ -7,7 +7,7 @@ devices. What was touched is noted in `Store.touched` for whoever acts on it.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from fleet.bus.port import Deleted, Entry, Put
@@ -17,7 +17,7 @@ from fleet.operator.model import aggregation, name_conflicts
 from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.facts import Facts, tells
-from fleet.operator.model.index import Pair, Relation
+from fleet.operator.model.index import Names, Pair, Relation
 from fleet.operator.model.name_conflicts import Incumbents
 
 
@@ -45,6 +45,7 @@ class Store:
         self.silent: set[DeviceId] = set()
         self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
         self.touched = Touched()
+        self.names = Names()
         self._named: defaultdict[DeploymentName, set[str]] = defaultdict(set)
         self._holders: dict[DeploymentName, str] = {}
         self._incumbents = Incumbents()
@@ -81,14 +82,17 @@ class Store:
         """List the deployments with a desired or a device state of *device*."""
         return self._keys.others(device)
 
-    def all_pairs(self) -> set[Pair]:
-        """List every key that is there or wanted."""
-        wanted = (
-            Pair(device, self.deployments[uid].name)
-            for uid in self._tallies
-            for device in self._matches.devices(uid)
-        )
-        return {*self.desired, *self.states, *wanted}
+    def all_pairs(self) -> Iterator[Pair]:
+        """List every key that is there or wanted; what changes meanwhile is touched."""
+        yield from tuple(self.desired)
+        for pair in tuple(self.states):
+            if pair not in self.desired:
+                yield pair
+        for uid, name in [(uid, self.deployments[uid].name) for uid in self._tallies]:
+            for device in self._matches.devices(uid):
+                pair = Pair(device, name)
+                if pair not in self.desired and pair not in self.states:
+                    yield pair
 
     def facts(self, pair: Pair) -> Facts:
         """Gather what decides about one key."""

@@ -28,6 +28,7 @@ from fleet.operator.model.aggregation import Report
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
+from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
 
@@ -88,9 +89,15 @@ class DesiredFeed:
     """The view of `desired-state`, which this process writes itself."""
 
     def __init__(
-        self, store: Store, bucket: Bucket[ReconcileScore], barrier: SyncBarrier, counter: Counter
+        self,
+        store: Store,
+        bucket: Bucket[ReconcileScore],
+        barrier: SyncBarrier,
+        counter: Counter,
+        time_slice: TimeSlice,
     ) -> None:
         self._store = store
+        self._slice = time_slice
         self._bucket = bucket
         self._barrier = barrier
         self._keys = Keys(bucket.name, counter)
@@ -98,17 +105,16 @@ class DesiredFeed:
     async def handle(self, event: Event[ReconcileScore]) -> None:
         """Take note of one event."""
         if isinstance(event, Synced):
-            for pair in [
-                p for p in self._store.desired if kv.desired_state_key(*p) not in event.keys
-            ]:
-                # It may have been written since the replay began.
-                await self._read_again(pair)
+            async for pair in self._slice.over(tuple(self._store.desired)):
+                if _desired_key(pair) not in event.keys:
+                    # It may have been written since the replay began.
+                    await self._read_again(pair)
             self._barrier.listed(Part.DESIRED_STATE)
             return
         found = self._keys.read(event, kv.parse_desired_state_key)
         if found is None:
             return
-        pair = Pair(*found)
+        pair = self._store.names.pair(*found)
         known = self._store.desired.get(pair)
         if known is not None and event.revision < known.revision:
             # The echo of what was overwritten since, or a bucket made anew.
@@ -123,31 +129,33 @@ class DesiredFeed:
 class StateFeed:
     """The view of `device-state`."""
 
-    def __init__(self, store: Store, barrier: SyncBarrier, counter: Counter) -> None:
+    def __init__(
+        self, store: Store, barrier: SyncBarrier, counter: Counter, time_slice: TimeSlice
+    ) -> None:
         self._store = store
+        self._slice = time_slice
         self._barrier = barrier
         self._keys = Keys(kv.BUCKET_DEVICE_STATE, counter)
 
     async def handle(self, event: Event[DeploymentState]) -> None:
         """Take note of one event."""
         if isinstance(event, Synced):
-            for pair in [
-                p for p in self._store.states if kv.device_state_key(*p) not in event.keys
-            ]:
-                self._store.drop_state(pair)
-            self._store.cleared = {
-                p for p in self._store.cleared if kv.device_state_key(*p) in event.keys
-            }
+            async for pair in self._slice.over(tuple(self._store.states)):
+                if _state_key(pair) not in event.keys:
+                    self._store.drop_state(pair)
+            async for pair in self._slice.over(tuple(self._store.cleared)):
+                if _state_key(pair) not in event.keys:
+                    self._store.cleared.discard(pair)
             self._barrier.listed(Part.DEVICE_STATE)
             return
         found = self._keys.read(event, kv.parse_device_state_key)
         if found is not None:
-            self._take(Pair(*found), event)
+            self._take(self._store.names.pair(*found), event)
 
     def _take(self, pair: Pair, entry: Entry[DeploymentState]) -> None:
         match entry:
             case Put(value=value, at=at):
-                self._store.put_state(pair, Report(value, at))
+                self._store.put_state(pair, Report.of(value, at))
             case Deleted():
                 self._store.clear_state(pair)
             case Undecodable():
@@ -174,7 +182,7 @@ class InfoFeed:
             return
         match event:
             case Put(value=value):
-                self._store.put_info(device, value)
+                self._store.put_info(self._store.names.device(device), value)
             case Deleted():
                 self._store.put_info(device, None)
             case Undecodable():
@@ -196,3 +204,14 @@ class HeartbeatFeed:
         device = self._keys.read(event, kv.parse_device_heartbeat_key)
         if device is not None and isinstance(event, Put):
             self._liveness.heard(device, event.at, event.value.instance)
+
+
+# Names of the store are valid, so nothing is checked again: there are hundreds of thousands.
+
+
+def _desired_key(pair: Pair) -> str:
+    return f"{pair.device!s}.{pair.deployment!s}"
+
+
+def _state_key(pair: Pair) -> str:
+    return f"state.{pair.device!s}.{pair.deployment!s}"

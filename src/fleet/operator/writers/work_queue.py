@@ -5,6 +5,8 @@ Adding a key that waits already changes nothing; adding one that is being
 worked on makes it come again. So work is level-triggered: it reads what is
 true when it starts, and however many changes came before cost one pass.
 
+A queue whose work never waits gives way to others all the same: it works in time slices.
+
 After a pass its key rests for a while. What is news cuts the rest short, and
 the time that it saved is waited for later: a key's passes never come faster
 than its pace, but for a few of them.
@@ -19,6 +21,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from fleet import errors
+from fleet.operator.time_slice import TimeSlice
 
 log = structlog.get_logger()
 K = TypeVar("K")
@@ -68,12 +71,15 @@ class WorkQueue(Generic[K]):
         pace: Pace,
         watcher: Watcher,
         is_news: Callable[[K], bool] = _never,
+        *,
+        time_slice: TimeSlice | None = None,
     ) -> None:
         self.name = name
         self._work = work
         self._pace = pace
         self._watcher = watcher
         self._is_news = is_news
+        self._slice = time_slice or TimeSlice()
         self._waiting: asyncio.Queue[K] = asyncio.Queue()
         self._known: set[K] = set()  # waiting
         self._busy: set[K] = set()  # worked on, or resting after it
@@ -109,6 +115,7 @@ class WorkQueue(Generic[K]):
             self._busy.add(key)
             await self._attempt(key)
             self._rest(key)
+            await self._slice.give_way()
 
     async def _attempt(self, key: K) -> None:
         started = time.monotonic()

@@ -12,7 +12,7 @@ from fleet.operator.model import aggregation
 from fleet.operator.model.aggregation import Failure, Judgement, Report, Standing, Tally
 from tests.unit.operator.making import at, report
 
-REVISION = report().state.revision
+REVISION = report().revision
 
 judgements = st.one_of(
     st.none(),
