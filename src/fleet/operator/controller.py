@@ -79,6 +79,7 @@ class Controller:
         intervals: Intervals | None = None,
         paces: Paces = PACES,
         now: Callable[[], float] = time.monotonic,
+        listed: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = Store()
         self.barrier = SyncBarrier()
@@ -91,6 +92,7 @@ class Controller:
         self._slice = TimeSlice()
         self._desired_state = bus.bucket(shared_values.desired_state())
         self._now = now
+        self._listed = listed
         self.liveness = Liveness(
             self.store,
             self._presence,
@@ -99,7 +101,14 @@ class Controller:
             clock=self._clock,
             changed=self.dispatch,
         )
-        self.informer = Informer(self.store, self.barrier, cluster, self.liveness, self.dispatch)
+        self.informer = Informer(
+            self.store,
+            self.barrier,
+            cluster,
+            self.liveness,
+            self.dispatch,
+            time_slice=self._slice,
+        )
         self.recorder = EventRecorder(cluster, WallClock(), counter)
         self.statuses = StatusWriter(
             self.store,
@@ -123,11 +132,11 @@ class Controller:
         touched = self.store.touched
         if touched.pairs or touched.deployments or touched.devices:
             self.store.touched = Touched()
-            if not self.barrier.missing:  # all keys are compared once it opens
+            if not self.barrier.missing:  # everything is compared once it opens
                 self._desired.add(touched.pairs)
+                self._devices.add(touched.devices)
+                self._descriptions.add(touched.devices & self.store.devices.keys())
             self._statuses.add(touched.deployments)
-            self._devices.add(touched.devices)
-            self._descriptions.add(touched.devices & self.store.devices.keys())
             self._leaving.add(touched.devices.intersection(self.decommissioner.leaving()))
 
     async def released(self, uid: str) -> None:
@@ -148,7 +157,7 @@ class Controller:
         """Compare all that stands with all that is wanted, after everything was listed."""
         if self.barrier.missing:
             return
-        await self._compare_keys()
+        await self._compare()
         await self._orphan_remover.look()
         self.dispatch()
         self._counter.resynced()
@@ -171,7 +180,7 @@ class Controller:
             suspects=Suspects(self._intervals.orphans.total_seconds()),
             now=self._now,
         )
-        device_writer = DeviceWriter(
+        self._device_writer = device_writer = DeviceWriter(
             self.store,
             self._presence,
             self._duplicate_agents,
@@ -262,16 +271,21 @@ class Controller:
 
     async def _act(self) -> None:
         await self.barrier.opened()
+        self._listed()
         log.info(
             "barrier open", deployments=len(self.store.deployments), devices=len(self.store.devices)
         )
         async with asyncio.TaskGroup() as tasks:
             for name, run in self._queues().items():
                 tasks.create_task(run, name=name)
-            await self._compare_keys()
+            await self._compare()
 
-    async def _compare_keys(self) -> None:
-        """Have every key worked on at which something is to be done."""
+    async def _compare(self) -> None:
+        """Have every device and every key worked on where something is to be done."""
+        async for device in self._slice.over({*self.store.infos, *self.store.devices}):
+            if self._device_writer.is_due(device):
+                self._devices.add((device,))
+                self._descriptions.add((device,))
         async for pair in self._slice.over(self.store.all_pairs()):
             if publishing.decide(self.store.facts(pair)) is not None:
                 self._desired.add((pair,))

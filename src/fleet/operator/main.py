@@ -20,9 +20,10 @@ from fleet.bus.nats import NatsBus
 from fleet.bus.port import Bus
 from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
 from fleet.operator import handlers, settings
-from fleet.operator.adapters import http_server, logs, stream_storage
+from fleet.operator.adapters import collector, http_server, logs, stream_storage
 from fleet.operator.adapters.http_server import Answers
 from fleet.operator.adapters.kubernetes import KubernetesCluster
+from fleet.operator.adapters.loop_steps import Steps, loop_of
 from fleet.operator.adapters.metrics import Metrics
 from fleet.operator.adapters.stream_storage import Alarm
 from fleet.operator.controller import Controller
@@ -42,10 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"fleet-operator: {exc}\n")
         return 2
     logs.configure(told.log_format, told.log_level)
-    return asyncio.run(run(told))
+    steps = Steps()
+    collector.expect_growth()
+    with asyncio.Runner(loop_factory=loop_of(steps)) as runner:
+        return runner.run(run(told, steps))
 
 
-async def run(told: Settings) -> int:
+async def run(told: Settings, steps: Steps) -> int:
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     handlers.stop_on_signals(stop)
@@ -58,8 +62,10 @@ async def run(told: Settings) -> int:
         cluster = KubernetesCluster()
         stack.push_async_callback(cluster.close)
         metrics = Metrics()
-        controller = Controller(bus, cluster, metrics, intervals=told.intervals)
-        metrics.watch(controller.store)
+        controller = Controller(
+            bus, cluster, metrics, intervals=told.intervals, listed=collector.settle
+        )
+        metrics.watch(controller.store, steps)
         answers = Answers(lambda: unready(bus, controller), metrics.render)
         await stack.enter_async_context(http_server.serving(told.health, told.metrics, answers))
         log.info("operator started", nats=told.nats_url)

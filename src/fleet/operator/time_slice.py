@@ -24,14 +24,20 @@ class TimeSlice:
         self._seconds = seconds
         self._now = now
         self._ends = float("-inf")
+        self._renewing = False
 
     async def give_way(self) -> None:
         """Let the others have their turn, if the slice is used up."""
         if self._now() < self._ends:
             return
+        if not self._renewing:  # one for each turn of the loop, however many work
+            self._renewing = True
+            asyncio.get_running_loop().call_soon(self._renew)
         await asyncio.sleep(0)
-        if self._now() >= self._ends:  # nobody else began a slice meanwhile
-            self._ends = self._now() + self._seconds
+
+    def _renew(self) -> None:
+        self._renewing = False
+        self._ends = self._now() + self._seconds
 
     async def over(self, items: Iterable[T]) -> AsyncIterator[T]:
         """Go through *items*, and give way on the way. They mustn't be changed meanwhile."""

@@ -1,7 +1,7 @@
 """Fakes of the operator's own ports."""
 
 from collections import Counter as Counts
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,10 @@ class FakeCluster:
         self.meanwhile: Callable[[], None] | None = (
             None  # once, while a list or an event is on its way
         )
+        self.page = 2
+        self.between_pages: Callable[[], None] | None = None
+        self.lists: Counts[str] = Counts()
+        self.reads: Counts[str] = Counts()
         self._version = 100
 
     def add(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -47,21 +51,18 @@ class FakeCluster:
         self._check()
         return self.name
 
-    async def list_deployments(self) -> list[Body]:
+    def list_deployments(self) -> AsyncGenerator[list[Body], None]:
         """List copies."""
-        self._check(listing="deployments")
-        listed: list[Body] = [dict(body) for body in self.deployments.values()]
-        return self._after_a_while(listed)
+        return self._list("deployments", self.deployments.values())
 
-    async def list_devices(self) -> list[Body]:
+    def list_devices(self) -> AsyncGenerator[list[Body], None]:
         """List copies."""
-        self._check(listing="devices")
-        listed: list[Body] = [dict(body) for body in self.devices.values()]
-        return self._after_a_while(listed)
+        return self._list("devices", self.devices.values())
 
     async def read_deployment(self, deployment: Deployment) -> Body:
         """Read a deployment."""
         self._check()
+        self.reads["deployment"] += 1
         if deployment.uid not in self.deployments:
             raise errors.ClusterRefused("404 not found")
         return dict(self.deployments[deployment.uid])
@@ -69,6 +70,7 @@ class FakeCluster:
     async def read_device(self, device: DeviceId) -> Body:
         """Read a device."""
         self._check()
+        self.reads["device"] += 1
         if device not in self.devices:
             raise errors.ClusterRefused("404 not found")
         return dict(self.devices[device])
@@ -128,9 +130,17 @@ class FakeCluster:
         """Read a deployment's status."""
         return dict(self.deployments[uid].get("status") or {})
 
-    def _after_a_while(self, listed: list[Body]) -> list[Body]:
+    async def _list(self, listing: str, bodies: Iterable[Body]) -> AsyncGenerator[list[Body], None]:
+        """List what was there when the list began; what happens meanwhile, and failures, come."""
+        self._check(listing=listing)
+        listed = [dict(body) for body in bodies]
         self._interrupt()
-        return listed
+        self.lists[listing] += 1
+        for start in range(0, max(1, len(listed)), self.page):
+            self._check(listing=listing)
+            yield [*listed[start : start + self.page]]
+            if self.between_pages is not None:
+                self.between_pages()
 
     def _interrupt(self) -> None:
         meanwhile, self.meanwhile = self.meanwhile, None

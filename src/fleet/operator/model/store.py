@@ -18,6 +18,7 @@ from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.facts import Facts, tells
 from fleet.operator.model.index import Names, Pair, Relation
+from fleet.operator.model.label_index import LabelIndex
 from fleet.operator.model.name_conflicts import Incumbents
 
 
@@ -46,6 +47,7 @@ class Store:
         self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
         self.touched = Touched()
         self.names = Names()
+        self._labels = LabelIndex()
         self._named: defaultdict[DeploymentName, set[str]] = defaultdict(set)
         self._holders: dict[DeploymentName, str] = {}
         self._incumbents = Incumbents()
@@ -156,6 +158,7 @@ class Store:
         self.devices[device.id] = device
         if before == device:
             return
+        self._labels.relabel(device.id, before.labels if before else {}, device.labels)
         self.touched.devices.add(device.id)
         leaves = device.deleting_since is not None
         was_there = before is not None and (before.deleting_since is not None) is leaves
@@ -170,8 +173,10 @@ class Store:
 
     def drop_device(self, device: DeviceId) -> None:
         """Forget a `Device` object that the API server no longer has; its keys stay."""
-        if self.devices.pop(device, None) is None:
+        found = self.devices.pop(device, None)
+        if found is None:
             return
+        self._labels.relabel(device, found.labels, {})
         self.silent.discard(device)
         for uid in self._matches.others(device):
             self._match(uid, device)
@@ -282,7 +287,10 @@ class Store:
         if self._holders.get(deployment.name) != uid:
             return
         self._tallies.setdefault(uid, Tally())
-        for device in self.devices:
+        candidates = self._labels.candidates(deployment.selector)
+        for device in self.devices if candidates is None else candidates:
+            self._match(uid, device)
+        for device in self._matches.devices(uid):
             self._match(uid, device)
 
     def _match_again(self, before: Deployment | None, deployment: Deployment) -> None:

@@ -11,7 +11,8 @@ nothing in the new one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -23,6 +24,7 @@ from fleet.operator.model import custom_resources
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Body, Cluster
+from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
 
@@ -43,12 +45,15 @@ class Informer:
         cluster: Cluster,
         liveness: Liveness,
         changed: Callable[[], None],
+        *,
+        time_slice: TimeSlice | None = None,
     ) -> None:
         self._store = store
         self._barrier = barrier
         self._cluster = cluster
         self._liveness = liveness
         self._changed = changed
+        self._slice = time_slice or TimeSlice()
         self.listed = asyncio.Event()
         self.renewed = asyncio.Event()
         self._seen: set[str] = set()  # uids that events spoke of since a list began
@@ -155,33 +160,33 @@ class Informer:
         """
         self._seen.clear()
         deployments = self._readable(
-            custom_resources.parse_deployment, await self._cluster.list_deployments()
+            custom_resources.parse_deployment, self._cluster.list_deployments()
         )
-        self._take_deployments({d.uid: d for d in deployments})
+        await self._take_deployments({d.uid: d async for d in deployments})
         self._seen.clear()
-        devices = self._readable(custom_resources.parse_device, await self._cluster.list_devices())
-        self._take_devices({d.id: d for d in devices})
+        devices = self._readable(custom_resources.parse_device, self._cluster.list_devices())
+        await self._take_devices({d.id: d async for d in devices})
         self.listed.set()
         self._changed()
 
-    def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
-        for deployment in listed.values():
+    async def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
+        async for deployment in self._slice.over(listed.values()):
             if deployment.uid not in self._seen:
                 self._store.put_deployment(deployment)
-        for uid in self._store.deployments.keys() - listed.keys() - self._seen:
-            self._store.drop_deployment(uid)
+        async for uid in self._slice.over(self._store.deployments.keys() - listed.keys()):
+            if uid not in self._seen:
+                self._store.drop_deployment(uid)
         self._store.touched.deployments.update(listed)
         self._barrier.listed(Part.DEPLOYMENTS)
 
-    def _take_devices(self, listed: Mapping[DeviceId, Device]) -> None:
-        for device in listed.values():
+    async def _take_devices(self, listed: Mapping[DeviceId, Device]) -> None:
+        async for device in self._slice.over(listed.values()):
             if device.uid not in self._seen:
                 self._put_device(device)
-        gone = self._store.devices.keys() - listed.keys()
-        for device in [self._store.devices[device_id] for device_id in gone]:
-            if device.uid not in self._seen:
-                self._drop_device(device)
-        self._store.touched.devices.update(listed)
+        async for device_id in self._slice.over(self._store.devices.keys() - listed.keys()):
+            gone = self._store.devices.get(device_id)
+            if gone is not None and gone.uid not in self._seen:
+                self._drop_device(gone)
         self._barrier.listed(Part.DEVICES)
 
     def _put_device(self, device: Device) -> None:
@@ -194,9 +199,15 @@ class Informer:
             self._store.drop_device(device.id)
             self._liveness.forget(device.id)
 
-    def _readable(self, parse: Callable[[Body], T], bodies: Iterable[Body]) -> list[T]:
-        found = (self._read(parse, body) for body in bodies)
-        return [item for item in found if item is not None]
+    async def _readable(
+        self, parse: Callable[[Body], T], pages: AsyncGenerator[list[Body], None]
+    ) -> AsyncIterator[T]:
+        """Read a list to its end, and keep nothing of a page but what is needed."""
+        async with aclosing(pages):
+            async for page in pages:
+                async for body in self._slice.over(page):
+                    if (item := self._read(parse, body)) is not None:
+                        yield item
 
     def _read(self, parse: Callable[[Body], T], body: Body) -> T | None:
         try:
