@@ -2,10 +2,7 @@
 
 from invoke.collection import Collection
 
-from lab import tasks as lab
-from lab.bench import tasks as bench
-from lab.images.cloud import tasks as images
-from lab.proof import tasks as proof
+from lab.tasks import bench, images, lab, proof
 
 namespace = Collection(
     proof.check,

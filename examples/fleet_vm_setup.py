@@ -22,7 +22,7 @@ from fleet.scores.linux.architecture import Arch
 from fleet.scores.linux.ssh import SshMachine
 from fleet.scores.linux.topology import LinuxHostTopology
 from fleet.scores.score import Change, Outcome
-from lab.agent_bundle import bundle
+from lab.devices.agent_bundle import bundle
 
 _PYTHON = "import sys; print('%d.%d' % sys.version_info[:2])"
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from fleet.scores.score import Change
-from lab import labs
 from lab.errors import LabError, NothingThere, PreflightFailed, TopologyInvalid
+from lab.host import labs
 from lab.plugin.port import Answer, Status
 from lab.timeline import events
 from lab.timeline.events import Event

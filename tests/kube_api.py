@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from lab import ports
+from lab.system import ports
 from tests import waiting
 
 START_SECONDS = 90  # two shared cores

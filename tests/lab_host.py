@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from fleet.scores.score import Change, Score, interpret_all
-from lab import labs, processes, undoing
-from lab.host import Addresses, LabHost
-from lab.ledger import Kind
+from lab.host import labs, processes
+from lab.host.lab_host import Addresses, LabHost
+from lab.host.ledger import Kind
+from lab.lifecycle import take_down
 
 LOOPBACK = "127.0.0.1"
 _NUMBER = 255  # no lab's bridge: nothing here looks at it
@@ -44,7 +45,7 @@ def whole_lab(data: Path) -> Iterator[LabHost]:
         try:
             yield host
         finally:
-            left = undoing.take_down(labs.trace("test"), lambda _: None)
+            left = take_down.undo_all(labs.trace("test"), lambda _: None)
         assert left == ()
 
 

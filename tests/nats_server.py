@@ -24,7 +24,7 @@ from fleet.contracts.permissions import (
     inbox_prefix,
     operator_permissions,
 )
-from lab import ports
+from lab.system import ports
 from tests import waiting
 
 START_SECONDS = 10

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from lab import ports
-from lab.cluster.client import FLEET, KubeClient, Refused
+from lab.services.cluster.client import FLEET, KubeClient, Refused
+from lab.system import ports
 from tests.kube_api import KubeApi
 from tests.nats_server import OPERATOR, NatsServer
 from tests.waiting import eventually

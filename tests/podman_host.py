@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import waiting
+from lab.system import waiting
 
 BUSYBOX = "/bin/busybox"
 IMAGE = "localhost/busybox:test"

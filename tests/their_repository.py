@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import lab.plugin.evidence
-import lab.plugin.page  # noqa: F401 - pytester forgets what a run imports, unless we had it before
+import lab.plugin.timeline_page  # noqa: F401 - pytester forgets what a run imports, unless we had it before
 from tests.fake_lab import FakeLab
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from lab import waiting
 from lab.errors import WaitTimedOut
+from lab.system import waiting
 
 T = TypeVar("T")
 EVERY_SECONDS = 0.02

@@ -16,7 +16,7 @@ from fleet.bus import nats
 from fleet.bus.nats import NatsBus
 from fleet.contracts import permissions
 from fleet.contracts.names import DeviceId
-from lab.bench.idle import IdleRuntime
+from lab.bench.noop_runtime import NoopRuntime
 from lab.bench.site import Site
 
 LABELS = {"site": "bench"}
@@ -71,4 +71,4 @@ async def _connect(site: Site, device: DeviceId) -> NatsBus:
 
 async def _serve(bus: NatsBus, device: DeviceId, seen: Seen) -> None:
     identity = service.Identity(device, dict(LABELS), "bench")
-    await service.run(identity, IdleRuntime(seen.asked), bus)
+    await service.run(identity, NoopRuntime(seen.asked), bus)

@@ -21,8 +21,8 @@ from lab.bench.agents import Seen
 from lab.bench.deployments import Board
 from lab.bench.results import Figure
 from lab.bench.site import Site, control_plane
-from lab.broker.stage import ADMIN
-from lab.cluster.client import FLEET, KubeClient, kube_client
+from lab.services.broker.stage import ADMIN
+from lab.services.cluster.client import FLEET, KubeClient, kube_client
 
 _AT_ONCE = 64  # as many writes as the operator has on their way
 

@@ -8,7 +8,7 @@ run. The two ways take turns, so that what else the machine does weighs on both.
 import time
 from collections.abc import Callable
 
-from lab.bench import bare, deployments
+from lab.bench import deployments, podman_baseline
 from lab.bench import fleet as fleets
 from lab.bench.fleet import Fleet
 from lab.bench.results import Figure
@@ -25,7 +25,9 @@ async def measure(lab: str, devices: int, rounds: int, say: Callable[[str], None
         through_podman, through_fleet = [], []
         for number in range(1, rounds + 1):
             say(f"round {number} of {rounds}: podman")
-            through_podman.append(await bare.run_all(fleet.podmans, fleet.image, DEPLOYMENTS))
+            through_podman.append(
+                await podman_baseline.run_all(fleet.podmans, fleet.image, DEPLOYMENTS)
+            )
             say(f"round {number} of {rounds}: fleet")
             through_fleet.append(await _apply(fleet, f"bench-{number}"))
     size = f"{devices} x {DEPLOYMENTS}"

@@ -14,10 +14,10 @@ from fleet.contracts import scores
 from fleet.contracts.messages import Phase, StateError
 from lab.bench import deployments
 from lab.bench.deployments import Board
+from lab.bench.simulated_device import SimulatedDevice
 from lab.bench.site import Site, control_plane
-from lab.broker.stage import ADMIN
-from lab.cluster.client import kube_client
-from lab.simulated_device import SimulatedDevice
+from lab.services.broker.stage import ADMIN
+from lab.services.cluster.client import kube_client
 
 LABELS = {"site": "bench"}
 _IMAGE = "bench/app:1"

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
-from lab.cluster.client import FLEET, KubeClient
+from lab.services.cluster.client import FLEET, KubeClient
 
 NAMESPACE = "fleet-demo"
 SERVICE = "app"

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.contracts.names import DeviceId
-from lab import status as statuses
-from lab.bench import bare
-from lab.bench.bare import Podman
+from lab.bench import podman_baseline
 from lab.bench.deployments import Board
-from lab.cluster.client import FLEET, KubeClient, kube_client
+from lab.bench.podman_baseline import Podman
 from lab.errors import NothingThere
+from lab.lifecycle import status as statuses
+from lab.services.cluster.client import FLEET, KubeClient, kube_client
 
 _LABEL = "bench"
 
@@ -44,7 +44,7 @@ async def devices_of(lab: str, count: int) -> AsyncIterator[Fleet]:
     image = f"{status['registry']['address']}/demo/hello-web:v1"
     async with (
         kube_client(Path(status["kubernetes"]["kubeconfig"])) as kube,
-        bare.reaching(chosen) as podmans,
+        podman_baseline.reaching(chosen) as podmans,
         _labelled(kube, [podman.device for podman in podmans]) as labels,
         Board(kube).watching() as board,
     ):

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import status as statuses
 from lab.bench import crowd as crowds
 from lab.bench.results import Figure
-from lab.devices import environment
+from lab.devices import agent_environment
 from lab.errors import NothingThere
-from lab.operator import PART as OPERATOR
+from lab.lifecycle import status as statuses
+from lab.services.operator import PART as OPERATOR
 
 _BASELINE = "Python alone"
 _AGENT_MB = 30.0
@@ -33,7 +33,7 @@ async def measure(
     agents = [device["pid"] for device in status["devices"] if device["pid"]]
     if not agents or not status["operator"]["pid"]:
         raise NothingThere(f"lab {lab} has no agents that run", element=lab, hint="invoke lab.up")
-    with _sleeping(str(environment.agent().with_name("python"))) as pid:
+    with _sleeping(str(agent_environment.agent().with_name("python"))) as pid:
         baseline = Figure.of(f"{_BASELINE}: memory", [_alone(pid)], unit="MB")
     say(f"the lab's processes, idle for {seconds:g} s")
     figures = [baseline, *await _weigh(f"agent, 1 of {len(agents)}", agents, seconds, aims=True)]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from fleet.contracts.containers import container_name
 from fleet.contracts.names import DeploymentName
-from lab.bench import bare, deployments
+from lab.bench import deployments, podman_baseline
 from lab.bench import fleet as fleets
 from lab.bench.deployments import SERVICE
 from lab.bench.fleet import Fleet
@@ -25,7 +25,7 @@ async def measure(lab: str, repeats: int, say: Callable[[str], None]) -> list[Fi
         through_podman, through_fleet = [], []
         for number in range(1, repeats + 1):
             say(f"{number} of {repeats}")
-            through_podman.append(await bare.run_all(fleet.podmans, fleet.image, 1))
+            through_podman.append(await podman_baseline.run_all(fleet.podmans, fleet.image, 1))
             through_fleet.append(await _once(fleet, f"bench-{number}"))
     running, told = zip(*through_fleet, strict=True)
     podman = Figure.of("podman alone", through_podman)

@@ -13,14 +13,15 @@ from pathlib import Path
 
 from fleet.contracts.names import DeviceId
 from fleet.scores.score import Score
-from lab import operator, processes
-from lab.broker import stage as broker
-from lab.broker.stage import Broker
-from lab.cluster import stage as cluster
-from lab.cluster.plane import ControlPlane
-from lab.host import Addresses, LabHost
-from lab.ledger import Kind
-from lab.operator import Operator
+from lab.host import processes
+from lab.host.lab_host import Addresses, LabHost
+from lab.host.ledger import Kind
+from lab.services import operator
+from lab.services.broker import stage as broker
+from lab.services.broker.stage import Broker
+from lab.services.cluster import stage as cluster
+from lab.services.cluster.control_plane import ControlPlane
+from lab.services.operator import Operator
 
 _LOOPBACK = "127.0.0.1"
 _NUMBER = 255  # no lab's bridge: nothing here looks at it

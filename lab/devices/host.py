@@ -13,44 +13,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleet.scores.score import Score
-from lab import cgroups, commands, files, mounts, network, probes, processes, procfs, sources
-from lab.devices import configuring, environment, podman, rootless
+from lab.devices import agent_configuration, agent_environment, rootless
+from lab.devices.host_device import HostDevice
 from lab.errors import NothingThere
-from lab.files import FileScore
-from lab.host import LabHost
-from lab.ledger import Entry, Kind
-from lab.network import CableScore, NamespacesScore, PlacesScore
-from lab.processes import Inside, ProcessScore
+from lab.host import cgroups, files, mounts, network, processes, source_digests
+from lab.host.files import FileScore
+from lab.host.lab_host import LabHost
+from lab.host.ledger import Entry, Kind
+from lab.host.network import CableScore, NamespacesScore, PlacesScore
+from lab.host.processes import Inside, ProcessScore
+from lab.system import commands, podman_configuration, probes, procfs
 
 _PING_WITHIN = 30
 _VOLATILE = ("run", "tmp", "pulls")
 _LASTING = ("store", "volumes", "networks")
-
-
-@dataclass(frozen=True, slots=True)
-class HostDevice:
-    """One host device: number *index* of the lab, and what it is to know of the hub."""
-
-    id: str
-    index: int
-    labels: Mapping[str, str]
-    nats_url: str
-    credentials: Path
-    registry: str
-    base: Path | None = None
-    """the store of base images that devices share, read-only; root alone can lock it"""
-    user: int | None = None
-    """who runs podman and the agent of a rootless device"""
-
-    @property
-    def podman_part(self) -> str:
-        """Return the name of the part that serves podman's API."""
-        return f"podman-{self.id}"
-
-    @property
-    def agent_part(self) -> str:
-        """Return the name of the part that is the agent."""
-        return f"agent-{self.id}"
 
 
 def root_of(topology: LabHost, device: str) -> Path:
@@ -61,7 +37,11 @@ def root_of(topology: LabHost, device: str) -> Path:
 def socket_of(topology: LabHost, device: str) -> Path:
     """Return the socket of *device*'s podman: in its directory, unless that is too long a path."""
     usual = root_of(topology, device) / "podman.sock"
-    return usual if podman.fits_a_socket(usual) else short_place(topology) / device / usual.name
+    return (
+        usual
+        if podman_configuration.fits_a_socket(usual)
+        else short_place(topology) / device / usual.name
+    )
 
 
 def short_place(topology: LabHost) -> Path:
@@ -85,7 +65,9 @@ def computer(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...
     """Return the parts of *device* but its agent: network, store and podman."""
     root = root_of(topology, device.id)
     temporary = None if device.user is None else rootless.temporary(device.user)
-    written = podman.files(root, podman.engine_here(), device.registry, device.base, temporary)
+    written = podman_configuration.files(
+        root, podman_configuration.engine_here(), device.registry, device.base, temporary
+    )
     return (
         NamespacesScore(device.id, _mounts(root, device.user)),
         CableScore(device.id, device.index),
@@ -102,16 +84,18 @@ def inside(topology: LabHost, device: HostDevice) -> Inside:
 
 def environment_of(topology: LabHost, device: HostDevice) -> Mapping[str, str]:
     """Return what the programs of *device* find set."""
-    own = podman.environment(root_of(topology, device.id))
+    own = podman_configuration.environment(root_of(topology, device.id))
     return own if device.user is None else {**own, **rootless.environment(device.user)}
 
 
 def _mounts(root: Path, user: int | None) -> tuple[str, ...]:
     if user is None:
         return ()
-    program = environment.agent()
+    program = agent_environment.agent()
     python = Path(sys.base_prefix).resolve()
-    return rootless.mounts(user, root, (root, program.parents[2], python, environment.ROOT / "src"))
+    return rootless.mounts(
+        user, root, (root, program.parents[2], python, agent_environment.ROOT / "src")
+    )
 
 
 def _podman_service(topology: LabHost, device: HostDevice, digest: str) -> ProcessScore:
@@ -130,21 +114,21 @@ def _podman_service(topology: LabHost, device: HostDevice, digest: str) -> Proce
 def _agent(topology: LabHost, device: HostDevice) -> tuple[Score[LabHost], ...]:
     root = root_of(topology, device.id)
     credentials, settings = root / "credentials.json", root / "agent.toml"
-    config = configuring.agent_config(
+    config = agent_configuration.agent_config(
         device,
-        podman.engine_here(),
+        podman_configuration.engine_here(),
         socket=socket_of(topology, device.id),
         credentials=credentials,
         state_dir=journal_of(topology, device.id),
     )
     process = ProcessScore(
         part=device.agent_part,
-        argv=(str(environment.agent()),),
+        argv=(str(agent_environment.agent()),),
         env={"FLEET_AGENT_CONFIG": str(settings)},
         ready=probes.anything,
         says='"event": "starting"',
         inside=inside(topology, device),
-        config_digest=files.digest(config, sources.digest("contracts", "bus", "agent")),
+        config_digest=files.digest(config, source_digests.digest("contracts", "bus", "agent")),
     )
     handed_over = HandedOverScore(device.credentials, credentials, device.user)
     return (FileScore(settings, config), handed_over, process)
@@ -289,7 +273,7 @@ def undo_containers(entry: Entry) -> None:
 
 
 def _environment(root: Path) -> dict[str, str]:
-    return {**processes.minimal_environment(), **podman.environment(root)}
+    return {**processes.minimal_environment(), **podman_configuration.environment(root)}
 
 
 def _container_ids(root: Path) -> tuple[str, ...]:

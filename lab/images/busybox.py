@@ -14,8 +14,8 @@ import filelock
 
 from fleet import directories
 from fleet.scores.linux.architecture import Arch
-from lab import commands
 from lab.errors import PreflightFailed
+from lab.system import commands
 
 _PACKAGE = "busybox-static"
 

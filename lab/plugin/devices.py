@@ -12,9 +12,9 @@ import pytest
 
 from fleet import errors
 from lab.plugin import needs as capabilities
-from lab.plugin.leasing import Holder, Leases
 from lab.plugin.needs import Capability
 from lab.plugin.port import Answer, LabPort, Status
+from lab.plugin.session.leases import Holder, Leases
 
 _WITHIN = 60
 _AGENT_USER = "fleet-agent"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.plugin import runs, settings
+from lab.plugin import settings
 from lab.plugin.results import Results
+from lab.plugin.session import runs
 
 if TYPE_CHECKING:
     from lab.plugin.port import LabPort
@@ -60,7 +61,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_fleet_lab(name: str, topology: str) -> "LabPort":
     """Use the real lab, where no conftest says otherwise."""
-    from lab.plugin.invoked import InvokedLab  # noqa: PLC0415
+    from lab.plugin.session.invoked_lab import InvokedLab  # noqa: PLC0415
 
     return InvokedLab(name, topology)
 
@@ -152,12 +153,12 @@ def _end(session: pytest.Session, *, failed: bool) -> None:
     ending = run.finish(failed=failed, tell=lambda words: _tell(session.config, f"\n{words}"))
     if ending is None:
         return
-    from lab.plugin import page  # noqa: PLC0415
+    from lab.plugin import timeline_page  # noqa: PLC0415
 
     if ending.fate is None and not failed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # what was left behind must be seen
     try:
-        written = str(page.write(run, ending, session.config.stash[_RESULTS]))
+        written = str(timeline_page.write(run, ending, session.config.stash[_RESULTS]))
     except OSError as exc:
         written = f"not to be had: {exc}"
     session.config.stash[_WORDS] += [ending.words, f"timeline: {written}"]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.plugin import runs
-from lab.plugin.runs import Run
+from lab.plugin.session import runs
+from lab.plugin.session.runs import Run
 
 if TYPE_CHECKING:  # a run that uses no lab doesn't pay for it
     from lab.plugin.broker import Nats

@@ -13,8 +13,9 @@ from typing import Any
 
 import psutil
 
-from lab import commands, host
+from lab.host import lab_host
 from lab.proof.results import Result
+from lab.system import commands
 
 _GIBIBYTE = 1 << 30
 
@@ -62,7 +63,7 @@ def boots(lab: str) -> list[Mapping[str, Any]]:
     A lab's logs outlive it, so there may be boots of earlier runs.
     """
     try:
-        lines = (host.labs_dir() / lab / "logs" / "boots.jsonl").read_text().splitlines()
+        lines = (lab_host.labs_dir() / lab / "logs" / "boots.jsonl").read_text().splitlines()
     except OSError:
         return []
     return [json.loads(line) for line in lines]

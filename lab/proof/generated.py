@@ -34,12 +34,12 @@ def locks(*, upgrade: bool) -> tuple[Suite, ...]:
 
 
 def write_crds(directory: Path) -> Iterator[Path]:
-    """Write every manifest of fleet.contracts.resources, and tell which."""
+    """Write every manifest of fleet.contracts.crds, and tell which."""
     # Late: `invoke check` must be able to tell what is wrong with a tree that doesn't import.
-    from fleet.contracts import resources  # noqa: PLC0415
+    from fleet.contracts import crds  # noqa: PLC0415
 
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in resources.manifests().items():
+    for name, text in crds.manifests().items():
         path = directory / name
         path.write_text(text)
         yield path
@@ -47,7 +47,7 @@ def write_crds(directory: Path) -> Iterator[Path]:
 
 def write_schema() -> Path:
     """Write the JSON Schema of topologies, and tell where."""
-    from lab import topology  # noqa: PLC0415 - late, as above
+    from lab.lifecycle import topology  # noqa: PLC0415 - late, as above
 
     topology.SCHEMA.write_text(json.dumps(topology.schema(), indent=2) + "\n")
     return topology.SCHEMA

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import msgspec
 
-from lab import copying, files
 from lab.errors import LabError, NothingThere, TopologyInvalid
+from lab.host import files
 from lab.snapshots.keys import Key
+from lab.system import copying
 
 DEFAULT = "default"
 FORMAT = 1

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from lab import showing
+from lab.console import output
 from lab.snapshots import archive, steps
 from lab.snapshots.archive import Manifest
-from lab.snapshots.whole import Result
+from lab.snapshots.procedure import Result
 
 _MIB = 1 << 20
 
@@ -40,7 +40,7 @@ def taken(done: Result, seconds: float) -> None:
     manifest = done.snapshot.manifest
     _parts(done)
     where = done.snapshot.places.root
-    showing.console.print(
+    output.console.print(
         f"snapshot [bold]{manifest.name}[/] of lab {manifest.lab}: {_mebibytes(manifest.bytes)} in "
         f"{where}, taken in {seconds:.1f} s; the lab goes on"
     )
@@ -52,7 +52,7 @@ def restored(done: Result, seconds: float) -> None:
     manifest = done.snapshot.manifest
     _parts(done)
     heard = ", ".join(sorted(done.heard))
-    showing.console.print(
+    output.console.print(
         f"lab [bold]{manifest.lab}[/] is back at snapshot {manifest.name} of {_when(manifest)}, in "
         f"{seconds:.1f} s; heard since: {heard or 'no device, since it has none'}"
     )
@@ -62,7 +62,7 @@ def restored(done: Result, seconds: float) -> None:
 
 def would(manifest: Manifest) -> None:
     """Show what restoring would do."""
-    showing.console.print(
+    output.console.print(
         f"snapshot {manifest.name} of {_when(manifest)} fits: lab {manifest.lab} would go back to "
         f"it, and lose what came since"
     )
@@ -72,13 +72,13 @@ def would(manifest: Manifest) -> None:
 def shelf(manifests: Sequence[Manifest]) -> None:
     """Show what snapshots there are."""
     if not manifests:
-        showing.console.print("there is no snapshot: invoke lab.snapshot takes one")
+        output.console.print("there is no snapshot: invoke lab.snapshot takes one")
         return
     table = Table("snapshot", "taken", "size", "machines", "key")
     for each in manifests:
         machines = ", ".join(sorted(each.boots)) or "none"
         table.add_row(each.name, _when(each), _mebibytes(each.bytes), machines, each.key.digest)
-    showing.console.print(table)
+    output.console.print(table)
 
 
 def _parts(done: Result) -> None:
@@ -87,11 +87,11 @@ def _parts(done: Result) -> None:
     for part, seconds in steps.by_part(done.took).items():
         size = _mebibytes(sizes[part]) if part in sizes else ""
         table.add_row(part, f"{seconds:.1f}", size)
-    showing.console.print(table)
+    output.console.print(table)
 
 
 def _next(command: str) -> None:
-    showing.console.print(f"\nNext:\n  ./dev invoke {command}", markup=False)
+    output.console.print(f"\nNext:\n  ./dev invoke {command}", markup=False)
 
 
 def _options(manifest: Manifest) -> str:

@@ -2,7 +2,7 @@
 The real lab, as `lab.snapshots.port` wants it.
 
 Services are processes that the ledger names; what starts them again is the walk of `lab.up`.
-Machines are libvirt's (`lab.devices.vm.saving`); host devices are namespaces of this host.
+Machines are libvirt's (`lab.devices.vm.saved_state`); host devices are namespaces of this host.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,33 +11,27 @@ from datetime import datetime
 from pathlib import Path
 
 from fleet.scores.score import interpret_all
-from lab import (
-    assembly,
-    copying,
-    operator,
-    processes,
-    raising,
-    registry,
-    stages,
-    status,
-)
-from lab import topology as topologies
-from lab.assembly import Assembly
-from lab.broker import heartbeats
-from lab.broker import process as broker
-from lab.cluster import stage as cluster
 from lab.devices import host as host_devices
-from lab.devices.host import HostDevice
-from lab.devices.vm.saving import VmMachine
+from lab.devices.host_device import HostDevice
+from lab.devices.vm.saved_state import VmMachine
 from lab.errors import LabError, WaitTimedOut
-from lab.host import LabHost
-from lab.labs import Lab
-from lab.ledger import Kind
-from lab.snapshots import identifying
+from lab.host import processes
+from lab.host.lab_host import LabHost
+from lab.host.labs import Lab
+from lab.host.ledger import Kind
+from lab.lifecycle import assembly, bring_up, stages, status
+from lab.lifecycle import topology as topologies
+from lab.lifecycle.assembly import Assembly
+from lab.lifecycle.stages import Audience, Plan, Stage
+from lab.lifecycle.topology import Topology
+from lab.services import operator, registry
+from lab.services.broker import heartbeats
+from lab.services.broker import process as broker
+from lab.services.cluster import stage as cluster
+from lab.snapshots import identity
 from lab.snapshots.archive import Archive
 from lab.snapshots.keys import Key
-from lab.stages import Audience, Plan, Stage
-from lab.topology import Topology
+from lab.system import copying
 
 # In the order to stop them: each before those that it talks to.
 SERVICES = (
@@ -152,7 +146,7 @@ class LabSite:
 
     def key(self) -> Key:
         """See `port.Site`."""
-        return identifying.key_of(self.lab, self.topology)
+        return identity.key_of(self.lab, self.topology)
 
     def require_well(self) -> None:
         """See `port.Site`."""
@@ -185,8 +179,8 @@ class LabSite:
             raise
 
     def _raise(self, plans: Sequence[Plan]) -> None:
-        done = raising.reach(self.lab, self.audience, plans)
-        for error in raising.failures(done, self.lab.host):
+        done = bring_up.reach(self.lab, self.audience, plans)
+        for error in bring_up.failures(done, self.lab.host):
             raise error
 
 

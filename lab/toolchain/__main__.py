@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fleet import directories
 from lab.toolchain.builders import BuildFailed, SourceBuilder
-from lab.toolchain.ensuring import Toolchain
+from lab.toolchain.provisioning import Toolchain
 from lab.toolchain.store import Store
 
 _ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from typing import Protocol, assert_never
 
 from lab.errors import LabError
 from lab.toolchain import parts
-from lab.toolchain.following import Say, follow
 from lab.toolchain.parts import GoModule, Part, Program, Wheel
+from lab.toolchain.progress import Say, follow
 
 
 class BuildFailed(LabError):

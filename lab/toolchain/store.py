@@ -17,7 +17,7 @@ from pathlib import Path
 
 import filelock
 
-from lab.toolchain.following import Say
+from lab.toolchain.progress import Say
 
 _MANIFEST = "manifest.json"
 

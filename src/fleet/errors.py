@@ -31,6 +31,7 @@ The exception hierarchy, in one place:
     + InvalidSelector            a label selector with an unknown operator or bad values
     + InvalidConfig              a configuration file with a bad or unknown setting
     + ClusterRefused             the Kubernetes API refused what was sent
+      . ImmutableField           it would change what can't change while the object exists
     + ImageNotFound              the registry doesn't have the image
     + RegistryUnauthorized       the registry wants credentials, or refuses these
     + InvalidImage               not an image reference
@@ -187,6 +188,14 @@ class InvalidConfig(PermanentError):
 
 class ClusterRefused(PermanentError):
     """The Kubernetes API refused a request for good."""
+
+
+class ImmutableField(ClusterRefused):
+    """
+    The Kubernetes API keeps a field as it is for as long as its object exists.
+
+    *element* is the field that the API server names, such as ``spec.selector``.
+    """
 
 
 class ImageNotFound(PermanentError):

@@ -9,7 +9,7 @@ import yaml
 
 from fleet import directories
 from fleet.agent import settings
-from fleet.contracts import kv, resources
+from fleet.contracts import crds, kv, resources
 from fleet.contracts.names import DeploymentName, DeviceId
 
 ROOT = Path(__file__).parents[2]
@@ -45,8 +45,8 @@ def test_a_locked_literal_is_as_it_was(built: str, locked: str):
 
 @pytest.mark.parametrize(("kind", "short"), [("Deployment", "fleetdep"), ("Device", "fleetdev")])
 def test_a_kind_has_its_short_name(kind: str, short: str):
-    crds = [yaml.safe_load(text) for text in resources.manifests().values()]
-    (names,) = (crd["spec"]["names"] for crd in crds if crd["spec"]["names"]["kind"] == kind)
+    made = [yaml.safe_load(text) for text in crds.manifests().values()]
+    (names,) = (crd["spec"]["names"] for crd in made if crd["spec"]["names"]["kind"] == kind)
     assert short in names["shortNames"]
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import testinfra
 
-from lab import preflight, topology
+from lab.doctor import machine_preflight
 from lab.images.cloud import cache, catalogue
-from lab.topology import Backend
+from lab.lifecycle import topology
+from lab.lifecycle.topology import Backend
 from tests.using_lab import insides, sessions
 from tests.using_lab.evidence import pytest_runtest_makereport  # noqa: F401 - a hook
 from tests.using_lab.labs import Lab, Status
@@ -79,9 +80,9 @@ def host(status: Status) -> Any:  # noqa: F811 - a fixture
     return testinfra.get_host(f"ssh://{device['id']}", ssh_config=str(config), sudo=True)
 
 
-def _preflight() -> Iterator[preflight.PreflightReport]:
+def _preflight() -> Iterator[machine_preflight.PreflightReport]:
     machines = topology.load(TOPOLOGY).of(Backend.VM)
     for image in map(catalogue.find, sorted({each.machine_image for each in machines})):
-        yield preflight.check_fleet_smoke_preflight_for_arch(
+        yield machine_preflight.check_fleet_smoke_preflight_for_arch(
             image.arch, has_image=cache.stored(image) is not None
         )

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from fleet.scores.device import travelling
-from lab import status as statuses
 from lab.devices.vm import machine as machines
-from lab.devices.vm.admission import Gate
 from lab.devices.vm.device import VmDevice
+from lab.devices.vm.hypervisor.admission import Gate
 from lab.devices.vm.machine import DiskScore, MachineScore
-from lab.devices.vm.seeding import SeedScore
+from lab.devices.vm.seed import SeedScore
 from lab.errors import LabError, PartDied, WaitTimedOut
-from lab.ledger import Kind
+from lab.host.ledger import Kind
+from lab.lifecycle import status as statuses
 from tests.using_lab.labs import Lab
 from tests.vm.machines import Machine
 

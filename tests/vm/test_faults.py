@@ -11,12 +11,12 @@ from fleet.scores.device.bundle import Bundle
 from fleet.scores.device.upgrading import AgentUpgradeScore
 from fleet.scores.linux.topology import LinuxHostTopology
 from fleet.scores.score import Change
-from lab import agent_bundle
-from lab import status as statuses
-from lab.devices.vm import bundles, setting_up
+from lab.devices import agent_bundle
+from lab.devices.vm import agent_bundles, setup
 from lab.devices.vm.device import VmDevice, python_of
+from lab.host.ledger import Kind
 from lab.images.cloud import catalogue
-from lab.ledger import Kind
+from lab.lifecycle import status as statuses
 from tests.using_lab.buckets import keys
 from tests.using_lab.cluster import Cluster
 from tests.using_lab.devices import Container, Device
@@ -203,7 +203,7 @@ def test_what_an_older_image_lacks_is_installed_by_the_next_up_over_this_hosts_w
 @pytest.fixture
 def original(lab: Lab, machine: Machine) -> Iterator[Bundle]:
     """The version that the lab set up; it is put back whatever the test came to."""
-    found = bundles.bundle_of(_device(lab, machine).image)
+    found = agent_bundles.bundle_of(_device(lab, machine).image)
     yield found
     if _current(machine) != str(found.folder):
         _upgrade(lab, machine, found).expect()
@@ -230,7 +230,7 @@ def _upgrade(lab: Lab, machine: Machine, bundle: Bundle, *, within: float = REPO
         known = cluster.get("fleetdev", machine.id)["status"]["agentVersion"]
         return "" if known == bundle.version else f"the cluster knows it by version {known}"
 
-    with setting_up.log_in(host, device) as there:
+    with setup.log_in(host, device) as there:
         score = AgentUpgradeScore(bundle, missing, within)
         return score.interpret(LinuxHostTopology(there))
 

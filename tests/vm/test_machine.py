@@ -9,9 +9,9 @@ import pytest
 from fleet.scores.device.setup import FleetDeviceSetupScore
 from fleet.scores.linux.topology import LinuxHostTopology
 from fleet.scores.score import Change, Outcome
-from lab import status as statuses
-from lab.devices.vm import seeding, setting_up
+from lab.devices.vm import seed, setup
 from lab.devices.vm.device import VmDevice
+from lab.lifecycle import status as statuses
 from tests.using_lab.devices import Device
 from tests.using_lab.fleets import Fleet
 from tests.using_lab.images import Images
@@ -144,8 +144,8 @@ def test_setting_up_again_over_ssh_changes_nothing_and_touches_no_file(
     place, device = statuses.device_of(lab.name, machine.id)
     assert isinstance(device, VmDevice)
 
-    with setting_up.log_in(place, device) as there:
-        wanted = FleetDeviceSetupScore(seeding.setup(device), told=told.append)
+    with setup.log_in(place, device) as there:
+        wanted = FleetDeviceSetupScore(seed.setup(device), told=told.append)
         outcome = wanted.interpret(LinuxHostTopology(there)).expect()
 
     assert outcome.change is Change.UNCHANGED, outcome.details

@@ -12,9 +12,9 @@ from fleet.scores.kvm.networks import Network
 from fleet.scores.kvm.pools import NAME
 from fleet.scores.linux.topology import LinuxHostTopology
 from fleet.scores.score import Change
-from lab import status as statuses
-from lab.devices.vm import lending, setting_up
+from lab.devices.vm import package_proxy, setup
 from lab.devices.vm.device import VmDevice
+from lab.lifecycle import status as statuses
 from tests.using_lab.labs import Lab
 from tests.vm.machines import Machine
 
@@ -36,11 +36,11 @@ def test_a_bare_machine_hosts_firewalls_by_scores_alone_and_a_second_run_changes
     assert isinstance(device, VmDevice)
     if device.arch != platform.machine():
         pytest.skip(f"eighty packages take an hour where {device.arch} is another's processor")
-    with setting_up.log_in(place, device) as there:
+    with setup.log_in(place, device) as there:
         bare = LinuxHostTopology(there)
         assert "libvirt-daemon-system isn't installed" in WANTED.differences(bare)
 
-        with lending.packages(place, device, bare):
+        with package_proxy.packages(place, device, bare):
             assert WANTED.interpret(bare).expect().change is Change.CHANGED
 
         assert WANTED.interpret(bare).expect().change is Change.UNCHANGED

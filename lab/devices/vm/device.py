@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fleet.scores.kvm.addresses import MacAddress
 from fleet.scores.linux.architecture import Arch
-from lab.host import LabHost
+from lab.host.lab_host import LabHost
 from lab.images.cloud.catalogue import Image
 
 ADMIN = "fleet-admin"

@@ -17,18 +17,20 @@ from fleet.scores.kvm.domains import DirectBoot, Disk, Domain, NetworkRef, VmInt
 from fleet.scores.kvm.hypervisor import Power
 from fleet.scores.kvm.libvirt import LibvirtHypervisor
 from fleet.scores.score import Score
-from lab import commands, waiting
-from lab.devices.vm import accelerators, budgets, daemon, evidence, undoing
 from lab.devices.vm import device as devices
-from lab.devices.vm.admission import Gate
-from lab.devices.vm.booting import Boot, Follower, ssh
-from lab.devices.vm.budgets import Step
+from lab.devices.vm import removal
+from lab.devices.vm.boot import evidence, timeouts
+from lab.devices.vm.boot.progress import Boot, Follower, ssh
+from lab.devices.vm.boot.timeouts import Step
 from lab.devices.vm.device import Places, VmDevice
+from lab.devices.vm.hypervisor import accelerators, daemon
+from lab.devices.vm.hypervisor.admission import Gate
 from lab.errors import LabError, PartDied
-from lab.host import LabHost, read_json, write_json
+from lab.host.lab_host import LabHost, read_json, write_json
+from lab.host.ledger import Entry, Kind
 from lab.images.cloud import cache, catalogue
 from lab.images.cloud.cache import Stored
-from lab.ledger import Entry, Kind
+from lab.system import commands, waiting
 
 OWNER = "fleet-lab"
 _CONSOLES: Mapping[str, str] = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
@@ -128,7 +130,7 @@ class MachineScore(Score[LabHost]):
     def bring_about(self, topology: LabHost) -> None:
         with daemon.connect(topology) as hypervisor:
             wanted = self._domain(topology)
-            within = topology.budget(budgets.whole(wanted.arch, wanted.accelerator))
+            within = topology.budget(timeouts.whole(wanted.arch, wanted.accelerator))
             with self.gate.admitted(
                 self.device.id, self.device.memory_mib, within=within, saw=topology.saw
             ):
@@ -154,7 +156,7 @@ class MachineScore(Score[LabHost]):
             pid_file=str(daemon.pid_file(topology, wanted.name)),
             digest=self._digest(topology), serial_begins=_size(log), booted=False,
         )  # fmt: skip
-        undoing.forget(hypervisor, wanted.name)
+        removal.forget(hypervisor, wanted.name)
         hypervisor.define(domains.xml(wanted))
         hypervisor.start(wanted.name)
 

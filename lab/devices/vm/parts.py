@@ -4,16 +4,17 @@ from collections.abc import Iterable, Sequence
 
 from fleet.scores.kvm.domains import Accelerator
 from fleet.scores.score import Score
-from lab.devices.vm import budgets, daemon
-from lab.devices.vm.accelerators import AcceleratorScore
-from lab.devices.vm.admission import Gate
-from lab.devices.vm.bundles import BundleScore
+from lab.devices.vm.agent_bundles import BundleScore
+from lab.devices.vm.boot import timeouts
+from lab.devices.vm.cloud_image import CloudImageScore
 from lab.devices.vm.device import VmDevice
-from lab.devices.vm.images import CloudImageScore
+from lab.devices.vm.hypervisor import daemon
+from lab.devices.vm.hypervisor.accelerators import AcceleratorScore
+from lab.devices.vm.hypervisor.admission import Gate
 from lab.devices.vm.machine import DiskScore, MachineScore
-from lab.devices.vm.seeding import KeysScore, SeedScore
-from lab.devices.vm.setting_up import SetUpScore
-from lab.host import LabHost
+from lab.devices.vm.seed import KeysScore, SeedScore
+from lab.devices.vm.setup import SetUpScore
+from lab.host.lab_host import LabHost
 
 _BUILD = 1800  # seconds that an image may take to be built, which happens once on a host
 
@@ -46,5 +47,5 @@ def budget(machines: Iterable[VmDevice]) -> float:
     """Return how many seconds *machines* may take: emulated, on a host with no image yet."""
     found = tuple(machines)
     images = {machine.image for machine in found}
-    boots = sum(budgets.whole(machine.arch, Accelerator.TCG) for machine in found)
+    boots = sum(timeouts.whole(machine.arch, Accelerator.TCG) for machine in found)
     return _BUILD * len(images) + boots

@@ -19,13 +19,13 @@ import filelock
 
 from fleet import directories
 from lab.errors import LabError
-from lab.host import read_json, write_json
-from lab.images.cloud import building, downloading, overlays
+from lab.host.lab_host import read_json, write_json
+from lab.images.cloud import build, download, overlays
 from lab.images.cloud.catalogue import Built, Download, Image
 
 _DESCRIPTION = "image.json"
 _READ_ONLY = 0o444
-_PARTS = (building.DISK, building.KERNEL, building.INITRD, building.PACKAGES)
+_PARTS = (build.DISK, build.KERNEL, build.INITRD, build.PACKAGES)
 _CHUNK = 1 << 20
 
 
@@ -72,22 +72,22 @@ def digest_of(image: Image) -> str:
         case Download(sha256=digest):
             return digest
         case Built():
-            return hashlib.sha256(building.described(image).encode()).hexdigest()
+            return hashlib.sha256(build.described(image).encode()).hexdigest()
 
 
 def stored(image: Image) -> Stored | None:
     """Return *image*, if it is there, and each file as long as it was; nothing is hashed."""
     where = home() / digest_of(image)
     sizes: Mapping[str, int] = read_json(where / _DESCRIPTION).get("sizes", {})
-    if building.DISK not in sizes or _sizes(where) != sizes:
+    if build.DISK not in sizes or _sizes(where) != sizes:
         return None
     parts = {name: where / name for name in sizes}
     return Stored(
         image,
         where.name,
-        parts[building.DISK],
-        parts.get(building.KERNEL),
-        parts.get(building.INITRD),
+        parts[build.DISK],
+        parts.get(build.KERNEL),
+        parts.get(build.INITRD),
     )
 
 
@@ -158,7 +158,7 @@ def set_aside(image: Stored) -> Path:
 
 def _make(image: Image, where: Path, saw: Callable[[str], None]) -> None:
     draft = making() / where.name
-    if where.exists() and (disks := overlays.standing_on(where / building.DISK)):
+    if where.exists() and (disks := overlays.standing_on(where / build.DISK)):
         message = f"image {image.name} in {where} is damaged, and {disks} stand on it"
         raise ImageInUse(message, element=image.name, hint=_IN_USE)
     for broken in (draft, where):  # of one that was killed, or truncated since: we hold the lock
@@ -167,9 +167,9 @@ def _make(image: Image, where: Path, saw: Callable[[str], None]) -> None:
     try:
         match image.source:
             case Download() as source:
-                downloading.fetch(source, draft / building.DISK, parts=making(), saw=saw)
+                download.fetch(source, draft / build.DISK, parts=making(), saw=saw)
             case Built():
-                building.build(image, draft, saw)
+                build.build(image, draft, saw)
         files = {name: _digest(draft / name) for name in _PARTS if (draft / name).exists()}
         for name in files:
             (draft / name).chmod(_READ_ONLY)

@@ -16,9 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from fleet.scores.linux.architecture import Arch
-from lab import documents
-from lab.documents import Document, Problem
 from lab.errors import NothingThere, TopologyInvalid
+from lab.system import yaml_documents
+from lab.system.yaml_documents import Document, Problem
 
 CATALOGUE = Path(__file__).parent / "catalogue.yaml"
 SCHEMA = Path(__file__).parent / "catalogue.schema.json"
@@ -113,8 +113,10 @@ def parse(text: str, where: str) -> Catalogue:
 
     :raises TopologyInvalid: with a line for each thing that is wrong.
     """
-    document = documents.read(text)
-    found = documents.check(document, json.loads(SCHEMA.read_text())) or tuple(_unsigned(document))
+    document = yaml_documents.read(text)
+    found = yaml_documents.check(document, json.loads(SCHEMA.read_text())) or tuple(
+        _unsigned(document)
+    )
     if found:
         message = "\n".join(f"{where}:{problem}" for problem in found)
         raise TopologyInvalid(message, element=where, hint=f"what there can be: {SCHEMA}")

@@ -8,14 +8,15 @@ file of every lab is asked what it stands on, snapshots included.
 import json
 from pathlib import Path
 
-from lab import commands, host
 from lab.errors import LabError
+from lab.host import lab_host
+from lab.system import commands
 
 
 def overlays() -> dict[Path, tuple[Path, ...]]:
     """Return the disks of all labs by the image that they stand on."""
     found: dict[Path, tuple[Path, ...]] = {}
-    for disk in sorted(host.labs_dir().glob("*/**/*.qcow2")):
+    for disk in sorted(lab_host.labs_dir().glob("*/**/*.qcow2")):
         if (base := _base(disk)) is not None:
             found[base] = (*found.get(base, ()), disk)
     return found

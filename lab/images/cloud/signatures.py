@@ -8,8 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
-from lab import commands
 from lab.errors import LabError, PreflightFailed
+from lab.system import commands
 
 _PROGRAM = "gpgv"
 _KEYRINGS = Path(__file__).parent

@@ -4,8 +4,14 @@ From message types to the structural schemas of custom resources.
 The types' own constraints become the schema's, so that the API server and the
 agent refuse the same values. Defaults are left out on purpose: one added to a
 schema later would change every revision, and restart a fleet.
+
+What `kubectl explain` shows stands in a type's docstring: its first paragraph
+describes the type, and a list of ``* field: sentences`` describes the fields.
+A field that is described nowhere is refused.
 """
 
+import inspect as source
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,7 +24,8 @@ def schema(type_: Any) -> Schema:
     """
     Describe *type_* as a structural schema.
 
-    :raises TypeError: it holds something that has no place in a custom resource.
+    :raises TypeError: it holds something that has no place in a custom resource, or a field
+        without a description, or describes a field that it doesn't have.
     """
     return _schema(inspect.type_info(type_))
 
@@ -61,10 +68,26 @@ def _integer(info: inspect.IntType) -> Schema:
 
 
 def _struct(info: inspect.StructType) -> Schema:
-    properties = {field.encode_name: _schema(field.type) for field in info.fields}
+    paragraph, told = described(info.cls)
+    _check_described(info, told)
+    properties = {
+        field.encode_name: _schema(field.type) | {"description": told[field.name]}
+        for field in info.fields
+    }
     required = sorted(field.encode_name for field in info.fields if field.required)
-    described = {"type": "object", "description": _first_paragraph(info.cls)}
-    return {**described, "properties": properties} | ({"required": required} if required else {})
+    whole = {"type": "object", "description": paragraph, "properties": properties}
+    return whole | ({"required": required} if required else {})
+
+
+def _check_described(info: inspect.StructType, told: Mapping[str, str]) -> None:
+    fields = {field.name for field in info.fields}
+    for name in sorted(fields ^ told.keys()):
+        what = (
+            "has no description of its field"
+            if name in fields
+            else "describes a field that it lacks"
+        )
+        raise TypeError(f"{info.cls.__name__} {what}: {name}")
 
 
 def _map(info: inspect.DictType) -> Schema:
@@ -84,9 +107,16 @@ def _optional(info: inspect.UnionType) -> Schema:
     return _schema(present[0])
 
 
-def _first_paragraph(cls: type[msgspec.Struct]) -> str:
-    paragraph = (cls.__doc__ or "").strip().split("\n\n")[0]
-    return " ".join(paragraph.replace("*", "").replace("`", "").split())
+def described(cls: type[msgspec.Struct]) -> tuple[str, dict[str, str]]:
+    """Read what *cls* says of itself, and of each of its fields, by the field's name in Python."""
+    paragraph, _, rest = source.cleandoc(cls.__doc__ or "").partition("\n\n")
+    items = f"\n{rest}".split("\n* ")[1:]
+    parts = (item.split("\n\n")[0].partition(": ") for item in items)
+    return _line(paragraph), {name: _line(text) for name, _, text in parts}
+
+
+def _line(text: str) -> str:
+    return " ".join(text.replace("*", "").replace("`", "").split())
 
 
 def _given(described: Schema) -> Schema:

@@ -77,7 +77,15 @@ class Protocol(StrEnum):
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """One published port: *host* on the device leads to *container* inside."""
+    """
+    One published port of a service.
+
+    * host: Port number on the device, 1 to 65535.
+    * container: Port number inside the container, 1 to 65535.
+    * protocol: Transport protocol: tcp or udp. Default: tcp.
+    * host_ip: IPv4 or IPv6 address of the device on which the port is published, at most 39
+      characters. Default: every address (as 0.0.0.0 and ::).
+    """
 
     host: PortNumber
     container: PortNumber
@@ -93,7 +101,18 @@ class Port(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Data at mountPath: kept by the runtime under a *name*, or a directory of the device."""
+    """
+    Data that a service mounts: a volume that the runtime keeps, or a path of the device.
+
+    * mount_path: Where the data appears in the container: an absolute path below /, without '.'
+      and '..', at most 512 characters; unique within the service.
+    * name: Name of a volume that the runtime keeps, at most 63 characters of a-z, 0-9 and '-'. The
+      services of one deployment share it, and it is never deleted automatically. Set either name
+      or hostPath.
+    * host_path: Absolute path on the device, without '.' and '..', at most 512 characters. It has
+      to exist, otherwise the service fails (HostPathMissing). Set either name or hostPath.
+    * read_only: Whether the container may only read the data. Default: false.
+    """
 
     mount_path: Path
     name: Label = ""
@@ -111,7 +130,15 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
 class Resources(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """The most that a service may take: memory like 128Mi, cpus like 500m, pids processes."""
+    """
+    Upper limits of what a service may use. One that the device can't enforce fails the service.
+
+    * memory: Most memory, swap included: a whole number with a unit of Ki, Mi, Gi, k, M or G, such
+      as 128Mi. Default: no limit.
+    * cpus: Most CPU time: a whole number of CPUs such as 2, or of thousandths such as 500m.
+      Default: no limit.
+    * pids: Most processes and threads, 1 to 4194304. Default: that of the container runtime.
+    """
 
     memory: Quantity = ""
     cpus: Quantity = ""
@@ -128,11 +155,17 @@ class Healthcheck(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
     """
-    A command that exits with 0 while the service is well; times are whole seconds.
+    A command that the agent runs in the container to see whether the service is healthy.
 
-    It runs in the container, every *interval*. What takes longer than *timeout*
-    failed; *retries* failures in a row make the service unhealthy, where those
-    of the *start_period* don't count.
+    * command: The command and its arguments, run without a shell; exit status 0 means healthy. 1
+      to 64 strings of at most 4096 characters.
+    * interval: Time between two checks, in seconds, 1 to 86400. Default: 10.
+    * timeout: Time after which a check has failed and is killed, in seconds, 1 to 86400. Default:
+      5.
+    * retries: Number of consecutive failures that make the service unhealthy, 1 to 100; it is
+      restarted then, unless restartPolicy is Never. Default: 3.
+    * start_period: Time after the start in which failures don't count, in seconds, 0 to 86400; at
+      least one interval. Default: 0.
     """
 
     command: Annotated[tuple[Argument, ...], Meta(min_length=1, max_length=64)]
@@ -145,7 +178,14 @@ class Healthcheck(
 class Capabilities(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """What a service may do beyond, and not even of, the runtime's usual; without CAP_, or ALL."""
+    """
+    Linux capabilities that differ from the runtime's default set.
+
+    * add: Capabilities to add, without the prefix CAP_, such as NET_ADMIN, or ALL; at most 64.
+      Default: none. One that the device can't give fails the service (CapabilityUnavailable).
+    * drop: Capabilities to remove, without the prefix CAP_, or ALL; at most 64, none of which is
+      also added. Default: none.
+    """
 
     add: Annotated[tuple[Capability, ...], Meta(max_length=64)] = ()
     drop: Annotated[tuple[Capability, ...], Meta(max_length=64)] = ()
@@ -157,7 +197,45 @@ class Capabilities(
 class Service(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """One container of a deployment. *command* replaces the entry point, *args* what follows it."""
+    """
+    One container of a deployment.
+
+    * name: Name of the service, unique within the deployment: at most 63 characters of a-z, 0-9
+      and '-', beginning and ending with a letter or a digit. The container is named
+      fleet.<deployment>.<service>.
+    * image: Reference of the image, with a tag or a digest, such as registry.example.org/web:1.2;
+      at most 512 characters, without whitespace.
+    * pull_policy: When the image is pulled before a container is made: Always, IfNotPresent (only
+      if the device doesn't have it), or Never (the device has to have it). Default: IfNotPresent.
+    * command: Replaces the entry point of the image; not run in a shell. At most 64 strings of at
+      most 4096 characters. Default: that of the image.
+    * args: Replaces the arguments (CMD) of the image. At most 64 strings of at most 4096
+      characters. Default: those of the image.
+    * env: Environment variables by name, in addition to those of the image. At most 128; names of
+      at most 256 characters, values of at most 4096. Default: none.
+    * ports: Ports published on the device, with networkMode bridge only. At most 16; no two
+      services of a deployment may publish the same one. Default: none.
+    * network_mode: Network of the container: bridge (its own, with published ports), host (the
+      device's), or none. Default: bridge.
+    * restart_policy: When the agent starts the service again after it ended: Always, OnFailure
+      (exit status other than 0), or Never. Repeated restarts are delayed more and more. Default:
+      Always.
+    * volumes: Volumes and paths of the device to mount, at most 16, each at another mountPath.
+      Default: none.
+    * resources: Upper limits of memory, CPU time and processes. Default: no limits.
+    * healthcheck: A command that tells whether the service is healthy. Default: no check; one that
+      comes with the image is ignored.
+    * user: User, and optionally group, to run as: ids or names, such as 1000, 1000:1000 or
+      www-data; at most 128 characters. Default: that of the image.
+    * read_only_rootfs: Whether the root file system is read-only; /run, /tmp and /var/tmp then are
+      in memory, and lost with the container, unless a volume is mounted there. Default: false.
+    * capabilities: Linux capabilities to add and to remove. Default: those of the container
+      runtime.
+    * stop_timeout: Time between the request to stop and the kill of the container, in seconds, 0
+      to 3600. Default: [podman] stop_timeout of the agent's configuration, 10 unless set.
+    * labels: Labels of the container. At most 64; keys of at most 317 characters, none of
+      nationtech.io; values of at most 1024 characters. Default: none.
+    """
 
     name: Label
     image: ImageReference
@@ -198,7 +276,11 @@ class Service(
 class PodmanV0(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """Services that run as podman containers."""
+    """
+    Services that run as podman containers.
+
+    * services: The containers, 1 to 32, with unique names and host ports.
+    """
 
     services: Annotated[tuple[Service, ...], Meta(min_length=1, max_length=MAX_SERVICES)]
 

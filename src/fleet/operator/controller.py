@@ -22,6 +22,7 @@ from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
 from fleet.operator.clock import ServerClock, WallClock
 from fleet.operator.decisions import publishing
+from fleet.operator.decisions.coalescing import CoalescedKeys, Coalescing
 from fleet.operator.decisions.orphans import Suspects
 from fleet.operator.intervals import Intervals
 from fleet.operator.model import shared_values
@@ -41,6 +42,7 @@ from fleet.operator.writers.desired_state import DesiredStateWriter
 from fleet.operator.writers.devices import DeviceWriter
 from fleet.operator.writers.event_recorder import EventRecorder
 from fleet.operator.writers.orphans import OrphanRemover
+from fleet.operator.writers.withdrawals import Withdrawals
 from fleet.operator.writers.work_queue import Pace, WorkQueue
 
 log = structlog.get_logger()
@@ -52,11 +54,16 @@ LOOK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """How fast each queue works; the API server is the limit of the latter two."""
+    """
+    How fast each queue works; the API server is the limit of all but the first.
+
+    *loads*: when a `Device` is looked at of which only the count of deployments changed.
+    """
 
     desired: Pace
     statuses: Pace
     devices: Pace
+    loads: Coalescing
 
 
 PACES: Final = Paces(
@@ -64,6 +71,8 @@ PACES: Final = Paces(
     # A roll-out begins and ends with news, and may go wrong in between; then comes the next one.
     statuses=Pace(workers=10, spacing=1.0, burst=4),
     devices=Pace(workers=10, spacing=1.0),
+    # A roll-out takes seconds on a device: most of them are written once, or not at all.
+    loads=Coalescing(settle=5.0, portion=50),
 )
 
 
@@ -93,6 +102,7 @@ class Controller:
         self._desired_state = bus.bucket(shared_values.desired_state())
         self._now = now
         self._listed = listed
+        self._loads: CoalescedKeys[DeviceId] = CoalescedKeys(paces.loads)
         self.liveness = Liveness(
             self.store,
             self._presence,
@@ -130,14 +140,20 @@ class Controller:
     def dispatch(self) -> None:
         """Hand what was touched to the queues."""
         touched = self.store.touched
-        if touched.pairs or touched.deployments or touched.devices:
+        if touched.pairs or touched.deployments or touched.devices or touched.loads:
             self.store.touched = Touched()
             if not self.barrier.missing:  # everything is compared once it opens
                 self._desired.add(touched.pairs)
                 self._devices.add(touched.devices)
                 self._descriptions.add(touched.devices & self.store.devices.keys())
+                self._loads.add(touched.loads, self._now())
             self._statuses.add(touched.deployments)
             self._leaving.add(touched.devices.intersection(self.decommissioner.leaving()))
+
+    @property
+    def unsettled(self) -> int:
+        """Count the devices whose number of deployments changed a moment ago."""
+        return len(self._loads)
 
     async def released(self, uid: str) -> None:
         """Wait until a deployment that is being deleted can go."""
@@ -164,12 +180,17 @@ class Controller:
 
     def _make_queues(self, cluster: Cluster, paces: Paces) -> None:
         counter = self._counter
+        self._withdrawals = Withdrawals(
+            self.informer.look_again,
+            lambda pairs: self._desired.add(pairs),  # noqa: PLW0108 - made below
+            counter,
+        )
         publisher = DesiredStateWriter(
             self.store,
             self._desired_state,
             self._clock,
             counter,
-            look_again=self.informer.look_again,
+            withdrawals=self._withdrawals,
         )
         self._orphan_remover = OrphanRemover(
             self.store,
@@ -189,6 +210,7 @@ class Controller:
             clock=WallClock(),
             counter=counter,
             observe=self.informer.observe_device,
+            status_written=self.informer.device_status_written,
         )
         self._desired: WorkQueue[Pair] = WorkQueue(
             "desired",
@@ -297,12 +319,14 @@ class Controller:
             self._statuses.name: self._statuses.run(),
             **{queue.name: queue.run() for queue in by_device},
             self.recorder.queue.name: self.recorder.queue.run(),
+            self._withdrawals.queue.name: self._withdrawals.queue.run(),
         }
 
     async def _look_now_and_then(self) -> None:
-        """Look at what time alone moves: patience with deletions, and the room for Events."""
+        """Look at what time alone moves: counts that settled, deletions, the room for Events."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.recorder.catch_up()
+            self._descriptions.add(self.store.devices.keys() & self._loads.take(self._now()))
             self._statuses.add(self.statuses.pending_deletions.awaited())
             self._leaving.add(self.decommissioner.leaving())

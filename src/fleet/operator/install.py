@@ -7,7 +7,7 @@ Installs Fleet's custom resource definitions into the cluster of the environment
 import sys
 
 from fleet import errors
-from fleet.contracts import resources
+from fleet.contracts import crds
 from fleet.scores.resources import K8sResourceScore
 from fleet.scores.score import Outcome
 from fleet.scores.topologies import K8sBareTopology
@@ -15,7 +15,7 @@ from fleet.scores.topologies import K8sBareTopology
 
 def install() -> Outcome:
     """Bring the definitions about."""
-    return K8sResourceScore(resources.crds()).interpret(K8sBareTopology.from_env())
+    return K8sResourceScore(crds.definitions()).interpret(K8sBareTopology.from_env())
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from fleet.bus import nats, streams
 from fleet.bus.nats import NatsBus
 from fleet.bus.port import Bus
 from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
-from fleet.operator import handlers, settings
+from fleet.operator import kopf_handlers, settings
 from fleet.operator.adapters import collector, http_server, logs, stream_storage
 from fleet.operator.adapters.http_server import Answers
 from fleet.operator.adapters.kubernetes import KubernetesCluster
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def run(told: Settings, steps: Steps) -> int:
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
-    handlers.stop_on_signals(stop)
+    kopf_handlers.stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         try:
             bus = await stack.enter_async_context(await _connect(told))
@@ -129,7 +129,7 @@ async def _watch(controller: Controller, cluster: KubernetesCluster, stop: async
         ending = asyncio.Event()
         signs = asyncio.create_task(_first(stop, informer.renewed, then=ending), name="signs")
         try:
-            await handlers.run(controller, cluster.access, ending, stop)
+            await kopf_handlers.run(controller, cluster.access, ending, stop)
         finally:
             signs.cancel()
 

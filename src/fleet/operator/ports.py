@@ -23,6 +23,14 @@ class Access:
     key_file: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which devices, and deployments by uid, are there: the store knows them as they are now."""
+
+    devices: frozenset[DeviceId] = field(default_factory=frozenset)
+    deployments: frozenset[str] = field(default_factory=frozenset)
+
+
 class Cluster(Protocol):
     """
     The custom resources, as plain JSON.

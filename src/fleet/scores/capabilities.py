@@ -27,7 +27,11 @@ class Cluster(Protocol):
         """Read the live object of *manifest*'s kind, namespace and name, if there is one."""
 
     def apply(self, manifest: Manifest, *, manager: str, dry_run: bool = False) -> Manifest:
-        """Server-side apply *manifest*, and return what the object is (or would be) then."""
+        """
+        Server-side apply *manifest*, and return what the object is (or would be) then.
+
+        :raises errors.ImmutableField: it would change what can't change while the object exists.
+        """
 
     def serves(self, api_version: str, kind: str) -> bool:
         """Tell whether objects of this kind can be made."""

@@ -6,6 +6,7 @@ serves a kind is asked of the API's own discovery and then remembered.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +23,9 @@ _JSON = "application/json"
 _TIMEOUT = 15.0
 _NOT_FOUND = 404
 _COMES_BACK = frozenset({408, 409, 429, 500, 502, 503, 504})
+_INVALID = 422
+# How the API server's validators say it; there is no code for it.
+_IMMUTABLE = re.compile("immutable|updates to|may not change|cannot change|can't be changed")
 
 
 class ApiCluster:
@@ -174,6 +178,8 @@ def _judged(path: str, status: int, data: bytes) -> Manifest | None:
     message = f"{path}: {status} {_message(data)}"
     if status in _COMES_BACK:
         raise errors.ClusterUnavailable(message, element=path)
+    if status == _INVALID and (field := _immutable(data)):
+        raise errors.ImmutableField(_message(data), element=field)
     raise errors.ClusterRefused(message, element=path)
 
 
@@ -185,6 +191,15 @@ def _decoded(path: str, data: bytes) -> Manifest:
     if not isinstance(decoded, dict):
         raise errors.ClusterUnavailable(f"{path}: an answer that isn't an object", element=path)
     return decoded
+
+
+def _immutable(data: bytes) -> str:
+    """Find the field that a refusal says can't change any more; an empty string when none."""
+    try:
+        causes = json.loads(data)["details"]["causes"]
+        return next(str(c["field"]) for c in causes if _IMMUTABLE.search(str(c["message"])))
+    except (ValueError, KeyError, TypeError, StopIteration):
+        return ""
 
 
 def _message(data: bytes) -> str:

@@ -5,9 +5,11 @@ Two objects are compared without the fields that the API server keeps for
 itself, and values of a `Secret` are never put into words.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fleet import errors
 from fleet.scores.capabilities import Manifest
 
 CRD_KIND = "CustomResourceDefinition"
@@ -26,10 +28,26 @@ def describe(manifest: Manifest) -> str:
 
 def differing(live: Manifest, wanted: Manifest) -> tuple[str, ...]:
     """Tell in words what would change in *live*: ``spec.replicas: 1 -> 2``."""
-    secret = live.get("kind") == "Secret"
-    return tuple(
-        path if secret else f"{path}: {_word(before)} -> {_word(after)}"
-        for path, before, after in _walk("", _own(live), _own(wanted))
+    return tuple(_told(wanted, *change) for change in _walk("", _own(live), _own(wanted)))
+
+
+def unchangeable(live: Manifest, wanted: Manifest, error: errors.ImmutableField) -> str:
+    """
+    Tell in words what of *wanted* can't be brought about while *live* exists.
+
+    The server names a field or, as for a StatefulSet, what may change beneath one, in quotes.
+    """
+    changeable = {f"{error.element}.{name}" for name in re.findall(r"'([A-Za-z]+)'", str(error))}
+    fixed = [
+        _told(wanted, path, before, after)
+        for path, before, after in _walk_asked("", _own(live), _own(wanted))
+        if _is_beneath(path, error.element) and not any(_is_beneath(path, c) for c in changeable)
+    ]
+    what = ", ".join(fixed) or error.element
+    kept = " (its volumes stay, as large as they are)" if wanted["kind"] == "StatefulSet" else ""
+    return (
+        f"{describe(wanted)}: can't be changed while the object exists: {what};"
+        f" put it back, or delete the object{kept}, and it is made anew"
     )
 
 
@@ -89,6 +107,28 @@ def _walk(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
             yield from _walk(f"{path}[{index}]", old, new)
     elif before != after:
         yield path, before, after
+
+
+def _walk_asked(path: str, before: Any, asked: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Walk what was asked for alone: what the server or others added is no difference."""
+    if isinstance(before, Mapping) and isinstance(asked, Mapping):
+        for key in sorted(asked):
+            deeper = f"{path}.{key}" if path else str(key)
+            yield from _walk_asked(deeper, before.get(key), asked[key])
+    elif isinstance(before, list) and isinstance(asked, list) and len(before) == len(asked):
+        for index, (old, new) in enumerate(zip(before, asked, strict=True)):
+            yield from _walk_asked(f"{path}[{index}]", old, new)
+    elif before != asked:
+        yield path, before, asked
+
+
+def _is_beneath(path: str, field: str) -> bool:
+    return path == field or path.startswith((f"{field}.", f"{field}["))
+
+
+def _told(manifest: Manifest, path: str, before: Any, after: Any) -> str:
+    secret = manifest.get("kind") == "Secret"
+    return path if secret else f"{path}: {_word(before)} -> {_word(after)}"
 
 
 def _word(value: Any) -> str:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from fleet import errors
 from fleet.scores import manifests, waiting
 from fleet.scores.capabilities import HasKubernetes, Manifest
 from fleet.scores.score import Score
@@ -18,7 +19,8 @@ class K8sResourceScore(Score[HasKubernetes]):
 
     Fields that a manifest doesn't name are left to whoever set them. The
     server itself says what applying would change, by a dry run, so its
-    defaults are no difference. A CRD counts once its kinds are served, so what
+    defaults are no difference; what it lets nobody change is refused in words
+    before anything is applied. A CRD counts once its kinds are served, so what
     follows it in *resources* may be of its kind.
     """
 
@@ -61,7 +63,11 @@ class K8sResourceScore(Score[HasKubernetes]):
         if live is None:
             yield f"{what} doesn't exist"
             return
-        wanted = topology.cluster.apply(manifest, manager=self.manager, dry_run=True)
+        try:
+            wanted = topology.cluster.apply(manifest, manager=self.manager, dry_run=True)
+        except errors.ImmutableField as exc:
+            refused = manifests.unchangeable(live, manifest, exc)
+            raise errors.ImmutableField(refused, element=exc.element) from exc
         for change in manifests.differing(live, wanted):
             yield f"{what}: {change}"
         if manifests.is_crd(manifest) and (why := manifests.unestablished(live)):

@@ -20,7 +20,7 @@ from fleet.bus.streams import Sizing
 from fleet.contracts import kv
 from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
 from fleet.contracts.names import DeploymentName
-from lab import ports
+from lab.system import ports
 from tests import nats_server
 from tests.integration.bus import harness
 from tests.integration.bus.harness import DEVICE, PACE, Nats, following

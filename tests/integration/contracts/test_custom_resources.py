@@ -1,6 +1,7 @@
 """The custom resources on a real API server, as somebody with kubectl meets them."""
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fleet.contracts import resources
+from fleet.contracts import crds, resources
 from tests.kube_api import KubeApi
 
 pytestmark = pytest.mark.timeout(120)  # each worker starts an API server of its own
@@ -52,8 +53,8 @@ class Kubectl:
 @pytest.fixture(scope="module")
 def kubectl(kube_api: KubeApi) -> Iterator[Kubectl]:
     kubectl = Kubectl(kube_api)
-    names = [f"crd/{crd['metadata']['name']}" for crd in resources.crds()]
-    for text in resources.manifests().values():
+    names = [f"crd/{crd['metadata']['name']}" for crd in crds.definitions()]
+    for text in crds.manifests().values():
         kubectl("apply", "-f", "-", given=text)
     kubectl("wait", "--for=condition=established", "--timeout=20s", *names)
     kubectl("create", "namespace", "crds")
@@ -294,17 +295,67 @@ def test_the_columns_of_a_device_say_what_it_is(kubectl: Kubectl):
     }
     kubectl.apply(device)
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    status = {"status": {"inventory": {"arch": "aarch64"}, "conditions": [ready]}}
-    _patch_status(kubectl, "fleetdev", "pi-columns", status)
-    table = kubectl("get", "fleetdev", "pi-columns").split()
-    assert table[:5] == ["NAME", "READY", "ARCH", "LABELS", "AGE"]
-    assert table[5:9] == ["pi-columns", "True", "aarch64", '{"site":"lab"}']
+    summary = {
+        "deployments": "2/3",
+        "labels": "site=lab",
+        "lastHeard": "now",
+        "runtimes": "podman=5.4.2",
+        "problems": "DiskFull",
+    }
+    status = {
+        "inventory": {"arch": "aarch64"},
+        "agentVersion": "0.4.0",
+        "summary": summary,
+        "conditions": [ready],
+    }
+    _patch_status(kubectl, "fleetdev", "pi-columns", {"status": status})
+    assert _table(kubectl, "get", "fleetdev", "pi-columns") == {
+        "NAME": "pi-columns",
+        "READY": "True",
+        "ARCH": "aarch64",
+        "VERSION": "0.4.0",
+        "DEPLOYMENTS": "2/3",
+        "LABELS": "site=lab",
+    }
+    wide = _table(kubectl, "get", "fleetdev", "pi-columns", "-o", "wide")
+    assert (wide["LAST HEARD"], wide["RUNTIMES"], wide["PROBLEMS"]) == (
+        "now",
+        "podman=5.4.2",
+        "DiskFull",
+    )
     kubectl("delete", "fleetdev", "pi-columns")
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("fleetdep", "What a part of the fleet shall run."),
+        ("fleetdep.metadata", "Standard object's metadata."),
+        ("fleetdep.spec.targetSelector", "An empty selector matches no device."),
+        ("fleetdep.spec.score.data.services.pullPolicy", "Default: IfNotPresent."),
+        (
+            "fleetdep.spec.score.data.services.healthcheck.startPeriod",
+            "Time after the start in which failures don't count, in seconds, 0 to 86400;",
+        ),
+        ("fleetdep.status.aggregate.lastError.at", "by the server's clock."),
+        ("fleetdev.status.inventory.memoryBytes", "Size of the memory, in bytes."),
+        ("fleetdev.status.conditions.observedGeneration", "The metadata.generation that"),
+    ],
+)
+def test_kubectl_explains_a_field(kubectl: Kubectl, path: str, says: str):
+    told = kubectl("explain", f"--api-version={resources.API_VERSION}", path)
+    assert says in " ".join(told.split()), told
 
 
 def test_a_status_cannot_be_written_with_the_spec(kubectl: Kubectl):
     kubectl.apply(deployment(name="liar") | {"status": {"ready": "1/1"}})
     assert "1/1" not in kubectl("get", "-n", "crds", "fleetdep", "liar")
+
+
+def _table(kubectl: Kubectl, *arguments: str) -> dict[str, str]:
+    """Read the one row of a table, but for the age."""
+    head, row = (re.split(r"  +", line.strip()) for line in kubectl(*arguments).splitlines())
+    return {name: value for name, value in zip(head, row, strict=True) if name != "AGE"}
 
 
 def _wait_until_served(kubectl: Kubectl) -> None:

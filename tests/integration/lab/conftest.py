@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import processes
-from lab.host import Addresses, LabHost
-from lab.ledger import Kind
+from lab.host import processes
+from lab.host.lab_host import Addresses, LabHost
+from lab.host.ledger import Kind
 from tests.lab_host import whole_lab
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fleet.bus import nats
 from fleet.bus.nats import NatsBus
-from lab.cluster.client import kube_client
+from lab.services.cluster.client import kube_client
 from tests.integration.operator.site import Site
 from tests.kube_api import KubeApi
 from tests.nats_server import ADMIN, OPERATOR, NatsServer, running_nats

@@ -11,8 +11,8 @@ from fleet.bus.nats import NatsBus
 from fleet.bus.port import Deleted, Put
 from fleet.contracts import kv
 from fleet.contracts.names import DeploymentName
-from lab.cluster.client import FLEET, KubeClient
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
+from lab.services.cluster.client import FLEET, KubeClient
 from tests.operator_process import OperatorProcess, metric
 from tests.waiting import eventually
 

@@ -15,7 +15,7 @@ from fleet.bus.streams import Sizing
 from fleet.contracts import kv
 from fleet.contracts.messages import Phase, ReconcileScore
 from fleet.operator.watches.sync_barrier import Part
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
 from tests.integration.operator.bus_scene import BusScene, bus_scene
 from tests.unit.operator import making
 from tests.unit.operator.fakes import FakeCluster

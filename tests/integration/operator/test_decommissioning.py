@@ -1,4 +1,4 @@
-"""Deleting a `Device` takes leave of it: nothing of it stays but what it still has to read."""
+"""Deleting a `Device` decommissions it: nothing of it stays but what it still has to read."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -9,8 +9,8 @@ import pytest
 from fleet.bus.port import Put, Synced
 from fleet.contracts import kv
 from fleet.contracts.messages import Phase
-from lab.cluster.client import FLEET
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
+from lab.services.cluster.client import FLEET
 from tests.integration.operator.site import Site, condition, is_marked, is_purged, until_gone
 from tests.waiting import eventually
 

@@ -3,8 +3,8 @@
 import pytest
 
 from fleet.contracts.messages import Phase, StateError
-from lab.cluster.client import FLEET
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
+from lab.services.cluster.client import FLEET
 from tests.integration.operator.site import Body, Site, condition
 from tests.waiting import eventually
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from fleet.contracts.messages import Phase, ReconcileScore
-from lab.cluster.client import FLEET
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
+from lab.services.cluster.client import FLEET
 from tests.integration.operator.site import Body, Site, condition, owner_uid
 from tests.kube_api import ControlPlane, KubeApi, running_control_plane
 from tests.operator_process import install, make_token

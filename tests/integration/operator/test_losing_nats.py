@@ -4,7 +4,7 @@ import pytest
 
 from fleet import errors
 from fleet.contracts.messages import Phase
-from lab.cluster.client import FLEET
+from lab.services.cluster.client import FLEET
 from tests.integration.operator.site import Site, condition
 from tests.waiting import eventually
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fleet.contracts.messages import Phase
-from lab.cluster.client import FLEET
+from lab.services.cluster.client import FLEET
 from tests.integration.operator.site import Site, is_marked, owner_uid, until_gone
 from tests.waiting import eventually
 

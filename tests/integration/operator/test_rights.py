@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.cluster.client import FLEET, KubeClient, Refused, kube_client
+from lab.services.cluster.client import FLEET, KubeClient, Refused, kube_client
 from tests.integration.operator.site import Site
 from tests.operator_process import ACCOUNT, make_token
 from tests.waiting import eventually

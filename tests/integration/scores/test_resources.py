@@ -1,10 +1,12 @@
 """`K8sResourceScore` on a real API server."""
 
 import uuid
+from dataclasses import replace
 
 import pytest
 
 from fleet import errors
+from fleet.scores import nats_resources
 from fleet.scores.cluster import ApiCluster
 from fleet.scores.nats import NatsBasicScore
 from fleet.scores.nats_server import NatsServer, NatsUser
@@ -153,3 +155,83 @@ def test_nats_comes_about_as_objects_and_says_what_it_waits_for(topology):
     assert isinstance(outcome.error, errors.NotReady)
     assert "StatefulSet fleet-system/fleet-nats to be ready" in str(outcome.error)
     assert NatsBasicScore(server).differences(impatient) == ()
+
+
+def test_a_store_of_nats_that_grew_is_refused_in_words_and_nothing_changes(topology):
+    impatient = K8sBareTopology(topology.cluster, patience=0.2)
+    server = NatsServer(name="fleet", store="/", users=(NatsUser("admin", "hash"),))
+    NatsBasicScore(server).interpret(impatient)
+    workload = nats_resources.stateful_set(server)
+    before = topology.cluster.read(workload)
+    larger = replace(server, max_file_store=2 * server.max_file_store)
+    outcome = NatsBasicScore(larger).interpret(impatient)
+    assert isinstance(outcome.error, errors.ImmutableField)
+    assert str(outcome.error) == (
+        "StatefulSet fleet-system/fleet-nats: can't be changed while the object exists:"
+        " spec.volumeClaimTemplates[0].spec.resources.requests.storage:"
+        f" {server.max_file_store} -> {larger.max_file_store}; put it back, or delete the object"
+        " (its volumes stay, as large as they are), and it is made anew"
+    )
+    assert topology.cluster.read(workload) == before
+    assert NatsBasicScore(server).differences(impatient) == ()  # not half of it was applied
+
+
+def _pods(app):
+    return {
+        "metadata": {"labels": {"app": app}},
+        "spec": {"containers": [{"name": "a", "image": "x"}]},
+    }
+
+
+def _workload(app):
+    return {"selector": {"matchLabels": {"app": app}}, "template": _pods(app)}
+
+
+def _role_binding(role):
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
+    }
+
+
+def _job(command):
+    pods = {"containers": [{"name": "a", "image": "x", "command": [command]}]}
+    template = {"spec": {**pods, "restartPolicy": "Never"}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": template}}
+
+
+def _fixed(value):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "immutable": True, "data": {"k": value}}
+
+
+def _secret(kind):
+    return {"apiVersion": "v1", "kind": "Secret", "type": kind, "data": {}}
+
+
+@pytest.mark.parametrize(
+    ("was", "wanted", "field"),
+    [
+        (
+            {"apiVersion": "apps/v1", "kind": "Deployment", "spec": _workload("a")},
+            {"apiVersion": "apps/v1", "kind": "Deployment", "spec": _workload("b")},
+            "spec.selector.matchLabels.app: a -> b",
+        ),
+        (
+            {"apiVersion": "apps/v1", "kind": "DaemonSet", "spec": _workload("a")},
+            {"apiVersion": "apps/v1", "kind": "DaemonSet", "spec": _workload("b")},
+            "spec.selector.matchLabels.app: a -> b",
+        ),
+        (_job("one"), _job("other"), "spec.template.spec.containers[0].command[0]: one -> other"),
+        (_role_binding("one"), _role_binding("other"), "roleRef.name: one -> other"),
+        (_fixed("one"), _fixed("other"), "data.k: one -> other"),
+        (_secret("example.com/one"), _secret("example.com/other"), "exists: type"),
+    ],
+    ids=lambda value: value.get("kind", "") if isinstance(value, dict) else "",
+)
+def test_a_field_that_cannot_change_is_refused_in_words(topology, name, was, wanted, field):
+    placed = {"metadata": {"name": "fixed", "namespace": name}}
+    K8sResourceScore((_namespace(name), {**was, **placed})).interpret(topology).expect()
+    outcome = K8sResourceScore({**wanted, **placed}).interpret(topology)
+    assert isinstance(outcome.error, errors.ImmutableField), outcome.error
+    assert field in str(outcome.error)

@@ -19,7 +19,7 @@ class FakeCluster:
     `ports.Cluster` in memory, with versions and managed fields as the API server has them.
 
     While *broken* is set, every call raises it; while *unlistable* is, the lists do; those named
-    in *hidden* always do.
+    in *hidden* always do. Conditions of the types *foreign_conditions* are somebody else's.
     """
 
     def __init__(self) -> None:
@@ -29,12 +29,13 @@ class FakeCluster:
         self.word = ""
         self.name = "first"
         self.hidden: set[str] = set()
+        self.foreign_conditions: set[str] = set()
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
         self.unlistable: errors.FleetError | None = None
-        self.meanwhile: Callable[[], None] | None = (
-            None  # once, while a list or an event is on its way
-        )
+        # Once, while something of *interrupts* is on its way; empty: whatever it is.
+        self.meanwhile: Callable[[], None] | None = None
+        self.interrupts = ""
         self.page = 2
         self.between_pages: Callable[[], None] | None = None
         self.lists: Counts[str] = Counts()
@@ -65,7 +66,9 @@ class FakeCluster:
         self.reads["deployment"] += 1
         if deployment.uid not in self.deployments:
             raise errors.ClusterRefused("404 not found")
-        return dict(self.deployments[deployment.uid])
+        body = dict(self.deployments[deployment.uid])
+        self._interrupt("read")
+        return body
 
     async def read_device(self, device: DeviceId) -> Body:
         """Read a device."""
@@ -95,12 +98,18 @@ class FakeCluster:
         return self.devices[device]
 
     async def apply_device_status(self, device: DeviceId, status: Body) -> Body:
-        """Replace a status."""
+        """Replace a status; refused where the object isn't there. Others' conditions stay."""
         self._check()
+        if device not in self.devices:
+            raise errors.ClusterRefused("404 not found")
         self.writes["device status"] += 1
         body = self.devices[device]
         metadata = {**body["metadata"], "resourceVersion": self._next()}
-        self.devices[device] = {**body, "metadata": metadata, "status": dict(status)}
+        before = body.get("status") or {}
+        foreign = [c for c in before.get("conditions", ()) if c["type"] in self.foreign_conditions]
+        conditions = [*status["conditions"], *foreign]
+        merged = {**status, "conditions": conditions}
+        self.devices[device] = {**body, "metadata": metadata, "status": merged}
         return self.devices[device]
 
     async def apply_deployment_status(self, deployment: Deployment, status: Body) -> Body:
@@ -118,7 +127,7 @@ class FakeCluster:
         """Keep an event, in the place of an earlier one of its series."""
         self._check()
         self.writes["event"] += 1
-        self._interrupt()
+        self._interrupt("event")
         self.events[post.key] = post
 
     async def word_to_remove_orphans(self) -> str:
@@ -134,7 +143,7 @@ class FakeCluster:
         """List what was there when the list began; what happens meanwhile, and failures, come."""
         self._check(listing=listing)
         listed = [dict(body) for body in bodies]
-        self._interrupt()
+        self._interrupt(listing)
         self.lists[listing] += 1
         for start in range(0, max(1, len(listed)), self.page):
             self._check(listing=listing)
@@ -142,7 +151,9 @@ class FakeCluster:
             if self.between_pages is not None:
                 self.between_pages()
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, what: str) -> None:
+        if self.interrupts not in {"", what}:
+            return
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()

@@ -10,15 +10,17 @@ from fleet.bus.port import Bus, Deleted, Put, Synced
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeploymentName
 from fleet.operator.controller import Controller, Paces
+from fleet.operator.decisions.coalescing import Coalescing
 from fleet.operator.intervals import Intervals
 from fleet.operator.writers.work_queue import Pace
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster, FakeCounter
 from tests.unit.operator.making import deployment_body
 from tests.waiting import eventually
 
 QUICK = Pace(workers=4, spacing=0.01, first_retry=0.01, longest_retry=0.05)
-PACES = Paces(desired=QUICK, statuses=QUICK, devices=QUICK)
+AT_ONCE = Coalescing(settle=0.0, portion=50)
+PACES = Paces(desired=QUICK, statuses=QUICK, devices=QUICK, loads=AT_ONCE)
 
 Connect = Callable[[], Awaitable[AbstractAsyncContextManager[Bus]]]
 
@@ -34,6 +36,7 @@ class Scene:
         self.device = SimulatedDevice(bus, "d1")
         self.intervals = Intervals(silence=timedelta(minutes=5))
         self.now = 0.0
+        self.paces = PACES
 
     @asynccontextmanager
     async def running(self, cluster: FakeCluster | None = None) -> AsyncIterator[Controller]:
@@ -44,7 +47,7 @@ class Scene:
                 cluster or self.cluster,
                 self.counter,
                 intervals=self.intervals,
-                paces=PACES,
+                paces=self.paces,
                 now=lambda: self.now,
             )
             task = asyncio.create_task(controller.run())
@@ -53,6 +56,11 @@ class Scene:
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+
+    def summary(self) -> dict[str, str]:
+        """Read what the device's columns show; nothing before its first status."""
+        body = self.cluster.devices.get(self.device.id, {})
+        return dict((body.get("status") or {}).get("summary") or {})
 
     async def resync(self, controller: Controller, *, after: float = 0) -> None:
         """Have everything listed anew, *after* some seconds."""

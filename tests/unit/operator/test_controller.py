@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,9 +11,10 @@ from fleet.contracts import kv, messages
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
 from fleet.operator.controller import Controller
+from fleet.operator.decisions.coalescing import Coalescing
 from fleet.operator.decisions.event_correlator import Post
 from fleet.operator.watches.sync_barrier import Part
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
 from tests.unit.operator.scene import MemoryScene
@@ -71,6 +73,7 @@ async def test_a_restart_writes_nothing_again(scene: MemoryScene):
         await scene.device.report("web", Phase.RUNNING, wanted.revision)
         await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
         await scene.until(lambda: "Heard" in str(scene.cluster.devices["d1"]), "heard")
+        await scene.until(lambda: scene.summary().get("deployments") == "1/1", "1/1")
     scene.cluster.writes.clear()
     scene.counter.counts.clear()
 
@@ -81,6 +84,55 @@ async def test_a_restart_writes_nothing_again(scene: MemoryScene):
         await scene.until(lambda: scene.cluster.status("u2"), "it acts")
     assert scene.cluster.writes == {"deployment status": 1}
     assert scene.counter.counts["putvalue"] == 0
+
+
+async def test_a_device_says_how_many_deployments_run_there(scene: MemoryScene):
+    for name in ("web", "other"):
+        scene.cluster.add(deployment_body(name, uid=name))
+    async with scene.running():
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted("web")
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.summary().get("deployments") == "1/2", "1/2")
+    assert scene.summary()["labels"] == "site=a"
+
+
+async def test_a_count_that_is_the_same_again_before_it_settled_writes_nothing(
+    scene: MemoryScene,
+):
+    scene.cluster.add(deployment_body())
+    scene.paces = replace(scene.paces, loads=Coalescing(settle=1.0, portion=50))
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
+        scene.now += 1.0
+        await scene.until(lambda: scene.summary().get("deployments") == "1/1", "1/1")
+        before = scene.cluster.writes["device status"]
+
+        await scene.device.report("web", Phase.PENDING, wanted.revision)
+        await scene.until(lambda: scene.cluster.status()["ready"] == "0/1", "0/1")
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.cluster.status()["ready"] == "1/1", "1/1")
+        scene.now += 1.0
+        await scene.until(lambda: not controller.unsettled, "the count has settled")
+        await scene.acts(controller)
+    assert scene.cluster.writes["device status"] == before
+
+
+async def test_heartbeats_reach_no_api_server(scene: MemoryScene):
+    scene.cluster.add(deployment_body())
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        await scene.until(lambda: scene.summary().get("deployments") == "0/1", "0/1")
+        await scene.until(lambda: scene.summary()["lastHeard"] == "now", "heard")
+        await scene.acts(controller)
+        scene.cluster.writes.clear()
+        for _ in range(20):
+            await scene.device.beat()
+        await scene.acts(controller)
+    assert set(scene.cluster.writes) <= {"deployment status"}  # of the one that it acts on
 
 
 async def test_a_bucket_that_is_wiped_is_filled_again(scene: MemoryScene):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fleet import errors
 from fleet.scores import manifests
 
 
@@ -124,3 +125,41 @@ def _workload(generation, **status):
 )
 def test_a_workload_is_up_once_its_new_replicas_are_ready(workload, why):
     assert manifests.unready_replicas(workload) == why
+
+
+REFUSED = errors.ImmutableField(
+    "updates to statefulset spec for fields other than 'replicas', 'template' and"
+    " 'updateStrategy' are forbidden",
+    element="spec",
+)
+
+
+def test_what_cannot_be_changed_is_told_without_what_can():
+    def workload(size, digest, replicas=1):
+        claim = {"metadata": {"name": "store"}, "spec": {"storage": size}}
+        template = {"metadata": {"annotations": {"digest": digest}}}
+        spec = {"replicas": replicas, "template": template, "volumeClaimTemplates": [claim]}
+        return {"kind": "StatefulSet", "metadata": {"name": "a"}, "spec": spec}
+
+    live = workload("1Gi", "x")
+    live["spec"]["volumeClaimTemplates"][0]["status"] = {"phase": "Pending"}
+    assert manifests.unchangeable(live, workload("2Gi", "y", 3), REFUSED) == (
+        "StatefulSet a: can't be changed while the object exists:"
+        " spec.volumeClaimTemplates[0].spec.storage: 1Gi -> 2Gi; put it back, or delete the object"
+        " (its volumes stay, as large as they are), and it is made anew"
+    )
+
+
+def test_what_cannot_be_changed_of_a_secret_is_told_without_its_values():
+    live = {"kind": "Secret", "metadata": {"name": "a"}, "data": {"k": "b2xk"}}
+    error = errors.ImmutableField("field is immutable when `immutable` is set", element="data")
+    told = manifests.unchangeable(live, {**live, "data": {"k": "bmV3"}}, error)
+    assert "data.k;" in told
+    assert "b2xk" not in told
+    assert "bmV3" not in told
+
+
+def test_a_field_that_cannot_be_found_is_told_as_the_server_names_it():
+    live = {"kind": "X", "metadata": {"name": "a"}, "spec": {"hidden": 1}}
+    error = errors.ImmutableField("may not change once set", element="spec.hidden")
+    assert "exists: spec.hidden; put it back" in manifests.unchangeable(live, live, error)

@@ -35,7 +35,10 @@ class MemoryCluster:
         namespace = manifest["metadata"].get("namespace")
         if namespace and ("Namespace", "", namespace) not in self.objects:
             raise errors.ClusterRefused(f"{manager}: namespace {namespace} is not there")
-        merged = {**self.objects.get(_key(manifest), {}), **manifest}
+        live = self.objects.get(_key(manifest), {})
+        if live.get("immutable") and live["data"] != manifest["data"]:
+            raise errors.ImmutableField("data: Forbidden: field is immutable", element="data")
+        merged = {**live, **manifest}
         if not dry_run:
             self.objects[_key(manifest)] = merged
             self.applied.append(manifest["metadata"]["name"])
@@ -84,6 +87,22 @@ def test_a_refusal_is_a_failed_outcome():
     outcome = K8sResourceScore(CONFIG).interpret(Topology())
     assert outcome.change is Change.FAILED
     assert isinstance(outcome.error, errors.ClusterRefused)
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["told", "applied"])
+def test_what_cannot_change_is_refused_in_words_before_anything_is_applied(dry_run):
+    fixed = {**CONFIG, "metadata": {"name": "fixed", "namespace": "a"}, "immutable": True}
+    topology = Topology()
+    K8sResourceScore((NAMESPACE, CONFIG, fixed)).interpret(topology).expect()
+    topology.cluster.applied.clear()
+    other = {"k": "w"}
+    score = K8sResourceScore(({**CONFIG, "data": other}, {**fixed, "data": other}))
+    outcome = score.interpret(topology, dry_run=dry_run)
+    assert isinstance(outcome.error, errors.ImmutableField)
+    assert str(outcome.error).startswith(
+        "ConfigMap a/fixed: can't be changed while the object exists: data.k: v -> w;"
+    )
+    assert topology.cluster.applied == []
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ class Dispatcher:
         return () if loop is None else (loop,)
 
     def _ended(self, deployment: DeploymentName, task: "asyncio.Task[None]") -> None:
-        """Strike a loop off. One that ended by a bug is said so, and made anew."""
+        """Forget a loop that ended. One that ended by an exception is logged, and made anew."""
         loop = self._loops.pop(deployment)
         self._tasks.pop(deployment)
         if task.cancelled():
@@ -142,7 +142,7 @@ class Dispatcher:
         elif isinstance(loop.intent, intents.Withdraw):
             self._journal.forget(deployment)
         else:
-            # Intent that came in while the loop was on its way out.
+            # Intent that came in while the loop was ending.
             self._revive(deployment, loop.intent)
 
     def _revive(self, deployment: DeploymentName, intent: intents.Intent) -> None:

@@ -170,7 +170,7 @@ class Loop:
     def _note_unavailable(self, intent: intents.Intent, error: errors.FleetError) -> None:
         self._unavailable += 1
         if self._unavailable == 1:
-            # Said aloud once for the device, by `describing`.
+            # Logged as a warning once for the device, by `hub.device_info`.
             self._log.debug("runtime unavailable", error=str(error))
         if not isinstance(intent, intents.Withdraw):
             self._key.tell(reporting.unavailable(intent, error, self._key.report))

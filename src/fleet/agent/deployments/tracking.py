@@ -1,15 +1,15 @@
 """
 Keep what a look at the containers of one deployment doesn't tell.
 
-Which images are there, what failed and how often, how health checks go: three
-books of one life, so that `loop` is left with the order of things alone.
+Which images are there, what failed and how often, how health checks go. `loop`
+holds only the order in which these are consulted and acted upon.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from fleet import errors
-from fleet.agent.deployments.retries import Retries
+from fleet.agent.deployments.restart_backoff import RestartBackoff
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman import planning, reporting
@@ -23,7 +23,7 @@ from fleet.contracts.scores import Healthcheck
 
 
 class Tracker:
-    """The books of one deployment. *poke* is called when one of them has news."""
+    """Tracks one deployment. *poke* is called when an image, a failure or a check changed."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class Tracker:
     ) -> None:
         self._staging = Staging(fetch, poke, random)
         self._health_checks = HealthChecks(runtime, poke)
-        self._retries = Retries(random)
+        self._retries = RestartBackoff(random)
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
-        """Bring the books up to date with what was *found*, for what is there or is to be."""
+        """Compare with what was *found*, for what is there or is to be."""
         workloads = _workloads(intent)
         digests = {c.service: c.digest for c in found}
         digests |= {w.service.name: w.digest for w in workloads}

@@ -17,7 +17,6 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from fleet import errors
 from fleet.agent.device.status import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -25,7 +24,6 @@ log = structlog.get_logger(__name__)
 NAME = "agent.sock"
 
 _RETRY_SECONDS = 60.0
-_PATIENCE_SECONDS = 5.0
 
 
 async def serve(directory: Path, snapshot: Callable[[], Snapshot]) -> None:
@@ -52,31 +50,15 @@ async def serve(directory: Path, snapshot: Callable[[], Snapshot]) -> None:
                 await server.serve_forever()
 
 
-def ask(directory: Path) -> Snapshot:
-    """
-    Ask the agent that keeps its state in *directory*.
-
-    :raises errors.NotReady: none answers.
-    """
-    try:
-        with _place(directory) as place, socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(_PATIENCE_SECONDS)
-            link.connect(place)
-            data = b"".join(iter(lambda: link.recv(65536), b""))
-        return msgspec.json.decode(data, type=Snapshot)
-    except (OSError, msgspec.MsgspecError) as exc:
-        raise errors.NotReady(f"{directory / NAME}: {exc}", element=str(directory)) from exc
-
-
 def _bind(directory: Path) -> socket.socket:
-    with _place(directory) as place:
+    with place(directory) as path:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(place)  # noqa: PTH108 - of an agent that was killed; the lock is ours
+            os.unlink(path)  # noqa: PTH108 - of an agent that was killed; the lock is ours
         bound = socket.socket(socket.AF_UNIX)
         try:
-            bound.bind(place)
+            bound.bind(path)
             # Before anybody can connect, which takes a socket that listens.
-            os.chmod(place, 0o600)  # noqa: PTH101 - a path through a descriptor
+            os.chmod(path, 0o600)  # noqa: PTH101 - a path through a descriptor
         except OSError:
             bound.close()
             raise
@@ -84,7 +66,8 @@ def _bind(directory: Path) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _place(directory: Path) -> Iterator[str]:
+def place(directory: Path) -> Iterator[str]:
+    """Give the socket a path that is short enough, for as long as the block runs."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{descriptor}/{NAME}"

@@ -7,6 +7,17 @@ The status of a `Deployment`, built whole from what is known: one writer, one pa
 | `Progressing` | some device hasn't got what is wanted yet               |
 | `Available`   | every matched device, one at least, runs what is wanted |
 | `Degraded`    | some device failed, or is silent                        |
+
+What `Progressing` says, by the first that applies:
+
+| Situation                                | Status  | Reason          |
+|------------------------------------------|---------|-----------------|
+| the spec, or the name, isn't accepted    | False   | `NotAccepted`   |
+| no device matches                        | False   | `NoMatch`       |
+| some device hasn't told what is wanted   | True    | `RollingOut`    |
+| some device failed with what is wanted   | False   | `DevicesFailed` |
+| some device is silent                    | Unknown | `DevicesSilent` |
+| every matched device runs what is wanted | False   | `Complete`      |
 """
 
 from collections.abc import Mapping
@@ -19,6 +30,7 @@ from fleet.operator.model.conditions import Condition, Truth, render, timestamp
 from fleet.operator.model.custom_resources import Deployment, Refusal
 
 MESSAGE_LENGTH = 1024
+OWN_CONDITIONS = frozenset({"Accepted", "Progressing", "Available", "Degraded"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +111,19 @@ def _accepted(refused: Refusal | None) -> Condition:
 
 def _progressing(situation: Situation) -> Condition:
     sums = situation.aggregate
+    of_all = f"of {_devices(sums.matched)}"
+    if idle := _idle(situation):
+        return Condition("Progressing", Truth.FALSE, *idle)
     if sums.pending:
-        return Condition(
-            "Progressing",
-            Truth.TRUE,
-            "RollingOut",
-            f"{sums.pending} of {_devices(sums.matched)} pending",
-        )
-    return Condition("Progressing", Truth.FALSE, *_idle(situation, "Complete"))
+        pending = f"{sums.pending} {of_all} pending"
+        return Condition("Progressing", Truth.TRUE, "RollingOut", pending)
+    if sums.failed:
+        failed = f"{sums.failed} {of_all} failed"
+        return Condition("Progressing", Truth.FALSE, "DevicesFailed", failed)
+    if sums.unknown:
+        unknown = f"{sums.unknown} {of_all} not heard"
+        return Condition("Progressing", Truth.UNKNOWN, "DevicesSilent", unknown)
+    return Condition("Progressing", Truth.FALSE, "Complete")
 
 
 def _available(situation: Situation) -> Condition:
@@ -114,8 +131,8 @@ def _available(situation: Situation) -> Condition:
     running = f"{sums.running} of {_devices(sums.matched)} running"
     if sums.matched and sums.running == sums.matched:
         return Condition("Available", Truth.TRUE, "AllRunning", running)
-    if not sums.matched:
-        return Condition("Available", Truth.FALSE, *_idle(situation, "NoMatch"))
+    if idle := _idle(situation):
+        return Condition("Available", Truth.FALSE, *idle)
     return Condition("Available", Truth.FALSE, "NotAllRunning", running)
 
 
@@ -133,12 +150,13 @@ def _degraded(sums: Aggregate) -> Condition:
     return Condition("Degraded", Truth.FALSE, "AsExpected")
 
 
-def _idle(situation: Situation, reason: str) -> tuple[str, str]:
+def _idle(situation: Situation) -> tuple[str, str] | None:
+    """Say why nothing is to be done at all, if so."""
     if situation.refusal is not None:
         return "NotAccepted", ""
     if not situation.aggregate.matched:
         return "NoMatch", f"matches 0 of {_devices(situation.devices)}"
-    return reason, ""
+    return None
 
 
 def _devices(count: int) -> str:

@@ -1,5 +1,5 @@
 """
-Which Events are posted, so that a fleet's bad day doesn't become the API server's.
+Which Events are posted: bounds their number per resource, per kind and in all.
 
 Events of one reason about one object are one series: posted again, they count
 up and replace the message. Each object may post a few, then now and then; so

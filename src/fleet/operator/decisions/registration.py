@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from fleet.contracts.messages import (
     DUPLICATE_AGENT,
@@ -20,7 +20,7 @@ from fleet.contracts.messages import (
     Inventory,
     Problem,
 )
-from fleet.operator.model.conditions import Condition, Truth, render, timestamp
+from fleet.operator.model.conditions import Condition, Truth, render, stands, timestamp
 from fleet.operator.model.custom_resources import Device
 from fleet.operator.model.presence import Hearing
 
@@ -32,7 +32,9 @@ LABEL_DOMAIN = re.compile(
 MAX_DOMAIN = 253
 MAX_PROBLEMS = 16
 MAX_TEXT = 1024
+MAX_COLUMN = 256
 SHORT = 12
+OWN_CONDITIONS = frozenset({"Ready", "Stale", DUPLICATE_AGENT, "LabelConflict", "LabelsRefused"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +76,31 @@ def status_to_apply(
     duplicate_agents: tuple[str, ...] | None = (),
     heard_at: datetime | None,
     now: datetime,
+    deployments: str = "",
 ) -> dict[str, Any] | None:
     """
     Say which status to apply, or None when it stands already.
 
+    *deployments* is how many run there of those that match. Conditions of others are theirs.
     *duplicate_agents* are the instances of the agent that take turns; None: not known yet.
     """
     conditions = [*_conditions(info, device, hearing), *_duplicates(info, device, duplicate_agents)]
+    last = device.status.get("lastHeartbeat", "")
+    told = timestamp(heard_at) if heard_at is not None else last
+    described = _description(info, device.status)
     wanted = {
-        **_description(info, device.status),
+        **described,
+        "summary": {
+            "deployments": deployments,
+            "labels": _listed(device.labels),
+            "lastHeard": _last_heard(device, hearing, told),
+            "runtimes": _listed(described.get("inventory", {}).get("runtimes", {})),
+            "problems": _joined(problem["reason"] for problem in described.get("problems", ())),
+        },
         "conditions": render(conditions, device.status, now),
     }
-    last = device.status.get("lastHeartbeat")
-    if wanted == {key: v for key, v in device.status.items() if key != "lastHeartbeat"}:
+    if stands(wanted, device.status, OWN_CONDITIONS):
         return None
-    told = timestamp(heard_at) if heard_at is not None else last
     return {**wanted, "lastHeartbeat": told} if told else wanted
 
 
@@ -143,6 +155,29 @@ def _inventory(inventory: Inventory) -> dict[str, Any]:
 
 def _problem(problem: Problem) -> dict[str, str]:
     return {"reason": problem.reason[:MAX_TEXT], "message": problem.message[:MAX_TEXT]}
+
+
+def _last_heard(device: Device, hearing: Hearing, told: str) -> str:
+    """A heartbeat alone changes nothing, so no time can be told of a device that is heard."""
+    match hearing:
+        case Hearing.HEARD:
+            return "now"
+        case Hearing.SILENT:
+            return told
+        case Hearing.AWAITED:
+            return str((device.status.get("summary") or {}).get("lastHeard", ""))
+        case _:
+            assert_never(hearing)
+
+
+def _listed(items: Mapping[str, str]) -> str:
+    return _joined(f"{key}={value}" for key, value in sorted(items.items()))
+
+
+def _joined(items: Iterable[str]) -> str:
+    """Join for a column; what is told twice is shown once, and what is too long is cut."""
+    text = ",".join(dict.fromkeys(items))
+    return text if len(text) <= MAX_COLUMN else f"{text[: MAX_COLUMN - 3]}..."
 
 
 def _conditions(info: DeviceInfo | None, device: Device, hearing: Hearing) -> Iterator[Condition]:

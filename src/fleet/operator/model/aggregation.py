@@ -39,7 +39,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a device failed, and since when."""
+    """Why a device failed; *at* is the server's time at which that was told last."""
 
     reason: str
     message: str
@@ -67,7 +67,7 @@ class Report:
     def of(cls, state: DeploymentState, at: datetime) -> Self:
         """Read a state; *at* is the server's time. Equal revisions become one object."""
         revision = sys.intern(state.revision)
-        return cls(state.phase, revision, state.error, state.updated_at or at)
+        return cls(state.phase, revision, state.error, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,11 @@ class Tally:
     def __len__(self) -> int:
         return len(self._judgements)
 
+    def standing(self, device: DeviceId) -> Standing | None:
+        """Read what *device* counts as, if it counts at all."""
+        judgement = self._judgements.get(device)
+        return judgement.standing if judgement else None
+
     def count(self, device: DeviceId, judgement: Judgement | None) -> bool:
         """Count *device* as *judgement*, or no longer at all; tell whether that moved anything."""
         before = self._judgements.pop(device, None)
@@ -166,7 +171,7 @@ def _failure(report: Report) -> Failure:
     return Failure(
         reason=error.reason if error else "Failed",
         message=_sentence(error.service, error.message) if error else "",
-        at=report.at,
+        at=report.at,  # a device's own clock may say anything
     )
 
 

@@ -33,6 +33,19 @@ def render(
     return [_render(condition, known.get(condition.type), now) for condition in conditions]
 
 
+def stands(wanted: Mapping[str, Any], before: Mapping[str, Any], own: frozenset[str]) -> bool:
+    """
+    Tell whether the status *wanted* stands *before*, whatever others added to it.
+
+    *own* are the types of our conditions: all others belong to somebody else.
+    """
+    fields = all(before.get(key) == v for key, v in wanted.items() if key != "conditions")
+    found = {c.get("type"): c for c in before.get("conditions") or ()}
+    asked = {c["type"]: c for c in wanted["conditions"]}
+    told = all(c.items() <= found.get(type_, {}).items() for type_, c in asked.items())
+    return fields and told and not (found.keys() & own) - asked.keys()
+
+
 def timestamp(at: datetime) -> str:
     """Render a time as Kubernetes does: UTC, whole seconds."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -16,6 +16,7 @@ from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.model import aggregation, name_conflicts
 from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.model.custom_resources import Deployment, Device
+from fleet.operator.model.device_loads import DeviceLoads
 from fleet.operator.model.facts import Facts, tells
 from fleet.operator.model.index import Names, Pair, Relation
 from fleet.operator.model.label_index import LabelIndex
@@ -24,11 +25,16 @@ from fleet.operator.model.name_conflicts import Incumbents
 
 @dataclass(slots=True)
 class Touched:
-    """What has to be looked at again: keys, statuses (by uid) and `Device` objects."""
+    """
+    What has to be looked at again: keys, statuses (by uid) and `Device` objects.
+
+    *loads* are devices of which only the count of their deployments changed.
+    """
 
     pairs: set[Pair] = field(default_factory=set)
     deployments: set[str] = field(default_factory=set)
     devices: set[DeviceId] = field(default_factory=set)
+    loads: set[DeviceId] = field(default_factory=set)
 
 
 class Store:
@@ -45,6 +51,7 @@ class Store:
         self.cleared: set[Pair] = set()
         self.silent: set[DeviceId] = set()
         self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
+        self.loads = DeviceLoads()
         self.touched = Touched()
         self.names = Names()
         self._labels = LabelIndex()
@@ -152,14 +159,15 @@ class Store:
         self._settle_holder(deployment.name)
         self._touch_name(deployment.name)
 
-    def put_device(self, device: Device) -> None:
-        """Take note of a `Device` object, new or changed."""
+    def put_device(self, device: Device, *, own_status: bool = False) -> None:
+        """Take note of a `Device` object, new or changed; *own_status* is one just written."""
         before = self.devices.get(device.id)
         self.devices[device.id] = device
         if before == device:
             return
         self._labels.relabel(device.id, before.labels if before else {}, device.labels)
-        self.touched.devices.add(device.id)
+        if not own_status or before is None or replace(before, status=device.status) != device:
+            self.touched.devices.add(device.id)
         leaves = device.deleting_since is not None
         was_there = before is not None and (before.deleting_since is not None) is leaves
         if before is None:
@@ -308,10 +316,11 @@ class Store:
             self._match(uid, device)
 
     def _unmatch_all(self, uid: str) -> None:
+        tally = self._tallies.pop(uid, None)
         for device in self._matches.devices(uid):
             self._matches.relate(device, uid, related=False)
             self.touched.pairs.add(Pair(device, self.deployments[uid].name))
-        self._tallies.pop(uid, None)
+            self._count_load(device, tally.standing(device) if tally else None, None)
 
     def _match(self, uid: str, device: DeviceId) -> None:
         deployment = self.deployments[uid]
@@ -340,8 +349,17 @@ class Store:
                 silent=device in self.silent,
                 revision=deployment.score.revision,
             )
-        if self._tallies[uid].count(device, judgement):
+        tally = self._tallies[uid]
+        before = tally.standing(device)
+        if tally.count(device, judgement):
             self.touched.deployments.add(uid)
+            self._count_load(device, before, judgement.standing if judgement else None)
+
+    def _count_load(
+        self, device: DeviceId, before: Standing | None, after: Standing | None
+    ) -> None:
+        if self.loads.count(device, before, after):
+            self.touched.loads.add(device)
 
     def _is_contested(self, pair: Pair) -> bool:
         return len(self._named.get(pair.deployment, ())) > 1

@@ -11,8 +11,16 @@ nothing in the new one.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+)
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -23,7 +31,8 @@ from fleet.contracts.names import DeviceId
 from fleet.operator.model import custom_resources
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.store import Store
-from fleet.operator.ports import Body, Cluster
+from fleet.operator.model.tombstones import Tombstones
+from fleet.operator.ports import Body, Cluster, Found
 from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
@@ -33,6 +42,7 @@ T = TypeVar("T")
 
 RETRY_SECONDS: Final = 2.0
 LIFE_SECONDS: Final = 10.0
+FEW: Final = 20  # reads cost less than a page of a list
 
 
 class Informer:
@@ -57,13 +67,14 @@ class Informer:
         self.listed = asyncio.Event()
         self.renewed = asyncio.Event()
         self._seen: set[str] = set()  # uids that events spoke of since a list began
+        self._gone = Tombstones()
         self._unreadable: set[str] = set()  # logged once
 
     def deployment_event(self, kind: str | None, body: Body) -> None:
         """Take note of one `Deployment`; *kind* is the watch's word."""
         self._seen.add(body["metadata"]["uid"])
         if kind == "DELETED":
-            self._store.drop_deployment(body["metadata"]["uid"])
+            self._drop_deployment(body["metadata"]["uid"])
         elif deployment := self._read(custom_resources.parse_deployment, body):
             self.observe_deployment(deployment)
         self._changed()
@@ -73,43 +84,81 @@ class Informer:
         self._seen.add(body["metadata"]["uid"])
         if device := self._read(custom_resources.parse_device, body):
             if kind == "DELETED":
+                self._gone.bury(device.uid)
                 self._drop_device(device)
             else:
                 self.observe_device(device)
         self._changed()
 
     def observe_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:
-        """Take note of a deployment, unless the store knows a later version of it."""
+        """Take note of a deployment, unless it is gone or the store knows a later version of it."""
         known = self._store.deployments.get(deployment.uid)
-        if known is None or known.version <= deployment.version:
-            self._store.put_deployment(deployment, own_status=own_status)
+        if deployment.uid in self._gone or (known and known.version > deployment.version):
+            return
+        self._store.put_deployment(deployment, own_status=own_status)
 
     def status_written(self, deployment: Deployment) -> None:
         """Take note of a status just written, before the watch tells of it."""
-        if deployment.uid in self._store.deployments:  # or it is gone, and stays so
-            self._seen.add(deployment.uid)
-            self.observe_deployment(deployment, own_status=True)
+        self._seen.add(deployment.uid)
+        self.observe_deployment(deployment, own_status=True)
 
-    def observe_device(self, device: Device) -> None:
-        """Take note of a device, unless the store knows a later version of it."""
-        known = self._store.devices.get(device.id)
-        if known is not None and known.uid == device.uid and known.version > device.version:
-            return
-        self._put_device(device)
-
-    async def look_again(self, device: DeviceId, deployment: Deployment) -> None:
+    def observe_device(self, device: Device, *, own_status: bool = False) -> None:
         """
-        Read the two as they are now: what a watch tells may have been overtaken long ago.
+        Take note of a device, unless it is gone or the store knows a later version of it.
+
+        A name may be given again: what the store knows may be the successor.
+        """
+        known = self._store.devices.get(device.id)
+        if device.uid in self._gone or (known and _is_later(known, device)):
+            return
+        self._put_device(device, own_status=own_status)
+
+    def device_status_written(self, device: Device) -> None:
+        """Take note of a status just written, before the watch tells of it."""
+        self._seen.add(device.uid)
+        self.observe_device(device, own_status=True)
+
+    async def look_again(
+        self, devices: Collection[DeviceId], deployments: Collection[Deployment]
+    ) -> Found:
+        """
+        Read these as they are now: one by one where they are few, else by a list.
 
         :raises errors.ClusterUnavailable: the API server didn't answer.
-        :raises errors.ClusterRefused: one of them is gone, of which the watch will tell.
         """
-        device_body = await self._cluster.read_device(device)
-        deployment_body = await self._cluster.read_deployment(deployment)
-        if found := self._read(custom_resources.parse_device, device_body):
-            self.observe_device(found)
-        if wanted := self._read(custom_resources.parse_deployment, deployment_body):
-            self.observe_deployment(wanted)
+        found: set[DeviceId] = set()
+        async for body in self._current_devices(devices):
+            if device := self._read(custom_resources.parse_device, body):
+                self.observe_device(device)
+                found.add(device.id)
+        uids: set[str] = set()
+        async for body in self._current_deployments(deployments):
+            if deployment := self._read(custom_resources.parse_deployment, body):
+                self.observe_deployment(deployment)
+                uids.add(deployment.uid)
+        self._changed()
+        return Found(frozenset(found), frozenset(uids))
+
+    async def _current_devices(self, devices: Collection[DeviceId]) -> AsyncIterator[Body]:
+        if len(devices) > FEW:
+            async for body in self._bodies(self._cluster.list_devices()):
+                if body["metadata"]["name"] in devices:
+                    yield body
+            return
+        for device in devices:
+            with _gone():
+                yield await self._cluster.read_device(device)
+
+    async def _current_deployments(
+        self, deployments: Collection[Deployment]
+    ) -> AsyncIterator[Body]:
+        if len(deployments) > FEW:
+            async for body in self._bodies(self._cluster.list_deployments()):
+                yield body
+            return
+        for deployment in deployments:
+            with _gone():
+                yield await self._cluster.read_deployment(deployment)
 
     async def keep_listing(self, every: timedelta, resynced: Callable[[], Awaitable[None]]) -> None:
         """
@@ -172,25 +221,33 @@ class Informer:
     async def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
         async for deployment in self._slice.over(listed.values()):
             if deployment.uid not in self._seen:
+                self._gone.exhume(deployment.uid)
                 self._store.put_deployment(deployment)
         async for uid in self._slice.over(self._store.deployments.keys() - listed.keys()):
             if uid not in self._seen:
-                self._store.drop_deployment(uid)
+                self._drop_deployment(uid)
         self._store.touched.deployments.update(listed)
         self._barrier.listed(Part.DEPLOYMENTS)
 
     async def _take_devices(self, listed: Mapping[DeviceId, Device]) -> None:
         async for device in self._slice.over(listed.values()):
-            if device.uid not in self._seen:
+            known = self._store.devices.get(device.id)
+            if not {device.uid, known.uid if known else ""} & self._seen:
+                self._gone.exhume(device.uid)
                 self._put_device(device)
         async for device_id in self._slice.over(self._store.devices.keys() - listed.keys()):
             gone = self._store.devices.get(device_id)
             if gone is not None and gone.uid not in self._seen:
+                self._gone.bury(gone.uid)
                 self._drop_device(gone)
         self._barrier.listed(Part.DEVICES)
 
-    def _put_device(self, device: Device) -> None:
-        self._store.put_device(device)
+    def _drop_deployment(self, uid: str) -> None:
+        self._gone.bury(uid)
+        self._store.drop_deployment(uid)
+
+    def _put_device(self, device: Device, *, own_status: bool = False) -> None:
+        self._store.put_device(device, own_status=own_status)
         self._liveness.expect(device.id)
 
     def _drop_device(self, device: Device) -> None:
@@ -203,11 +260,15 @@ class Informer:
         self, parse: Callable[[Body], T], pages: AsyncGenerator[list[Body], None]
     ) -> AsyncIterator[T]:
         """Read a list to its end, and keep nothing of a page but what is needed."""
+        async for body in self._bodies(pages):
+            if (item := self._read(parse, body)) is not None:
+                yield item
+
+    async def _bodies(self, pages: AsyncGenerator[list[Body], None]) -> AsyncIterator[Body]:
         async with aclosing(pages):
             async for page in pages:
                 async for body in self._slice.over(page):
-                    if (item := self._read(parse, body)) is not None:
-                        yield item
+                    yield body
 
     def _read(self, parse: Callable[[Body], T], body: Body) -> T | None:
         try:
@@ -218,3 +279,19 @@ class Informer:
                 self._unreadable.add(uid)
                 log.warning("resource unreadable", name=body["metadata"]["name"], error=str(exc))
             return None
+
+
+def _is_later(known: Device, device: Device) -> bool:
+    """Tell whether *known* is a later version, or the successor, of *device*."""
+    if known.uid == device.uid:
+        return known.version > device.version
+    return (known.created, known.version) > (device.created, device.version)
+
+
+@contextmanager
+def _gone() -> Iterator[None]:
+    """Go on where an object isn't there any more, of which the watch will tell."""
+    try:
+        yield
+    except errors.ClusterRefused as exc:
+        log.info("not read again", reason=exc.reason, error=str(exc))

@@ -1,8 +1,8 @@
 """
-Takes leave of devices: what their keys said is withdrawn, then swept, then the object may end.
+Decommissions devices: withdraws their workloads, removes their keys, releases the finalizer.
 
 `publishing` writes the markers, since the object's deletion is evidence enough;
-`release` says when a device was waited for long enough. What is swept here is
+`finalizers` says when a device was waited for long enough. What is swept here is
 what the device told (info, heartbeat, states) and the markers that it has
 acted on. A marker whose state still stood was perhaps never read: it stays
 for as long as it takes the device to come back.

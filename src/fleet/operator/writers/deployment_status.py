@@ -17,6 +17,7 @@ from fleet.operator.decisions import deployment_status, events, finalizers
 from fleet.operator.decisions.deployment_status import Situation
 from fleet.operator.model import custom_resources
 from fleet.operator.model.aggregation import Standing
+from fleet.operator.model.conditions import stands
 from fleet.operator.model.custom_resources import Deployment
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Cluster, Counter
@@ -87,7 +88,7 @@ class StatusWriter:
         self._told[deployment.uid] = self._outlook(deployment)
         before = deployment.status
         wanted = deployment_status.build(situation, before, self._clock.now())
-        if wanted == before:
+        if stands(wanted, before, deployment_status.OWN_CONDITIONS):
             return
         body = await self._cluster.apply_deployment_status(deployment, wanted)
         self._written(custom_resources.parse_deployment(body))

@@ -1,7 +1,6 @@
 """Writes `desired-state`: one key at a time by compare-and-set, what `publishing` decided."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 import structlog
 
@@ -9,28 +8,24 @@ from fleet import errors
 from fleet.bus.port import Bucket, Deleted, Put
 from fleet.contracts import kv
 from fleet.contracts.messages import ReconcileScore
-from fleet.contracts.names import DeviceId
 from fleet.operator.clock import Clock
 from fleet.operator.decisions import publishing
 from fleet.operator.decisions.orphans import Orphan
 from fleet.operator.decisions.publishing import Leave, Mark, Purge, PutValue
-from fleet.operator.model.custom_resources import Deployment
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
+from fleet.operator.writers.withdrawals import Withdrawals
 
 log = structlog.get_logger()
-
-LookAgain: TypeAlias = Callable[[DeviceId, Deployment], Awaitable[None]]
 
 
 class DesiredStateWriter:
     """
     The one writer of `desired-state`.
 
-    *look_again* reads a device and a deployment as they are now. What a watch tells may be
-    overtaken: after a pause it tells of labels that have long been put back, and nothing may be
-    withdrawn for that.
+    What labels and a selector alone no longer want is withdrawn once `withdrawals` has read
+    both again.
     """
 
     def __init__(
@@ -40,9 +35,9 @@ class DesiredStateWriter:
         clock: Clock,
         counter: Counter,
         *,
-        look_again: LookAgain,
+        withdrawals: Withdrawals,
     ) -> None:
-        self._look_again = look_again
+        self._withdrawals = withdrawals
         self._store = store
         self._bucket = bucket
         self._clock = clock
@@ -60,9 +55,10 @@ class DesiredStateWriter:
         facts = self._store.facts(pair)
         self._note_orphan(pair, publishing.orphan(facts))
         action = publishing.decide(facts)
-        if isinstance(action, Mark) and (owner := self._store.parted(pair)):
-            await self._look_again(pair.device, owner)
-            action = publishing.decide(self._store.facts(pair))
+        confirmed = self._withdrawals.take(pair)
+        if isinstance(action, Mark) and (owner := self._store.parted(pair)) and not confirmed:
+            self._withdrawals.ask(pair, owner)
+            return
         if action is None or isinstance(action, Leave):
             return
         try:

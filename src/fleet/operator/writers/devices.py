@@ -44,6 +44,7 @@ class DeviceWriter:
         clock: Clock,
         counter: Counter,
         observe: Callable[[Device], None],
+        status_written: Callable[[Device], None],
     ) -> None:
         self._store = store
         self._presence = presence
@@ -54,6 +55,7 @@ class DeviceWriter:
         self._clock = clock
         self._counter = counter
         self._observe = observe
+        self._status_written = status_written
 
     def is_due(self, device_id: DeviceId) -> bool:
         """Tell whether anything is to be written to an object."""
@@ -67,7 +69,9 @@ class DeviceWriter:
         labels = registration.labels_to_apply(self._store.infos.get(device_id), device)
         if labels is None:
             return
-        written = self._note(await self._cluster.apply_device(device_id, labels))
+        body = await self._cluster.apply_device(device_id, labels)
+        written = custom_resources.parse_device(body)
+        self._observe(written)
         self._counter.wrote("device")
         if device is None:
             self._recorder.post(events.of_registered(written))
@@ -86,7 +90,8 @@ class DeviceWriter:
         if status is None:
             return
         device = self._store.devices[device_id]
-        self._note(await self._cluster.apply_device_status(device_id, status))
+        body = await self._cluster.apply_device_status(device_id, status)
+        self._status_written(custom_resources.parse_device(body))
         self._counter.wrote("device status")
         for event in events.of_device(device, device.status, status):
             self._recorder.post(event)
@@ -101,11 +106,6 @@ class DeviceWriter:
             self._presence.hearing(device_id),
             duplicate_agents=self._duplicate_agents.instances(device_id),
             heard_at=self._presence.last_heard(device_id),
+            deployments=self._store.loads.shown(device_id),
             now=self._clock.now(),
         )
-
-    def _note(self, body: Body) -> Device:
-        """Take note of what was written, before the watch tells of it."""
-        written = custom_resources.parse_device(body)
-        self._observe(written)
-        return written

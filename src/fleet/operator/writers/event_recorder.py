@@ -1,7 +1,7 @@
 """
 Posts Events for people, in its own time: nothing waits for one, and nothing depends on one.
 
-What may be posted is decided by `correlating`. Of one series only the latest waits,
+What may be posted is decided by `event_correlator`. Of one series only the latest waits,
 so what waits is bounded; what can't be posted is tried again, and then left out.
 """
 

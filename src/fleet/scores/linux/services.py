@@ -46,8 +46,12 @@ class UnitState:
 
     @property
     def is_enabled(self) -> bool:
-        """Tell whether it is enabled, or starts at another's wish and can't be."""
-        return self.file in {"enabled", "static", "alias", "indirect", "generated", "linked"}
+        """
+        Tell whether it is enabled, or starts at another's wish and can't be.
+
+        A *linked* unit is only known to systemd under its name: nothing starts it at boot.
+        """
+        return self.file in {"enabled", "static", "alias", "indirect", "generated"}
 
 
 def states(machine: Machine, *units: str, user: str | None = None) -> tuple[UnitState, ...]:
@@ -148,9 +152,8 @@ class SystemdServiceScore(Score[RunsCommands]):
         found = first_of(machine, *self._units(), user=self.user)
         if found.is_outdated:
             _ask(machine, "daemon-reload", user=self.user)
-        if self.enabled is not found.is_enabled:
-            verb = "enable" if self.enabled else "disable"
-            _ask(machine, verb, "--quiet", "--", found.unit, user=self.user)
+        if self._is_toggled(found):
+            self._toggle(machine, found)
         if not self.running:
             _ask(machine, "stop", "--", found.unit, user=self.user, within=_STARTS_WITHIN)
         elif not found.is_running:
@@ -167,7 +170,7 @@ class SystemdServiceScore(Score[RunsCommands]):
         if found.load != "loaded":
             what = f"{machine.name}: systemd can't read {found.unit} ({found.load})"
             raise errors.HostUnsupported(what, element=found.unit)
-        if self.enabled is not found.is_enabled and not self._is_never_enabled(found):
+        if self._is_toggled(found):
             yield f"{found.unit} is {found.file or 'not to be enabled'}"
         if self.running is not found.is_running:
             yield f"{found.unit} is {found.active}"
@@ -176,9 +179,21 @@ class SystemdServiceScore(Score[RunsCommands]):
         if self.running and found.is_running and self._has_read_other(machine, found):
             yield f"{found.unit} was started with other settings"
 
-    def _is_never_enabled(self, found: UnitState) -> bool:
-        # A static unit counts as enabled; it can't be disabled either.
-        return not self.enabled and found.file not in {"enabled", "enabled-runtime", "linked"}
+    def _is_toggled(self, found: UnitState) -> bool:
+        """Tell whether to enable or disable it. A static unit can't be disabled either."""
+        if self.enabled:
+            return not found.is_enabled
+        return found.file in {"enabled", "enabled-runtime"}
+
+    def _toggle(self, machine: Machine, found: UnitState) -> None:
+        verb = "enable" if self.enabled else "disable"
+        _ask(machine, verb, "--quiet", "--", found.unit, user=self.user)
+        if self.enabled and found.file.startswith("linked"):
+            after = state(machine, found.unit, user=self.user)
+            if not after.is_enabled:
+                what = f"{machine.name}: {found.unit} is linked, and can't be enabled"
+                why = "its file has no [Install] section"
+                raise errors.HostUnsupported(f"{what}: {why}", element=found.unit)
 
     def _has_read_other(self, machine: Machine, found: UnitState) -> bool:
         if not self.restarted_when:

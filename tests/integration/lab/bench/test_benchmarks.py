@@ -5,7 +5,7 @@ import pytest
 from lab.bench import control, start
 from lab.bench.control import Size
 from lab.bench.results import Results
-from lab.cluster import stage as cluster
+from lab.services.cluster import stage as cluster
 from tests.lab_host import needs
 
 pytestmark = [pytest.mark.timeout(300), needs(*cluster.PARTS, "nats-server")]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleet.scores.linux.architecture import Arch
-from lab.host import read_json, write_json
+from lab.host.lab_host import read_json, write_json
 from lab.images.cloud import cache, catalogue
 from lab.images.cloud.catalogue import Download, Image
 

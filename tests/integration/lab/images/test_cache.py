@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import LabError
-from lab.images.cloud import cache, leftovers, overlays
+from lab.images.cloud import cache, overlays, unused_images
 from lab.images.cloud.catalogue import Download, Image
 from tests.integration.lab.images.conftest import CONTENT
 from tests.lab_host import needs
@@ -94,18 +94,18 @@ def disk_on(stored: cache.Stored) -> Path:
 @needs("qemu-img")
 def test_an_image_that_a_disk_stands_on_is_never_left_over(image: Image):
     stored = ensure(image)
-    (unused,) = leftovers.find()
+    (unused,) = unused_images.find()
     assert unused.path == stored.directory
     disk = disk_on(stored)
 
-    assert leftovers.find() == ()
-    assert not leftovers.remove(unused)
+    assert unused_images.find() == ()
+    assert not unused_images.remove(unused)
     stored.disk.chmod(0o644)
     stored.disk.write_bytes(CONTENT[:4])
     with pytest.raises(LabError, match=r"damaged, and .*/vm-01/disk\.qcow2 stand on it"):
         ensure(image)
     disk.unlink()
-    assert leftovers.remove(unused)
+    assert unused_images.remove(unused)
     assert not stored.directory.exists()
 
 
@@ -145,7 +145,7 @@ def test_a_disk_that_nobody_can_read_is_named(image: Image):
     disk.write_bytes(b"QFI\xfbgarbage")
 
     with pytest.raises(LabError, match=r"vm-01/disk\.qcow2: nobody knows what it stands on"):
-        leftovers.find()
+        unused_images.find()
 
 
 @needs("qemu-img")

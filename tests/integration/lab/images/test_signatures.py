@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import PreflightFailed
-from lab.images.cloud import downloading
+from lab.images.cloud import download
 from lab.images.cloud.catalogue import Download
 from lab.images.cloud.signatures import KeyringInvalid, SignatureRefused
 from tests.lab_host import needs
@@ -69,7 +69,7 @@ def signed(path: Path, keyring: Path) -> Download:
 def fetch(source: Download, directory: Path) -> Path:
     """Fetch *source* as the cache does."""
     target = directory / "disk.qcow2"
-    downloading.fetch(source, target, parts=directory, saw=lambda _: None)
+    download.fetch(source, target, parts=directory, saw=lambda _: None)
     return target
 
 

@@ -10,9 +10,10 @@ import structlog
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from lab.images.cloud import cache, catalogue, tasks
+from lab.images.cloud import cache, catalogue
 from lab.images.cloud.cache import Stored
 from lab.images.cloud.catalogue import Image
+from lab.tasks import images
 from tests.lab_host import needs
 
 pytestmark = needs("qemu-img")
@@ -36,7 +37,7 @@ def test_a_dry_pull_tells_what_it_would_do_and_does_nothing(
 ):
     monkeypatch.setattr(catalogue, "known", lambda: (image,))
 
-    tasks.pull(Context(), name=["x"], dry_run=True)
+    images.pull(Context(), name=["x"], dry_run=True)
 
     assert "x: would fetch it" in capsys.readouterr().out
     assert cache.stored(image) is None
@@ -45,14 +46,14 @@ def test_a_dry_pull_tells_what_it_would_do_and_does_nothing(
 def test_an_image_that_is_there_is_pulled_by_saying_where(
     bootable: Stored, capsys: pytest.CaptureFixture[str]
 ):
-    tasks.pull(Context(), name=["x"])
+    images.pull(Context(), name=["x"])
 
     assert bootable.digest in capsys.readouterr().out.replace("\n", "")
 
 
 def test_what_is_fetched_is_not_built(bootable: Stored, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(Exit):
-        tasks.build(Context(), name=[bootable.image.name])
+        images.build(Context(), name=[bootable.image.name])
 
     said = capsys.readouterr()
     assert "fetched, and not built" in said.out + said.err
@@ -63,7 +64,7 @@ def test_a_damaged_image_is_a_row_with_its_damage_and_a_failure(
     bootable: Stored, capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(Exit):
-        tasks.verify(Context(), format="json")
+        images.verify(Context(), format="json")
 
     (row,) = rows(capsys)
     assert row["name"] == "x"
@@ -74,15 +75,15 @@ def test_a_damaged_image_is_a_row_with_its_damage_and_a_failure(
 def test_what_goes_is_told_beforehand_and_then_goes(
     bootable: Stored, capsys: pytest.CaptureFixture[str]
 ):
-    tasks.collect(Context(), format="json")
+    images.collect(Context(), format="json")
     assert rows(capsys) == []  # the catalogue names it
 
-    tasks.collect(Context(), all=True, dry_run=True, format="json")
+    images.collect(Context(), all=True, dry_run=True, format="json")
     (row,) = rows(capsys)
     assert (row["kind"], Path(row["path"]), row["removed"]) == ("image", bootable.directory, False)
     assert bootable.disk.exists()
 
-    tasks.collect(Context(), all=True, format="json")
+    images.collect(Context(), all=True, format="json")
     (row,) = rows(capsys)
     assert row["removed"]
     assert not bootable.disk.exists()

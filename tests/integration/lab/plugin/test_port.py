@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.errors import LabError, TopologyInvalid
-from lab.plugin.invoked import InvokedLab
 from lab.plugin.port import LabPort
+from lab.plugin.session.invoked_lab import InvokedLab
 from tests.fake_lab import FakeLab
 from tests.lab_host import needs
 

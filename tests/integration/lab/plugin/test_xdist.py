@@ -62,7 +62,7 @@ def test_one_who_finds_no_device_free_is_told_which_worker_holds_it_for_which_te
     theirs.has(
         f"""
         from pathlib import Path
-        from lab.waiting import wait_for
+        from lab.system.waiting import wait_for
         from tests.waiting import appears
 
         DONE = Path({str(book)!r})
@@ -72,7 +72,7 @@ def test_one_who_finds_no_device_free_is_told_which_worker_holds_it_for_which_te
 
         def test_waits(lab):
             from lab.errors import LabBusy
-            from lab.plugin.leasing import Holder
+            from lab.plugin.session.leases import Holder
             def busy():
                 try:
                     with lab.lease(within=0):

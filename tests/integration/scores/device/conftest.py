@@ -10,7 +10,7 @@ import pytest
 
 from fleet.scores.device.bundle import Bundle
 from fleet.scores.linux.architecture import Arch
-from lab import agent_bundle
+from lab.devices import agent_bundle
 from tests.integration.scores.device.sandbox import Sandbox, sandbox
 
 PYTHON = "/usr/bin/python3"

@@ -5,8 +5,8 @@ import tarfile
 import pytest
 
 from fleet.scores.linux.architecture import Arch
-from lab import agent_bundle
-from lab.agent_bundle import BundleInvalid, Recipe, bundle
+from lab.devices import agent_bundle
+from lab.devices.agent_bundle import BundleInvalid, Recipe, bundle
 
 
 def read(archive: tarfile.TarFile, name: str) -> bytes:

@@ -8,8 +8,8 @@ import pytest
 from fleet.scores.kvm.libvirt import LibvirtHypervisor
 from fleet.scores.kvm.topology import KvmHostTopology
 from fleet.scores.linux.local import LocalMachine
-from lab.devices.vm import daemon
-from lab.host import LabHost
+from lab.devices.vm.hypervisor import daemon
+from lab.host.lab_host import LabHost
 from tests.lab_host import bring_about, needs, whole_lab
 
 PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img")

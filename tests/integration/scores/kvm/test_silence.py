@@ -11,9 +11,10 @@ import pytest
 
 from fleet import errors
 from fleet.scores.kvm.libvirt import LibvirtHypervisor
-from lab import processes, waiting
-from lab.devices.vm import daemon
-from lab.host import LabHost
+from lab.devices.vm.hypervisor import daemon
+from lab.host import processes
+from lab.host.lab_host import LabHost
+from lab.system import waiting
 from tests.lab_host import bring_about, running
 
 PATIENCE = 3.0

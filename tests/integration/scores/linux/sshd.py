@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleet.scores.linux.ssh import SshMachine
-from lab import ports
+from lab.system import ports
 from tests import waiting
 
 SSHD = "/usr/sbin/sshd"  # it starts itself again, and so wants its whole path

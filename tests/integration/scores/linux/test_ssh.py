@@ -12,7 +12,7 @@ from fleet.scores.linux.machine import run
 from fleet.scores.linux.ssh import SshMachine
 from fleet.scores.linux.topology import LinuxHostTopology
 from fleet.scores.linux.users import AuthorizedKeysScore, PasswordScore, SudoersScore, UserScore
-from lab import ports
+from lab.system import ports
 from tests.integration.scores.linux import sshd
 
 USER = "technician"

@@ -1,4 +1,4 @@
-"""`status_socket` and `asking`: an agent answers for itself, and nobody for one that is gone."""
+"""`status_socket`, `status_command`: an agent answers for itself, nobody for one that is gone."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ async def answers(directory: Path) -> Snapshot:
 
     async def look() -> Snapshot | None:
         with contextlib.suppress(errors.NotReady):
-            return await asyncio.to_thread(status_socket.ask, directory)
+            return await asyncio.to_thread(status_command.ask_agent, directory)
         return None
 
     return await eventually(look, "an answer")
@@ -55,7 +55,7 @@ async def test_who_asks_is_told_again_and_again_and_after_a_crash_too(tmp_path: 
             assert await answers(deep) == SNAPSHOT
             assert mode(deep / status_socket.NAME) == 0o600
         with pytest.raises(errors.NotReady):
-            await asyncio.to_thread(status_socket.ask, deep)
+            await asyncio.to_thread(status_command.ask_agent, deep)
 
 
 async def test_a_person_who_hangs_up_harms_nobody(tmp_path: Path):

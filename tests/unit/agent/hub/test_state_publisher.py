@@ -1,4 +1,4 @@
-"""`telling`: when a state is written, and when it is not."""
+"""`state_publisher`: when a state is written, and when it is not."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

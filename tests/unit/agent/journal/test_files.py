@@ -1,4 +1,4 @@
-"""`journal_files`: what stands on the disk, whenever the power goes."""
+"""`files`: what stands on the disk, whenever the power goes."""
 
 import asyncio
 import os

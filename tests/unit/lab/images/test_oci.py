@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from lab.images import catalogue, oci
+from lab.images import demo_images, oci
 from lab.images.oci import File, Image, Layer
 
 GOLDEN = "sha256:222eae8756318e08c6a0a394492d8900d738e70d3c207a3506c2647ecacf3388"
@@ -73,9 +73,9 @@ def test_architectures_have_the_names_that_images_use(machine: str, name: str):
 
 
 def test_the_demos_stand_on_one_base_and_differ():
-    demos = catalogue.demos()
+    demos = demo_images.demos()
 
     assert {image.layers[0].diff_id for image in demos.values()} == {
-        catalogue.base().layers[0].diff_id
+        demo_images.base().layers[0].diff_id
     }
     assert len({image.digest for image in demos.values()}) == len(demos)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.plugin import evidence, runs
+from lab.plugin import evidence
+from lab.plugin.session import runs
 from tests.fake_lab import SAID, SERIAL
 from tests.their_repository import Theirs, plan
 
@@ -82,7 +83,7 @@ def test_evidence_that_cannot_be_written_does_not_end_the_run(theirs: Theirs):
     theirs.has(
         """
         def test_it(device, pytestconfig):
-            from lab.plugin import runs
+            from lab.plugin.session import runs
             (runs.of(pytestconfig).settings.directory / "failures").write_text("in the way")
             raise AssertionError("the true reason")
 

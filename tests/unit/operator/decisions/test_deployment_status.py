@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fleet.contracts.names import DeviceId
 from fleet.operator.decisions import deployment_status
@@ -21,6 +23,17 @@ def build(
 ) -> dict[str, Any]:
     return deployment_status.build(
         Situation(deployment(generation=3), sums, 5, refusal), before or {}, NOW
+    )
+
+
+def sums_of(pending: int, running: int, failed: int, unknown: int) -> Aggregate:
+    return Aggregate(
+        matched=pending + running + failed + unknown,
+        pending=pending,
+        running=running,
+        failed=failed,
+        unknown=unknown,
+        last_error=FAILURE if failed else None,
     )
 
 
@@ -71,6 +84,35 @@ def test_what_keeps_it_from_ready_is_named(sums: Aggregate, ready: str, reason: 
     built = build(sums)
     assert (built["ready"], built["reason"]) == (ready, reason)
     assert message in {condition["message"] for condition in built["conditions"]}
+
+
+@given(st.builds(sums_of, *(st.integers(0, 3) for _ in range(4))), st.booleans())
+def test_a_roll_out_is_complete_only_when_every_matched_device_runs_what_is_wanted(
+    sums: Aggregate, accepted: bool
+):
+    refusal = None if accepted else Refusal("InvalidSelector", "")
+    progressing = conditions(build(sums, refusal=refusal))["Progressing"]
+    complete = accepted and 0 < sums.matched == sums.running
+    assert (progressing["reason"] == "Complete") is complete
+    assert (progressing["status"] == "True") is (accepted and sums.pending > 0)
+
+
+@pytest.mark.parametrize(
+    ("sums", "status", "reason", "message"),
+    [
+        (Aggregate(), "False", "NoMatch", "matches 0 of 5 devices"),
+        (sums_of(1, 2, 1, 1), "True", "RollingOut", "1 of 5 devices pending"),
+        (sums_of(0, 2, 1, 1), "False", "DevicesFailed", "1 of 4 devices failed"),
+        (sums_of(0, 2, 0, 1), "Unknown", "DevicesSilent", "1 of 3 devices not heard"),
+        (sums_of(0, 2, 0, 0), "False", "Complete", ""),
+    ],
+    ids=["none matched", "pending", "failed", "silent", "running"],
+)
+def test_progressing_says_what_is_still_to_come(
+    sums: Aggregate, status: str, reason: str, message: str
+):
+    found = conditions(build(sums))["Progressing"]
+    assert (found["status"], found["reason"], found["message"]) == (status, reason, message)
 
 
 def test_a_refused_one_says_why():

@@ -166,7 +166,7 @@ def test_a_problem_of_a_strange_name_is_told_by_one_that_is_none():
     assert reasons({}, after) == ["DeviceProblem"]
 
 
-def test_a_farewell_names_what_may_still_run():
+def test_the_event_of_a_released_deployment_names_what_may_still_run():
     assert events.of_decommissioned(device(), Verdict(True)).severity is Severity.NORMAL
     event = events.of_decommissioned(device(), Verdict(True, ("web", "db")))
     assert event.severity is Severity.WARNING

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.contracts.messages import DeviceInfo, Problem
+from fleet.contracts.messages import DeviceInfo, Inventory, Problem
 from fleet.operator.decisions import registration
 from fleet.operator.model.custom_resources import Device
 from fleet.operator.model.presence import Hearing
@@ -124,9 +124,104 @@ def test_a_status_that_stands_is_not_written_again():
     assert again is None
 
 
-def test_a_restart_says_nothing_new_of_a_device_that_is_awaited():
-    first = status_of(device(), info())
+@pytest.mark.parametrize("hearing", [Hearing.HEARD, Hearing.SILENT])
+def test_a_restart_says_nothing_new_of_a_device_that_is_awaited(hearing: Hearing):
+    first = status_of(device(), info(), hearing)
     assert status_of(with_status(first), info(), Hearing.AWAITED) is None
+
+
+FOREIGN = {"type": "DiskHealthy", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+
+
+def test_conditions_of_others_are_no_reason_to_write():
+    first = status_of(device(), info(), Hearing.HEARD)
+    assert first is not None
+    own: list[dict[str, object]] = first["conditions"]  # type: ignore[assignment]
+    for conditions in ([FOREIGN, *own], [*reversed(own), FOREIGN]):
+        found = with_status({**first, "conditions": conditions})
+        assert status_of(found, info(), Hearing.HEARD) is None
+
+
+def test_what_others_add_to_a_condition_of_ours_is_no_reason_to_write():
+    first = status_of(device(), info())
+    assert first is not None
+    own: list[dict[str, object]] = first["conditions"]  # type: ignore[assignment]
+    found = with_status({**first, "conditions": [{**c, "observedGeneration": 3} for c in own]})
+    assert status_of(found, info()) is None
+
+
+def test_conditions_of_others_are_not_written_with_ours():
+    found = with_status({"conditions": [FOREIGN]})
+    status = status_of(found, info())
+    assert status is not None
+    assert "DiskHealthy" not in str(status["conditions"])
+
+
+def test_a_condition_of_ours_that_holds_no_longer_is_taken_back_beside_those_of_others():
+    refused = status_of(device(), info(labels={"kubernetes.io/x": "y"}))
+    assert refused is not None
+    assert "LabelsRefused" in str(refused["conditions"])
+    conditions: list[object] = refused["conditions"]  # type: ignore[assignment]
+    after = status_of(with_status({**refused, "conditions": [*conditions, FOREIGN]}), info())
+    assert after is not None
+    assert "LabelsRefused" not in str(after["conditions"])
+
+
+def summary(status: dict[str, object] | None) -> dict[str, str]:
+    assert status is not None
+    return status["summary"]  # type: ignore[return-value]
+
+
+def test_the_columns_say_in_short_what_the_device_is_and_does():
+    told = info(
+        inventory=Inventory(runtimes={"podman": "5.4.2", "crun": "1.21"}),
+        problems=(Problem(reason="DiskFull"), Problem(reason="X"), Problem(reason="DiskFull")),
+    )
+    found = device(labels={"site": "a", "example.org/role": "", "arch": "arm64"})
+    status = registration.status_to_apply(
+        told, found, Hearing.HEARD, heard_at=at(99), now=NOW, deployments="2/3"
+    )
+    assert summary(status) == {
+        "deployments": "2/3",
+        "labels": "arch=arm64,example.org/role=,site=a",
+        "lastHeard": "now",
+        "runtimes": "crun=1.21,podman=5.4.2",
+        "problems": "DiskFull,X",
+    }
+
+
+def test_what_no_column_can_hold_is_cut():
+    labels = {f"k{number}": "v" * 63 for number in range(99)}
+    told = info(problems=tuple(Problem(reason=str(n) * 99) for n in range(9)))
+    shown = summary(status_of(device(labels=labels), told))
+    assert [len(shown[name]) for name in ("labels", "problems")] == [256, 256]
+    assert shown["labels"].endswith("...")
+
+
+def test_when_a_silent_device_was_heard_last_is_said_and_kept():
+    heard = status_of(device(), info(), Hearing.HEARD)
+    silent = status_of(with_status(heard), info(), Hearing.SILENT)
+    assert summary(silent)["lastHeard"] == "2026-01-01T00:01:39Z"
+    again = registration.status_to_apply(
+        info(), with_status(silent), Hearing.SILENT, heard_at=None, now=at(999)
+    )
+    assert again is None  # as after a restart
+
+
+def test_missing_info_keeps_the_columns():
+    told = info(inventory=Inventory(runtimes={"podman": "5"}), problems=(Problem(reason="X"),))
+    first = status_of(device(), told)
+    kept = summary(status_of(with_status(first), None, Hearing.SILENT))
+    assert (kept["runtimes"], kept["problems"]) == ("podman=5", "X")
+
+
+def test_only_another_count_is_a_reason_to_write():
+    first = status_of(device(), info())
+    assert summary(first)["deployments"] == ""
+    again = registration.status_to_apply(
+        info(), with_status(first), Hearing.HEARD, heard_at=at(99), now=NOW, deployments="0/1"
+    )
+    assert summary(again)["deployments"] == "0/1"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Aggregation: the table of standings, and counters that equal a count from scratch."""
 
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from fleet.contracts.messages import Phase, StateError
 from fleet.contracts.names import DeviceId
 from fleet.operator.model import aggregation
 from fleet.operator.model.aggregation import Failure, Judgement, Report, Standing, Tally
-from tests.unit.operator.making import at, report
+from tests.unit.operator.making import at, pair, report
 
 REVISION = report().revision
 
@@ -46,11 +48,37 @@ def test_the_first_that_applies_counts(told: Report | None, silent: bool, standi
     assert (judged.failure is not None) is (standing is Standing.FAILED)
 
 
-def test_a_failure_says_which_service_and_when_the_device_saw_it():
+CLOCKS = [
+    None,
+    at(5),
+    datetime(2099, 12, 31, tzinfo=UTC),
+    datetime.max.replace(tzinfo=UTC),
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime.min.replace(tzinfo=UTC),
+    datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+]
+
+
+@pytest.mark.parametrize("clock", CLOCKS, ids=str)
+def test_a_failure_says_which_service_and_when_the_server_heard_of_it(clock: datetime | None):
     error = StateError(reason="PortInUse", message="80 is taken", service="web")
-    told = report(Phase.FAILED, error=error, updated_at=at(5))
+    told = report(Phase.FAILED, error=error, updated_at=clock)
     judged = aggregation.judge(told, silent=False, revision=REVISION)
-    assert judged.failure == Failure("PortInUse", "web: 80 is taken", at(5))
+    assert judged.failure == Failure("PortInUse", "web: 80 is taken", told.at)
+
+
+@pytest.mark.parametrize("clock", CLOCKS, ids=str)
+def test_the_last_error_is_the_one_heard_last_whatever_a_devices_clock_says(
+    clock: datetime | None,
+):
+    tally = Tally()
+    for device, second, updated_at in (("d1", 1, clock), ("d2", 2, at(2)), ("d3", 0, clock)):
+        told = report(Phase.FAILED, key=pair(device), updated_at=updated_at)
+        heard = replace(told, at=at(second))
+        tally.count(DeviceId(device), aggregation.judge(heard, silent=False, revision=REVISION))
+    last = tally.aggregate().last_error
+    assert last is not None
+    assert (last[0], last[1].at) == ("d2", at(2))
 
 
 def test_a_failure_without_reason_or_time_is_one_all_the_same():

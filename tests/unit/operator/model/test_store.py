@@ -169,6 +169,14 @@ class WorldMachine(RuleBasedStateMachine):
             assert sums.matched == sums.pending + sums.running + sums.failed + sums.unknown
 
     @invariant()
+    def the_loads_are_the_same(self) -> None:
+        wanting = self.facts.wanting()
+        for name in DEVICES:
+            matched = int(name in wanting)
+            running = int(bool(matched) and self._counts_as(name, Phase.RUNNING))
+            assert self.store.loads.shown(name) == f"{running}/{matched}"
+
+    @invariant()
     def the_evidence_is_positive(self) -> None:
         for name in DEVICES:
             found = self.store.facts(pair(name))

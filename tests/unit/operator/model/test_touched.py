@@ -130,7 +130,7 @@ class TouchMachine(RuleBasedStateMachine):
 
 
 TestTouches = TouchMachine.TestCase
-TestTouches.settings = settings(max_examples=60, stateful_step_count=25)
+TestTouches.settings = settings(max_examples=50, stateful_step_count=20)
 
 
 DEPLOYMENTS = 10

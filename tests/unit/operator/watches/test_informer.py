@@ -15,12 +15,13 @@ from fleet.operator.clock import ServerClock
 from fleet.operator.model.duplicate_agents import DuplicateAgents
 from fleet.operator.model.presence import SILENCE, Presence
 from fleet.operator.model.store import Store
-from fleet.operator.watches.informer import Informer
+from fleet.operator.ports import Found
+from fleet.operator.watches.informer import FEW, Informer
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
 from tests import virtual_time
 from tests.unit.operator.fakes import FakeCluster
-from tests.unit.operator.making import deployment_body
+from tests.unit.operator.making import at, deployment, deployment_body
 
 
 class Scene:
@@ -128,6 +129,96 @@ async def test_the_deletion_of_a_predecessor_does_not_touch_the_object_made_agai
     assert scene.store.devices[DeviceId("d1")].uid == "again"
 
 
+def made_at(body: dict[str, Any], second: float, uid: str) -> dict[str, Any]:
+    """Make *body* that of an object made at some second, with a uid of its own."""
+    created = {"creationTimestamp": at(second).isoformat(), "uid": uid}
+    return {**body, "metadata": {**body["metadata"], **created}}
+
+
+@pytest.mark.parametrize("second", [0, 5], ids=["made in one second", "made later"])
+async def test_a_late_event_of_a_predecessor_changes_nothing_of_its_successor(
+    scene: Scene, second: float
+):
+    before = made_at(scene.add_device("d1", version=1, site="old"), 0, "first")
+    after = made_at(scene.add_device("d1", version=2, site="new"), second, "second")
+    scene.informer.device_event("ADDED", after)
+    for kind in ("ADDED", "MODIFIED", None, "DELETED"):
+        scene.informer.device_event(kind, before)
+        found = scene.store.devices[DeviceId("d1")]
+        assert (found.uid, found.labels) == ("second", {"site": "new"})
+
+
+async def test_a_successor_takes_the_place_of_a_predecessor_whose_end_was_not_told(scene: Scene):
+    before = made_at(scene.add_device("d1", version=900, site="old"), 0, "first")
+    after = made_at(scene.add_device("d1", version=2, site="new"), 9, "second")  # of a new store
+    scene.informer.device_event("ADDED", before)
+    scene.informer.device_event("ADDED", after)
+    assert scene.store.devices[DeviceId("d1")].uid == "second"
+
+
+async def test_a_list_of_before_does_not_bring_a_predecessor_back(scene: Scene):
+    before = made_at(scene.add_device("d1", version=1, site="old"), 0, "first")
+    after = made_at(scene.add_device("d1", version=2, site="new"), 1, "second")
+    scene.cluster.devices["d1"] = before
+
+    def meanwhile() -> None:
+        scene.informer.device_event("DELETED", before)
+        scene.informer.device_event("ADDED", after)
+
+    scene.cluster.meanwhile = meanwhile
+    scene.cluster.interrupts = "devices"
+    await scene.informer.list_all()
+    assert scene.store.devices[DeviceId("d1")].uid == "second"
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", None])
+async def test_a_late_event_does_not_bring_back_what_is_gone(scene: Scene, kind: str | None):
+    deployment, device = deployment_body(), scene.add_device("d1")
+    for told in ("ADDED", "DELETED", kind):
+        scene.informer.deployment_event(told, deployment)
+        scene.informer.device_event(told, device)
+    assert not scene.store.deployments
+    assert not scene.store.devices
+
+
+async def test_a_late_event_does_not_bring_back_what_a_list_no_longer_holds(scene: Scene):
+    deployment, device = deployment_body(), scene.add_device("d1")
+    scene.informer.deployment_event("ADDED", deployment)
+    scene.informer.device_event("ADDED", device)
+    scene.cluster.devices.clear()
+    await scene.informer.list_all()
+    scene.informer.deployment_event("MODIFIED", deployment)
+    scene.informer.device_event("MODIFIED", device)
+    assert not scene.store.deployments
+    assert not scene.store.devices
+
+
+async def test_an_object_that_is_deleted_while_it_is_read_again_stays_gone(scene: Scene):
+    deployment, device = scene.cluster.add(deployment_body()), scene.add_device("d1")
+    await scene.informer.list_all()
+    known = scene.store.deployments["u1"]
+
+    def meanwhile() -> None:
+        scene.informer.deployment_event("DELETED", deployment)
+        scene.informer.device_event("DELETED", device)
+
+    scene.cluster.meanwhile = meanwhile
+    scene.cluster.interrupts = "read"
+    await scene.informer.look_again([DeviceId("d1")], [known])
+    assert not scene.store.deployments
+    assert not scene.store.devices
+
+
+async def test_a_backup_brings_objects_back_with_their_uids(scene: Scene):
+    deployment, device = scene.cluster.add(deployment_body()), scene.add_device("d1")
+    scene.informer.deployment_event("DELETED", deployment)
+    scene.informer.device_event("DELETED", device)
+    await scene.informer.list_all()
+    scene.informer.deployment_event("MODIFIED", deployment)
+    assert set(scene.store.deployments) == {"u1"}
+    assert set(scene.store.devices) == {"d1"}
+
+
 async def test_a_list_is_believed_even_if_its_versions_are_lower(scene: Scene):
     scene.informer.device_event(None, scene.add_device("d1", version=900, site="b"))
     scene.add_device("d1", version=5, site="a")  # a cluster restored from a backup
@@ -200,3 +291,59 @@ def test_a_cluster_made_anew_is_listed_and_watched_again_as_soon_as_it_knows_our
             assert len(listed) == 2
 
     virtual_time.run(scenario())
+
+
+async def test_a_list_of_many_pages_is_read_to_its_end(scene: Scene):
+    for number in range(7):
+        scene.add_device(f"d{number}")
+        scene.cluster.add(deployment_body(f"web-{number}", uid=f"u{number}"))
+    await scene.informer.list_all()
+    assert len(scene.store.devices) == len(scene.store.deployments) == 7
+    assert scene.cluster.page < 7
+
+
+async def test_a_list_that_breaks_off_midway_forgets_nobody(scene: Scene):
+    for number in range(7):
+        scene.add_device(f"d{number}")
+    await scene.informer.list_all()
+
+    def break_off() -> None:
+        scene.cluster.unlistable = errors.ClusterUnavailable("410: the list expired")
+
+    scene.cluster.between_pages = break_off
+    with pytest.raises(errors.ClusterUnavailable):
+        await scene.informer.list_all()
+    assert len(scene.store.devices) == 7
+
+
+async def test_few_devices_are_read_again_one_by_one_and_many_by_one_list(scene: Scene):
+    names = [DeviceId(f"d{number}") for number in range(FEW + 1)]
+    for name in names:
+        scene.add_device(name)
+    scene.cluster.add(deployment_body())
+    await scene.informer.list_all()
+    wanted = scene.store.deployments["u1"]
+    for name in names:
+        scene.add_device(name, version=2, site="b")
+    scene.cluster.lists.clear()
+
+    found = await scene.informer.look_again(names[:FEW], [wanted])
+    assert scene.cluster.reads == {"device": FEW, "deployment": 1}
+    assert not scene.cluster.lists
+    assert found == Found(frozenset(names[:FEW]), frozenset({"u1"}))
+
+    scene.cluster.reads.clear()
+    found = await scene.informer.look_again(names, [wanted])
+    assert scene.cluster.reads == {"deployment": 1}
+    assert scene.cluster.lists == {"devices": 1}
+    assert found.devices == set(names)
+    assert all(each.labels == {"site": "b"} for each in scene.store.devices.values())
+
+
+@pytest.mark.parametrize("count", [1, FEW + 1])
+async def test_what_is_gone_when_it_is_read_again_is_not_found(scene: Scene, count: int):
+    names = [DeviceId(f"d{number}") for number in range(count)]
+    for name in names[1:]:
+        scene.add_device(name)
+    found = await scene.informer.look_again(names, [deployment()])
+    assert found == Found(frozenset(names[1:]), frozenset())

@@ -15,7 +15,7 @@ from fleet.operator.model.custom_resources import Device
 from fleet.operator.model.store import Store
 from fleet.operator.writers.decommissioning import Decommissioner
 from fleet.operator.writers.event_recorder import EventRecorder
-from lab.simulated_device import SimulatedDevice
+from lab.bench.simulated_device import SimulatedDevice
 from tests.unit.operator import making
 from tests.unit.operator.fakes import FakeClock, FakeCluster, FakeCounter
 from tests.unit.operator.making import START, device, info, pair

@@ -54,6 +54,7 @@ class Scene:
             clock=FakeClock(),
             counter=counter,
             observe=self.observe,
+            status_written=self.observe,
         )
         pace = Pace(workers=10, spacing=1.0)
         self.registrations: WorkQueue[DeviceId] = WorkQueue("r", made.register, pace, counter)

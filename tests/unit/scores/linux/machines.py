@@ -18,6 +18,7 @@ NOT_BOOTED = (
     b"System has not been booted with systemd as init system (PID 1). Can't operate.\n"
     b"Failed to connect to bus: Host is down\n"
 )
+TOGGLED = {"enabled", "enabled-runtime", "disabled", "linked", "linked-runtime"}
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Unit:
     load: str = "loaded"
     outdated: bool = False
     breaks: bool = False
+    has_install: bool = True
     starts: int = 0
 
 
@@ -106,7 +108,9 @@ class SystemdMachine:
             return Answer(
                 1, b"", f"Failed to enable unit: Unit file {name} does not exist.".encode()
             )
-        if unit.file in {"enabled", "disabled"}:
+        if unit.file.startswith("linked") and state == "disabled":
+            del self.units[name]  # systemd removes the link, and so the unit
+        elif unit.file in TOGGLED and unit.has_install:
             unit.file = state
         return Answer(0)
 

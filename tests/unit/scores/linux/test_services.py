@@ -57,6 +57,32 @@ def test_a_unit_that_cannot_be_enabled_need_not_be(machine, topology, file):
     assert SystemdServiceScore("a.service").interpret(topology).change is Change.UNCHANGED
 
 
+@pytest.mark.parametrize("file", ["disabled", "enabled-runtime", "linked", "linked-runtime"])
+def test_a_unit_that_nothing_starts_at_boot_is_enabled_once(machine, topology, file):
+    machine.units["a.service"] = Unit(file, "active")
+    assert _changes(SystemdServiceScore("a.service"), topology) == ONCE
+    assert machine.units["a.service"].file == "enabled"
+
+
+@pytest.mark.parametrize("file", ["linked", "linked-runtime", "static", "disabled"])
+def test_a_unit_that_is_not_to_be_enabled_and_is_not_stays_known_to_systemd(
+    machine, topology, file
+):
+    machine.units["a.service"] = Unit(file, "active")
+    for score in (
+        SystemdServiceScore("a.service", enabled=False),
+        SystemdServiceScore("a.service", enabled=False, running=False),
+    ):
+        score.interpret(topology).expect()
+    assert machine.units["a.service"] == Unit(file, "inactive")
+
+
+def test_a_linked_unit_that_cannot_be_enabled_is_told(machine, topology):
+    machine.units["a.service"] = Unit("linked", "active", has_install=False)
+    with pytest.raises(errors.HostUnsupported, match=r"is linked, .*no \[Install\] section"):
+        SystemdServiceScore("a.service").interpret(topology).expect()
+
+
 def test_a_service_is_restarted_when_what_it_reads_has_changed_and_only_then(machine, topology):
     for digest in ("1", "1", "2", "2"):
         SystemdServiceScore("a.service", restarted_when=digest).interpret(topology).expect()

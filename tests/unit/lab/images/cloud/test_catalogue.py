@@ -6,7 +6,7 @@ import pytest
 
 from fleet.scores.linux.architecture import Arch
 from lab.errors import NothingThere, TopologyInvalid
-from lab.images.cloud import building, catalogue
+from lab.images.cloud import build, catalogue
 from lab.images.cloud.catalogue import Image
 
 ENTRY = "images:\n  - {{name: x, arch: x86_64, release: bookworm, size: 1024, source: {}}}\n"
@@ -68,4 +68,4 @@ def test_images_of_another_architecture_release_or_size_are_other_images():
         ),
     ]
 
-    assert len({building.described(image) for image in (first, *others)}) == 4
+    assert len({build.described(image) for image in (first, *others)}) == 4

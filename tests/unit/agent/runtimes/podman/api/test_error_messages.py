@@ -1,4 +1,4 @@
-"""`complaints`: texts that were seen, and what they mean."""
+"""`error_messages`: texts that were seen, and what they mean."""
 
 import pytest
 

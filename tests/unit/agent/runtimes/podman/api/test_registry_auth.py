@@ -1,4 +1,4 @@
-"""`registries`: which entry of the configuration applies to an image, and what podman is told."""
+"""`registry_auth`: which registry an image is of, and what podman is told."""
 
 import base64
 import json

@@ -1,1 +1,0 @@
-"""The lab's NATS server: a process, its users and their credentials."""

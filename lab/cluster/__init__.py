@@ -1,1 +1,0 @@
-"""The lab's Kubernetes API: etcd, kube-apiserver and kube-controller-manager as processes."""

@@ -1,0 +1,3 @@
+"""
+What no lab needs any more: found, and taken away beside labs that come up meanwhile.
+"""

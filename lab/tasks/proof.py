@@ -1,0 +1,127 @@
+"""The invoke tasks that prove a tree, and those that write what is generated."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+from rich.console import Console
+
+from lab.proof import evidence, generated, results, running, suites
+from lab.proof.results import Result
+from lab.proof.suites import Selection, Suite
+
+_ROOT = Path(__file__).parents[2]
+_console = Console(soft_wrap=True, highlight=False)
+
+
+@task
+def check(_: Context) -> None:
+    """Check format, lint, types, layers and spelling, and run the unit tests."""
+    os.chdir(_ROOT)
+    _conclude(_check(suites.checks()))
+
+
+@task(
+    name="all",
+    iterable=["only"],
+    help={
+        "only": "a suite or check by name (may be repeated), e.g. e2e",
+        "keyword": "run just the tests that match, as with pytest -k",
+    },
+)
+def prove(_: Context, only: Sequence[str] | None = None, keyword: str = "") -> None:
+    """Run everything: the checks, then the tests on real parts. Needs root for the lab."""
+    os.chdir(_ROOT)
+    selection = Selection(tuple(only or ()), keyword)
+    known = (*suites.checks(), *suites.suites(keyword))
+    if missing := suites.unknown(selection, known):
+        names = ", ".join(suite.name for suite in known)
+        raise Exit(f"no such suite: {', '.join(missing)}; there are {names}", code=2)
+    checked = _check([suite for suite in suites.checks() if selection.wants(suite)])
+    proved = [suite for suite in suites.suites(keyword) if selection.wants(suite)]
+    _conclude((*checked, *running.run_in_turn(proved)))
+
+
+@task(
+    help={"only": "a suite by name (may be repeated)", "keyword": "as with pytest -k"},
+    iterable=["only"],
+)
+def full(_: Context, only: Sequence[str] | None = None, keyword: str = "") -> None:
+    """Run also what takes hours (arm64, Debian 13, slow faults); write docs/evidence."""
+    os.chdir(_ROOT)
+    selection = Selection(tuple(only or ()), keyword)
+    known = suites.full(keyword)
+    if missing := suites.unknown(selection, known):
+        names = ", ".join(suite.name for suite in known)
+        raise Exit(f"no such suite: {', '.join(missing)}; there are {names}", code=2)
+    done, commit = [], evidence.commit()
+    for suite in filter(selection.wants, known):
+        earlier = len(evidence.boots(suite.lab))
+        done.append(running.run(suite))
+        if keyword:  # a part of a suite is no evidence for it
+            continue
+        directory = _ROOT / "docs" / "evidence"
+        booted = evidence.boots(suite.lab)[earlier:]
+        written = evidence.write(done[-1], directory, of=commit, booted=booted)
+        _console.print(f"evidence: {written.relative_to(_ROOT)}")
+    _conclude(done)
+
+
+def collection() -> Collection:
+    """Return the tasks that test, to be added as ``test``: without a further name, all of CI's."""
+    found = Collection("test")
+    found.add_task(prove, default=True)
+    found.add_task(full)
+    return found
+
+
+@task
+def fix(_: Context) -> None:
+    """Put right what a machine can: format, and lint with a safe fix."""
+    os.chdir(_ROOT)
+    _conclude(tuple(running.run_in_turn(suites.fixes())))
+
+
+@task(help={"upgrade": "take the newest versions, rather than those locked now"})
+def lock(_: Context, upgrade: bool = False) -> None:
+    """Compile requirements/*.txt anew from pyproject.toml."""
+    os.chdir(_ROOT)
+    _conclude(tuple(running.run_in_turn(generated.locks(upgrade=upgrade))))
+
+
+@task
+def crds(_: Context) -> None:
+    """Write deploy/crds/*.yaml from fleet.contracts.crds."""
+    for path in generated.write_crds(_ROOT / "deploy" / "crds"):
+        _console.print(path.relative_to(_ROOT))
+
+
+@task
+def schema(_: Context) -> None:
+    """Write lab/topologies/topology.schema.json from lab.lifecycle.topology."""
+    _console.print(generated.write_schema().relative_to(_ROOT))
+
+
+def _check(chosen: Sequence[Suite]) -> tuple[Result, ...]:
+    if chosen:
+        _console.print(f"checking: {', '.join(suite.name for suite in chosen)}")
+    return running.run_together(chosen, announce=_announce)
+
+
+def _announce(result: Result) -> None:
+    verdict = "ok" if result.passed else "FAILED"
+    _console.print(f"{result.name}: {verdict} after {result.seconds:.1f} s")
+    if not result.passed:
+        _console.rule(f"[red]{result.name}")
+        _console.out(result.output, highlight=False)
+
+
+def _conclude(done: Sequence[Result]) -> None:
+    _console.rule()
+    _console.print(results.table(done))
+    if failed := [result.name for result in done if not result.passed]:
+        raise Exit(f"failed: {', '.join(failed)}", code=1)

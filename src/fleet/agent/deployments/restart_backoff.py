@@ -1,0 +1,134 @@
+"""
+Remember what failed per service of one deployment, and hold it back for a while.
+
+A container that died counts as failed, unless it had run for `SETTLED_SECONDS`:
+then it is started again at once. One with a health check has to have passed it
+besides; as long as it hasn't, it is *unproven*. What is remembered of a service
+goes when its digest changes, so newer intent never waits for the failures of an
+older one.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fleet import errors
+from fleet.agent.model import backoff
+from fleet.agent.runtimes.podman import planning
+from fleet.agent.runtimes.port import Container, Status
+
+# Long enough to tell a service that works from one that falls over; a constant of taste.
+SETTLED_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of one service. *streak* counts failures in a row; times are the loop's."""
+
+    digest: str
+    streak: int = 0
+    restarts: int = 0
+    not_before: float = 0.0
+    started_at: float | None = None
+    error: errors.FleetError | None = None
+    death: tuple[str, int, int] | None = None
+
+
+@dataclass(slots=True)
+class RestartBackoff:
+    """The records of one deployment. *random* gives the jitter."""
+
+    random: backoff.Random
+    records: dict[str, Record] = field(default_factory=dict)
+
+    def expect(self, digests: Mapping[str, str]) -> None:
+        """Forget services that aren't in *digests*, or have another digest there."""
+        for service, digest in digests.items():
+            record = self.records.get(service)
+            if record is None or record.digest != digest:
+                self.records[service] = Record(digest)
+        for service in self.records.keys() - digests.keys():
+            del self.records[service]
+
+    def look(self, found: Iterable[Container], now: float, unproven: Collection[str] = ()) -> None:
+        """Take note of containers that died since the last look, and of those that settled."""
+        for container in found:
+            record = self.records.get(container.service)
+            if record is None or record.digest != container.digest:
+                continue
+            is_proven = container.service not in unproven
+            if container.status is Status.EXITED:
+                self._note_death(record, container, now, is_proven=is_proven)
+            elif container.status is Status.RUNNING:
+                self._note_running(record, now, is_proven=is_proven)
+
+    def failed(self, service: str, error: errors.FleetError, now: float) -> None:
+        """Note that an action for *service* failed."""
+        record = self.records.get(service)
+        if record is not None:
+            record.error = error
+            self._hold(record, now)
+
+    def started(self, service: str, now: float, *, again: bool) -> None:
+        """Note that the container of *service* was started."""
+        record = self.records.get(service)
+        if record is not None:
+            record.error = None
+            record.started_at = now
+            record.restarts += again
+            # Podman's times are in seconds: the next death may look just like the last one.
+            record.death = None
+
+    def restarted(self, service: str, error: errors.FleetError, now: float) -> None:
+        """Note that the container of *service* was restarted for *error*, which stands."""
+        self.started(service, now, again=True)
+        self.failed(service, error, now)
+
+    def held(self, now: float) -> frozenset[str]:
+        """List the services that have to wait."""
+        return frozenset(s for s, r in self.records.items() if r.not_before > now)
+
+    def is_settled(self, service: str, now: float) -> bool:
+        """Tell whether *service* has not failed lately."""
+        record = self.records.get(service)
+        return record is None or record.streak == 0 or self._is_settled(record, now)
+
+    def next_look(self, now: float) -> float | None:
+        """Give the time at which a service is no longer held, or settled; None if there is none."""
+        times = [r.not_before for r in self.records.values()]
+        times += [
+            r.started_at + SETTLED_SECONDS
+            for r in self.records.values()
+            if r.streak and r.started_at is not None
+        ]
+        return min((t for t in times if t > now), default=None)
+
+    def _note_death(
+        self, record: Record, container: Container, now: float, *, is_proven: bool
+    ) -> None:
+        death = (container.id, container.started, container.finished)
+        if death == record.death:
+            return
+        record.death = death
+        if container.ran_for >= SETTLED_SECONDS and is_proven:
+            record.streak, record.not_before = 0, now
+        elif planning.restarts(container.restart_policy, container.exit_code):
+            self._hold(record, now)
+
+    def _note_running(self, record: Record, now: float, *, is_proven: bool) -> None:
+        if record.started_at is None:
+            record.started_at = now
+        if not is_proven:
+            return
+        record.error = None
+        if self._is_settled(record, now):
+            record.streak = 0
+
+    def _hold(self, record: Record, now: float) -> None:
+        record.streak += 1
+        permanent = isinstance(record.error, errors.PermanentError)
+        policy = backoff.PERMANENT if permanent else backoff.RETRYABLE
+        record.not_before = now + policy.delay(record.streak, self.random)
+
+    @staticmethod
+    def _is_settled(record: Record, now: float) -> bool:
+        return record.started_at is not None and now - record.started_at >= SETTLED_SECONDS

@@ -1,0 +1,42 @@
+"""Changes that nobody waits for: handed over a while after the first of them, a few at a time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Coalescing:
+    """*settle*: seconds from a key's first change on; *portion*: the most keys of one look."""
+
+    settle: float
+    portion: int
+
+
+class CoalescedKeys(Generic[K]):
+    """The keys that changed, each once, in the order of their first change."""
+
+    def __init__(self, coalescing: Coalescing) -> None:
+        self._coalescing = coalescing
+        self._since: dict[K, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def add(self, keys: Iterable[K], now: float) -> None:
+        """Take note that *keys* changed."""
+        for key in keys:
+            self._since.setdefault(key, now)
+
+    def take(self, now: float) -> tuple[K, ...]:
+        """Hand over what has settled by *now*: it costs no more than its portion."""
+        settled = takewhile(
+            lambda key: now - self._since[key] >= self._coalescing.settle, self._since
+        )
+        taken = tuple(islice(settled, self._coalescing.portion))
+        for key in taken:
+            del self._since[key]
+        return taken
