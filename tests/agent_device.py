@@ -14,6 +14,7 @@ from fleet.agent.runtimes.port import Runtime
 from fleet.bus.port import Bucket, Bus, Deleted, Put
 from fleet.contracts import kv, messages, scores
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.supervision.failures import Failures
 from tests.waiting import eventually
 
 OWNER = messages.Owner(namespace="default", name="demo", uid="u-1", generation=1)
@@ -120,11 +121,21 @@ async def running_agent(
     rhythm: Rhythm = Rhythm(resync=5.0),  # noqa: B008 - frozen
     keeping: Keeping = Keeping(),  # noqa: B008 - frozen
     instance: str = "test",
+    failures: Failures | None = None,
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """Run the agent until the block ends; then it is gone as after SIGTERM."""
     identity = service.Identity(device_id, {"site": "lab"}, "0", instance)
     task = asyncio.create_task(
-        service.run(identity, runtime, bus, store, rhythm=rhythm, keeping=keeping, spread=0.2)
+        service.run(
+            identity,
+            runtime,
+            bus,
+            store,
+            rhythm=rhythm,
+            keeping=keeping,
+            spread=0.2,
+            failures=failures,
+        )
     )
     try:
         yield task

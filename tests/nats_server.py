@@ -26,6 +26,7 @@ from fleet.contracts.permissions import (
 )
 from lab.system import ports
 from tests import waiting
+from tests.certificates import Certificates
 
 START_SECONDS = 10
 
@@ -53,13 +54,22 @@ def device(device_id: str) -> User:
 class NatsServer:
     """One server and its directory. Stop it before the directory goes."""
 
-    def __init__(self, directory: Path, users: Sequence[User]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        users: Sequence[User],
+        *,
+        tls: Certificates | None = None,
+        more: str = "",
+    ) -> None:
         self.port = ports.free()
         self._directory = directory
         self._users = tuple(users)
         self._process: subprocess.Popen[bytes] | None = None
         self._configuration = directory / "nats.conf"
-        self._configuration.write_text(_configuration(directory, self.port, self._users))
+        self._configuration.write_text(
+            _configuration(directory, self.port, self._users, tls) + more
+        )
 
     @property
     def url(self) -> str:
@@ -123,13 +133,20 @@ class NatsServer:
 
 
 @contextmanager
-def running_nats(directory: Path, users: Sequence[User] = ()) -> Iterator[NatsServer]:
+def running_nats(
+    directory: Path,
+    users: Sequence[User] = (),
+    *,
+    tls: Certificates | None = None,
+    more: str = "",
+) -> Iterator[NatsServer]:
     """
     Run a server in *directory* until the block ends.
 
-    Without *users* anybody may do anything.
+    Without *users* anybody may do anything; with *tls* only encrypted. *more* is added to
+    the configuration.
     """
-    server = NatsServer(directory, users)
+    server = NatsServer(directory, users, tls=tls, more=more)
     server.start()
     try:
         yield server
@@ -137,7 +154,9 @@ def running_nats(directory: Path, users: Sequence[User] = ()) -> Iterator[NatsSe
         server.kill()
 
 
-def _configuration(directory: Path, port: int, users: Sequence[User]) -> str:
+def _configuration(
+    directory: Path, port: int, users: Sequence[User], tls: Certificates | None
+) -> str:
     lines = [
         "server_name: test",
         f"listen: 127.0.0.1:{port}",
@@ -146,6 +165,9 @@ def _configuration(directory: Path, port: int, users: Sequence[User]) -> str:
     if users:
         listed = ",\n".join(json.dumps(_user(user)) for user in users)
         lines.append(f"authorization {{ users: [\n{listed}\n] }}")
+    if tls:
+        files = {"cert_file": str(tls.certificate), "key_file": str(tls.key)}
+        lines.append(f"tls {json.dumps(files)}")
     return "\n".join(lines) + "\n"
 
 

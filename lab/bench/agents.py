@@ -64,6 +64,7 @@ async def _connect(site: Site, device: DeviceId) -> NatsBus:
         credentials=site.broker.device(device),
         name=f"fleet-agent-{device}",
         inbox_prefix=permissions.inbox_prefix(device),
+        pace=nats.ALONE,
     )
     await bus.wait_for_session()
     return bus

@@ -125,7 +125,9 @@ async def _until_registered(kube: KubeClient, devices: int) -> None:
 async def _bare(site: Site, devices: Sequence[DeviceId], size: Size) -> float:
     """Time what the bus alone takes: a desired value and two states per device and deployment."""
     credentials = site.broker.credentials(ADMIN)
-    bus = await nats.connect(site.broker.url, credentials=credentials, name="bench")
+    bus = await nats.connect(
+        site.broker.url, credentials=credentials, name="bench", pace=nats.ALONE
+    )
     async with bus:
         await bus.wait_for_session()
         names = [DeploymentName(f"bare-{number}") for number in range(size.deployments)]

@@ -63,7 +63,9 @@ async def gathered(
         kube = await stack.enter_async_context(kube_client(site.plane.kubeconfig))
         board = await stack.enter_async_context(Board(kube).watching())
         credentials = site.broker.credentials(ADMIN)
-        bus = await nats.connect(site.broker.url, credentials=credentials, name="bench")
+        bus = await nats.connect(
+            site.broker.url, credentials=credentials, name="bench", pace=nats.ALONE
+        )
         await stack.enter_async_context(bus)
         await bus.wait_for_session()
         crowd = Crowd(

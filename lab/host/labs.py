@@ -18,7 +18,7 @@ from lab.host import address_allocation, lab_host, network
 from lab.host.lab_host import Addresses, LabHost, read_json, write_json
 from lab.system import locks
 
-_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,9 @@ class Nats:
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[NatsBus]:
         """Reach Fleet's buckets, for as long as the block lasts."""
-        bus = await buses.connect(self.url, credentials=self.credentials, name="fleet-tests")
+        bus = await buses.connect(
+            self.url, credentials=self.credentials, name="fleet-tests", pace=buses.ALONE
+        )
         async with bus:
             async with asyncio.timeout(_WITHIN):
                 await bus.wait_for_session()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
+from fleet.contracts import patterns
+
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
@@ -78,9 +80,22 @@ def check(document: Document, schema: Mapping[str, Any]) -> tuple[Problem, ...]:
 
     if document.value is None:
         return document.problems
-    found = Draft202012Validator(schema).iter_errors(document.value)
+    found = Draft202012Validator(_in_python(schema)).iter_errors(document.value)
     broken = (problem for error in found for problem in _explain(document, error))
     return tuple(sorted((*document.problems, *broken)))
+
+
+def _in_python(schema: Any) -> Any:
+    """Spell the patterns of *schema* as Python's `re` reads them; an editor's reader differs."""
+    match schema:
+        case {"pattern": str(pattern), **rest}:
+            return {"pattern": patterns.whole(pattern), **_in_python(rest)}
+        case Mapping():
+            return {key: _in_python(value) for key, value in schema.items()}
+        case list():
+            return [_in_python(value) for value in schema]
+        case _:
+            return schema
 
 
 def _walk(

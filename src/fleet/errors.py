@@ -21,6 +21,7 @@ The exception hierarchy, in one place:
     + MachineUnreachable         a machine does not answer over SSH, or broke off
     + CommandFailed              a program on a machine ended badly, or took too long
     + HypervisorUnavailable      libvirt does not answer, or broke off
+    + InternalError              an exception that nobody foresaw: a bug, contained and retried
   - PermanentError               fails until somebody changes what was asked for
     + InvalidName                (a ValueError) not an RFC 1123 label
     + InvalidKey                 (a ValueError) not a key of its bucket
@@ -150,6 +151,10 @@ class HypervisorUnavailable(RetryableError):
     """libvirt does not answer, or went away in the middle."""
 
 
+class InternalError(RetryableError):
+    """An exception that nobody foresaw, in the work for one thing: a bug of Fleet or a library."""
+
+
 class PermanentError(FleetError):
     """Fails until somebody changes what was asked for."""
 
@@ -256,3 +261,11 @@ class HypervisorRefused(PermanentError):
 
 class NotOurs(PermanentError):
     """Something of that name is there, and is not ours: it is never touched."""
+
+
+def _reasons(of: type[FleetError]) -> frozenset[str]:
+    return frozenset({of.reason}).union(*map(_reasons, of.__subclasses__()))
+
+
+# All the reasons that there are; a device that tells another one made it up, or is newer.
+REASONS = _reasons(FleetError)

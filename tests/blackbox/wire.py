@@ -38,9 +38,9 @@ class Message:
 class Wire:
     """One connection to NATS."""
 
-    def __init__(self, url: str, credentials: Path) -> None:
+    def __init__(self, url: str, credentials: Path, inbox: str = "_INBOX") -> None:
         server, user = urlsplit(url), json.loads(credentials.read_text())
-        self._inbox = f"_INBOX.{secrets.token_hex(8)}"
+        self._inbox = f"{inbox}.{secrets.token_hex(8)}"
         self._asked = self._subscribed = 0
         self._read = b""
         self._kept: deque[Message] = deque()
@@ -79,7 +79,8 @@ class Wire:
         head = f"NATS/1.0\r\n{lines}\r\n".encode() if headers else b""
         sizes = f"{len(head)} {len(head) + len(payload)}" if headers else str(len(payload))
         words = ("HPUB" if headers else "PUB", subject, *([reply] if reply else []), sizes)
-        self._send(" ".join(words).encode() + END + head + payload + END)
+        line = " ".join(words).encode(errors="surrogateescape")  # a subject may be any bytes
+        self._send(line + END + head + payload + END)
 
     def ask(self, subject: str, payload: bytes = b"", headers: Headers | None = None) -> Message:
         """Send a request, and return its answer."""

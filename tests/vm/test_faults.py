@@ -115,6 +115,23 @@ def test_a_full_disk_is_told_and_all_goes_on_once_it_is_freed(machine: Machine, 
 
 
 @pytest.mark.slow
+def test_an_agent_that_hangs_is_started_anew_by_its_watchdog_and_containers_run_on(
+    machine: Machine, kiosk: Kiosk
+):
+    before, hung = kiosk.containers(), _agent_pid(machine)
+    machine.root("kill", "-STOP", hung)
+
+    def look() -> None:
+        """another agent runs"""
+        assert _agent_pid(machine) not in {"0", hung}
+
+    eventually(look, within=BACK_WITHIN)
+    assert kiosk.containers() == before
+    kiosk.serve(kiosk.images.v2)
+    kiosk.await_page(kiosk.images.v2_says)
+
+
+@pytest.mark.slow
 def test_containers_come_back_after_a_reboot(machine: Machine, kiosk: Kiosk):
     before = kiosk.containers()
 
@@ -233,6 +250,11 @@ def _upgrade(lab: Lab, machine: Machine, bundle: Bundle, *, within: float = REPO
     with setup.log_in(host, device) as there:
         score = AgentUpgradeScore(bundle, missing, within)
         return score.interpret(LinuxHostTopology(there))
+
+
+def _agent_pid(machine: Machine) -> str:
+    argv = ("systemctl", "show", "--property=MainPID", "--value", "fleet-agent.service")
+    return machine.root(*argv).strip()
 
 
 def _current(machine: Machine) -> str:

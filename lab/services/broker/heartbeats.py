@@ -90,7 +90,7 @@ async def _heartbeats(bus: Bus, devices: Iterable[DeviceId]) -> Mapping[DeviceId
 @contextlib.asynccontextmanager
 async def _admin(broker: Broker) -> AsyncIterator[Bus]:
     credentials = broker.credentials(ADMIN)
-    bus = await nats.connect(broker.url, credentials=credentials, name="lab")
+    bus = await nats.connect(broker.url, credentials=credentials, name="lab", pace=nats.ALONE)
     async with bus:
         try:
             async with asyncio.timeout(_CONNECTS_WITHIN):

@@ -9,12 +9,11 @@ The command `fleet-agent`.
 
 import argparse
 import asyncio
-import contextlib
+import faulthandler
 import logging
 import os
-import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
@@ -39,6 +38,7 @@ exit status of "status":
   1   a deployment isn't running, or the device has a problem
   3   no agent runs here: what is shown is what its journal holds
 exit status otherwise:
+  1   a part of the agent ended for good; its log says which
   75  another agent holds the state directory
   78  the configuration is wrong
 """
@@ -60,14 +60,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(settings.log)
     try:
         with state_directory.held(settings.state_dir):
-            asyncio.run(_serve(settings))
+            return _run(settings)
     except errors.DirectoryUnusable as exc:
         log.critical("state directory in use", error=str(exc))
         return _EXIT_IN_USE
     except errors.InvalidConfig as exc:
         log.critical("bad configuration", error=str(exc))
         return _EXIT_BAD_CONFIG
-    return 0
+
+
+def _run(settings: Settings) -> int:
+    """Run the event loop; return the exit status."""
+    from fleet.supervision import program  # noqa: PLC0415 - the other commands need none of it
+
+    faulthandler.enable()  # where the watchdog ends us, the log says what hung
+    return program.run(_serve(settings))
 
 
 def set_up_logging(settings: settings_module.Log) -> None:
@@ -131,17 +138,22 @@ def _show_status(settings: Settings, form: str) -> int:
     return status.exit_status(snapshot)
 
 
-async def _serve(settings: Settings) -> None:
-    """Run until a signal asks to end. The containers run on."""
+async def _serve(settings: Settings) -> int:
+    """Run until a signal asks to end; return the exit status. The containers run on."""
     # Here, so that --version and check-config needn't load podman and NATS.
     from fleet.agent import service  # noqa: PLC0415
-    from fleet.agent.hub import desired_watch  # noqa: PLC0415
     from fleet.agent.journal.files import FileStore  # noqa: PLC0415
     from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime  # noqa: PLC0415
     from fleet.agent.runtimes.podman.images import Keeping, Record  # noqa: PLC0415
     from fleet.bus import nats  # noqa: PLC0415
     from fleet.contracts import permissions, quantities  # noqa: PLC0415
+    from fleet.supervision import hooks, program  # noqa: PLC0415
+    from fleet.supervision.failures import Failures  # noqa: PLC0415
+    from fleet.supervision.systemd import Notifier  # noqa: PLC0415
 
+    notifier = Notifier.from_environment()
+    notifier.arm()
+    failures = Failures()
     structlog.contextvars.bind_contextvars(device=str(settings.device_id))
     log.info("starting", version=_version())
     podman = settings.podman
@@ -167,6 +179,7 @@ async def _serve(settings: Settings) -> None:
     )
     identity = service.Identity(settings.device_id, settings.labels, _version())
     async with bus:
+        notifier.ready()
         record = Record(settings.state_dir / "images.json")
         keeping = Keeping(
             quantities.memory_bytes(settings.images.budget),
@@ -174,7 +187,6 @@ async def _serve(settings: Settings) -> None:
             transfers=settings.state_dir / "transfers.json",
         )
         store = FileStore(settings.state_dir / "journal")
-        spread = min(desired_watch.REPEAT_SECONDS, settings.nats.jitter)
         serving = service.run(
             identity,
             runtime,
@@ -183,19 +195,17 @@ async def _serve(settings: Settings) -> None:
             state_dir=settings.state_dir,
             hub=settings.nats.url,
             keeping=keeping,
-            spread=spread,
+            spread=float(settings.nats.jitter),
+            failures=failures,
+            on_beat=notifier.alive,
         )
-        await _until_signal(serving)
+        stop = asyncio.Event()
+        program.stop_on_signals(stop)
+        with hooks.recorded(failures, asyncio.get_running_loop()):
+            status = await program.until(stop, serving)
+        notifier.stopping()
     log.info("ending; containers run on")
-
-
-async def _until_signal(serving: Coroutine[None, None, None]) -> None:
-    task = asyncio.create_task(serving, name="agent")
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    return status
 
 
 if __name__ == "__main__":

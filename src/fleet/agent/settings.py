@@ -39,25 +39,20 @@ from msgspec import Meta
 
 from fleet import errors
 from fleet.agent.system import password_files
-from fleet.contracts import quantities
+from fleet.contracts import device_labels, hub, quantities
 from fleet.contracts.names import DeviceId
+from fleet.contracts.patterns import whole
 
 CONFIG_VARIABLE = "FLEET_AGENT_CONFIG"
 DEFAULT_CONFIG = Path("/etc/fleet-agent/config.toml")
 DEFAULT_STATE_DIR = Path("/var/lib/fleet-agent")
 
-_RESERVED_DOMAINS = ("nationtech.io", "kubernetes.io")
-_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
-_LABEL_KEY = re.compile(
-    r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-)
-_LABEL_VALUE = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")
-_AT = re.compile(r"^(?P<reason>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_AT = re.compile(r"(?P<reason>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `([^`]+)`")
 _SOME = "*"  # a key that msgspec doesn't tell
-_REGISTRY = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9._-]+)*$")
+_REGISTRY = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9._-]+)*")
 _STEP = re.compile(r"\"[^\"]*\"|'[^']*'|[^.\s\"']+")
-_HEADER = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$")
+_HEADER = re.compile(r"\s*\[+([^\[\]][^\]]*)\]+\s*(#.*)?")
 _KEY = re.compile(r"^\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)\s*[.=]")
 
 
@@ -115,7 +110,7 @@ class Registry(_Table, frozen=True):
 class Images(_Table, frozen=True):
     """How much space images may take that the agent brought and nothing uses any more."""
 
-    budget: Annotated[str, Meta(pattern=quantities.MEMORY_PATTERN)] = "2Gi"
+    budget: Annotated[str, Meta(pattern=whole(quantities.MEMORY_PATTERN))] = "2Gi"
 
 
 class Log(_Table, frozen=True):
@@ -185,7 +180,7 @@ def _decode(type_: type, value: Any) -> Any:
 
 def _explain(message: str) -> tuple[tuple[str, ...], str]:
     """Take msgspec's message apart into the path of the setting, and what is wrong with it."""
-    match = _AT.match(message)
+    match = _AT.fullmatch(message)
     reason = match["reason"] if match else message
     # "labels[...]" is some value of the table: msgspec doesn't say which.
     place = (match["path"] or "").replace("[...]", f".{_SOME}") if match else ""
@@ -203,10 +198,10 @@ def _broken_rules(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
     broken += [(("labels", key), reason) for key, reason in _broken_labels(settings.labels)]
     if not settings.state_dir.is_absolute():
         broken.append((("state_dir",), f"{str(settings.state_dir)!r} is not an absolute path"))
-    for url in settings.nats.url.split(","):
-        scheme, separator, rest = url.strip().partition("://")
-        if scheme not in _NATS_SCHEMES or not separator or not rest:
-            broken.append((("nats", "url"), f"{url.strip()!r} is not like nats://host:4222"))
+    try:
+        hub.parse_servers(settings.nats.url)
+    except errors.InvalidConfig as exc:
+        broken.append((("nats", "url"), str(exc)))
     for name, registry in settings.registries.items():
         broken += [
             (("registries", name, *key), why) for key, why in _broken_registry(name, registry)
@@ -218,7 +213,7 @@ def _broken_rules(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
 
 
 def _broken_registry(name: str, registry: Registry) -> list[tuple[tuple[str, ...], str]]:
-    if not _REGISTRY.match(name):
+    if not _REGISTRY.fullmatch(name):
         return [((), f"{name!r} is not like registry.local:5000 or registry.local/team")]
     if registry.password_file is None:
         return [(("username",), "needs a password_file")] if registry.username else []
@@ -234,12 +229,12 @@ def _broken_registry(name: str, registry: Registry) -> list[tuple[tuple[str, ...
 def _broken_labels(labels: dict[str, str]) -> list[tuple[str, str]]:
     broken = []
     for key, value in labels.items():
-        domain = key.partition("/")[0] if "/" in key else ""
-        if not _LABEL_KEY.match(key):
+        if not device_labels.is_key(key):
             broken.append((key, f"{key!r} is not a label key"))
-        elif any(domain == d or domain.endswith(f".{d}") for d in _RESERVED_DOMAINS):
+        elif device_labels.is_reserved(key):
+            domain = key.partition("/")[0]
             broken.append((key, f"label keys of {domain!r} are not the agent's to set"))
-        elif not _LABEL_VALUE.match(value):
+        elif not device_labels.VALUE.fits(value):
             broken.append((key, f"{value!r} is not a label value"))
     return broken
 
@@ -261,7 +256,7 @@ def _line(text: str, where: tuple[str, ...]) -> int:
     best, depth = 1, 0
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
-        header = _HEADER.match(line)
+        header = _HEADER.fullmatch(line)
         key = _KEY.match(line)
         if header:
             table = tuple(part.strip("\"'") for part in _STEP.findall(header[1]))

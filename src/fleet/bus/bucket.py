@@ -145,7 +145,7 @@ class NatsBucket(Generic[M]):
         )
         self._check_answered(delivery)
         reply = jetstream.read_reply(delivery.data)
-        return int(reply.get("num_pending", 0))
+        return jetstream.pending(reply)
 
     async def _read(
         self, current: Session, inbox: Inbox, pending: int
@@ -187,7 +187,7 @@ class NatsBucket(Generic[M]):
             reply = jetstream.read_reply(delivery.data)
         except (errors.RevisionConflict, errors.BucketFull) as exc:
             raise type(exc)(f"{self.name}/{key}: {exc}", element=key) from exc
-        return int(reply["seq"])
+        return jetstream.revision(reply)
 
     def _entry(self, stored: jetstream.Stored) -> Entry[M]:
         return self._reader.entry(stored.key, stored.data, revision=stored.sequence, at=stored.at)

@@ -9,14 +9,17 @@ confined to its own keys and the operator.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeAlias
+from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from fleet import errors
+from fleet.contracts import bounds
 
-MAX_VALUE_BYTES = 256 * 1024
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NO_RESPONDERS = "503"
 NOT_FOUND = "404"
@@ -31,6 +34,8 @@ TTL = "Nats-TTL"
 OPERATION = "KV-Operation"
 DELETE = "DEL"
 MARKER_REASON = "Nats-Marker-Reason"
+STATUS = "Status"
+SEQUENCE = "Nats-Sequence"  # the server's, in each message that it answers with
 
 _API = "$JS.API"
 _NANOSECONDS = 1_000_000_000
@@ -152,13 +157,14 @@ def consumer(
 
 def checked_size(bucket: str, key: str, data: bytes) -> bytes:
     """
-    Refuse a value that no bucket takes.
+    Refuse a value that the bucket doesn't take.
 
     :raises errors.ValueTooLarge: it has too many bytes.
     """
-    if len(data) > MAX_VALUE_BYTES:
+    most = bounds.max_value_bytes(bucket)
+    if len(data) > most:
         raise errors.ValueTooLarge(
-            f"{bucket}/{key}: {len(data)} bytes; {MAX_VALUE_BYTES} are allowed", element=key
+            f"{bucket}/{key}: {len(data)} bytes; {most} are allowed", element=key
         )
     return data
 
@@ -179,6 +185,20 @@ def is_empty(delivery: Delivery) -> bool:
     return _status(delivery) == NOT_FOUND
 
 
+def _strictly(read: Callable[P, T]) -> Callable[P, T]:
+    """Have *read* refuse what isn't JetStream's way to speak, in whatever way it isn't."""
+
+    @wraps(read)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as exc:
+            raise errors.BusUnavailable(f"not an answer of JetStream: {exc!r}") from exc
+
+    return checked
+
+
+@_strictly
 def read_reply(data: bytes) -> dict[str, Any]:
     """
     Read the answer to a request or a publication.
@@ -188,32 +208,65 @@ def read_reply(data: bytes) -> dict[str, Any]:
     :raises errors.BucketFull: the stream has no room.
     :raises errors.BusUnavailable: any other refusal.
     """
-    try:
-        reply = json.loads(data)
-    except ValueError as exc:
-        raise errors.BusUnavailable(f"not an answer of JetStream: {data[:80]!r}") from exc
+    reply = _table(json.loads(data))
     if "error" in reply:
-        raise _refusal(reply["error"])
-    return dict(reply)
+        raise _refusal(_table(reply["error"]))
+    return reply
 
 
+@_strictly
+def revision(reply: Mapping[str, Any]) -> int:
+    """Read which revision a write made."""
+    return int(reply["seq"])
+
+
+@_strictly
+def stream_config(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """Read how a stream is configured."""
+    return _table(reply["config"])
+
+
+@_strictly
+def stream_bytes(reply: Mapping[str, Any]) -> int:
+    """Read how many bytes a stream holds."""
+    return int(reply["state"]["bytes"])
+
+
+@_strictly
+def pending(reply: Mapping[str, Any]) -> int:
+    """Read how many messages a new consumer has to deliver."""
+    return int(reply.get("num_pending", 0))
+
+
+@_strictly
 def read_stored(bucket: str, delivery: Delivery) -> Stored:
-    """Read the answer to a direct get."""
+    """
+    Read the answer to a direct get.
+
+    :raises errors.BusUnavailable: it is none.
+    """
     headers = delivery.headers or {}
     return Stored(
         key=_key(bucket, headers["Nats-Subject"]),
         data=_content(headers, delivery.data),
-        sequence=int(headers["Nats-Sequence"]),
+        sequence=int(headers[SEQUENCE]),
         at=read_time(headers["Nats-Time-Stamp"]),
     )
 
 
+@_strictly
 def read_arrival(bucket: str, delivery: Delivery) -> Arrival:
-    """Tell a message of the stream from the server's own signals."""
+    """
+    Tell a message of the stream from the server's own signals, by its subject.
+
+    Headers tell nothing: who writes a message may write any, a status too.
+
+    :raises errors.BusUnavailable: it is neither.
+    """
     headers = delivery.headers or {}
-    status = headers.get("Status")
-    if status is None:
+    if delivery.subject.startswith(subject(bucket, "")):
         return _delivered(bucket, delivery, headers)
+    status = headers.get(STATUS, "")
     if status != "100":
         return Ended(f"{status} {headers.get('Description', '')}".strip())
     if delivery.reply:
@@ -224,7 +277,8 @@ def read_arrival(bucket: str, delivery: Delivery) -> Arrival:
     )
 
 
-def read_time(text: str) -> datetime:
+@_strictly
+def read_time(text: Any) -> datetime:
     """Read the server's RFC 3339 time, which has nanoseconds and now and then an offset."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
@@ -251,8 +305,16 @@ def _delivered(bucket: str, delivery: Delivery, headers: Mapping[str, str]) -> D
     )
 
 
+def _table(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise TypeError(f"no table: {found!r:.80}")
+    return found
+
+
 def _status(delivery: Delivery) -> str:
-    return (delivery.headers or {}).get("Status", "")
+    """Read the server's status; a header of that name in a stored message is its writer's."""
+    headers = delivery.headers or {}
+    return "" if SEQUENCE in headers else headers.get(STATUS, "")
 
 
 def _content(headers: Mapping[str, str], data: bytes) -> bytes | None:

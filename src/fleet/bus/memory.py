@@ -6,8 +6,8 @@ of another bucket, values too large, a lost comparison, a bucket that isn't
 there, a user's missing permission, any use without a connection. One contract
 suite runs over both.
 
-`MemoryServer` is what stands on the other side: stop it, wipe it, or cut a single
-`MemoryBus` off.
+`MemoryServer` is what stands on the other side: stop it, freeze it, wipe it, or cut
+a single `MemoryBus` off.
 """
 
 import asyncio
@@ -106,6 +106,7 @@ class MemoryServer:
     def __init__(self, *, clock: Clock = _now, with_buckets: bool = True) -> None:
         self.clock = clock
         self.running = True
+        self.frozen = False
         self._streams: dict[str, _Stream] = {}
         self._buses: list[MemoryBus] = []
         if with_buckets:
@@ -141,6 +142,18 @@ class MemoryServer:
         for bus in self._buses:
             bus.reconnect()
 
+    def freeze(self) -> None:
+        """Stop to answer; connections stand."""
+        self.frozen = True
+        for bus in self._buses:
+            bus.note_silence()
+
+    def thaw(self) -> None:
+        """Answer again."""
+        self.frozen = False
+        for bus in self._buses:
+            bus.reconnect()
+
     def write_raw(self, bucket: str, key: str, data: bytes) -> int:
         """Write any bytes at any key, as a stranger might."""
         return self.stream(bucket).write(key, data, last=None)
@@ -168,6 +181,7 @@ class MemoryBus(Sessions):
         self.server = server
         self._permissions = permissions
         self._cut = False
+        self._heard_at = 0.0
         self._buckets: dict[str, MemoryBucket[Any]] = {}
         self._watches: list[asyncio.Queue[_Stored | None]] = []
 
@@ -191,6 +205,18 @@ class MemoryBus(Sessions):
         """Read the server's clock, UTC."""
         self.allow(jetstream.stream_subject("INFO", kv.BUCKET_DEVICE_HEARTBEAT))
         return self.server.clock()
+
+    @property
+    def unheard_for(self) -> float:
+        """The seconds since the server was frozen; infinite without a session."""
+        if not self.connected:
+            return float("inf")
+        now = asyncio.get_running_loop().time()
+        return now - self._heard_at if self.server.frozen else 0.0
+
+    def note_silence(self) -> None:
+        """Hear nothing from now on."""
+        self._heard_at = asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """End the session, and make no other."""
@@ -216,7 +242,8 @@ class MemoryBus(Sessions):
 
     def reconnect(self) -> None:
         """Begin a session, if the server and the link are there."""
-        if self.server.running and not self._cut and not self.connected:
+        is_there = self.server.running and not self.server.frozen
+        if is_there and not self._cut and not self.connected:
             self._turn(connected=True)
 
     def allow(self, subject: str) -> None:
@@ -228,6 +255,8 @@ class MemoryBus(Sessions):
         """
         if not self.connected:
             raise errors.BusUnavailable("not connected")
+        if self.server.frozen:
+            raise errors.BusUnavailable(f"no answer to {subject}", element=subject)
         if self._permissions is None:
             return
         if not any(matches(allowed, subject) for allowed in self._permissions.publish):

@@ -9,48 +9,29 @@ is away raises `errors.BusUnavailable`.
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import structlog
 
 from fleet import errors
 from fleet.bus import jetstream
 from fleet.bus.bucket import NatsBucket
-from fleet.bus.session import Address, Session, login
+from fleet.bus.keeper import Address, Files, Keeper
+from fleet.bus.pace import Pace
+from fleet.bus.session import Session
 from fleet.bus.sessions import Sessions
-from fleet.contracts import kv
+from fleet.contracts import hub, kv
 from fleet.contracts.messages import Codec, Message
+
+__all__ = ["ALONE", "NatsBus", "Pace", "connect"]
 
 log = structlog.get_logger()
 M = TypeVar("M", bound=Message)
 
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """
-    How patient the bus is.
-
-    *heartbeat* is how often an idle watch hears from the server; after two missed
-    it starts over. *jitter* spreads the replays of a fleet that comes back at once.
-    *patience* is how long an answer may take, *backlog* how many messages a slow
-    reader of a watch may leave lying before it has to start over.
-    """
-
-    heartbeat: timedelta = timedelta(seconds=30)
-    jitter: timedelta = timedelta(seconds=60)
-    first_retry: timedelta = timedelta(seconds=0.2)
-    longest_retry: timedelta = timedelta(seconds=15)
-    patience: timedelta = timedelta(seconds=5)
-    backlog: int = 512 * 1024
-
-    def retry(self, failures: int, chance: float) -> float:
-        """Compute the seconds until the next attempt; *chance* is in [0, 1)."""
-        longest = self.longest_retry.total_seconds()
-        delay = min(longest, self.first_retry.total_seconds() * 2.0 ** min(failures, 16))
-        return delay * (0.5 + chance / 2)
+# The pace of a client that is no fleet: it has nobody to be spread among.
+ALONE: Final = Pace(jitter=timedelta(0))
 
 
 class NatsBus(Sessions):
@@ -69,10 +50,9 @@ class NatsBus(Sessions):
         self._on_change = on_change
         self._chance = chance
         self._current: Session | None = None
-        self._troubled = False
         self._buckets: dict[str, NatsBucket[Any]] = {}
         self._replaying = asyncio.Lock()
-        self._keeper = asyncio.create_task(self._keep_connected(), name="nats connection")
+        self._keeper = Keeper(address, pace, self._change_to, chance)
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,12 +74,21 @@ class NatsBus(Sessions):
         """
         subject = jetstream.stream_subject("INFO", kv.BUCKET_DEVICE_HEARTBEAT)
         reply = await self.ask(subject)
-        return jetstream.read_time(reply["ts"])
+        return jetstream.read_time(reply.get("ts"))
 
     async def close(self) -> None:
         """End the session, and make no other."""
-        self._keeper.cancel()
-        await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._keeper.close()
+
+    @property
+    def unheard_for(self) -> float:
+        """The seconds since anything came from the server; infinite without a session."""
+        return self._current.unheard_for if self._current else float("inf")
+
+    @property
+    def faults(self) -> int:
+        """How many errors that nobody has thought of ended an attempt; for metrics."""
+        return self._keeper.faults
 
     def require(self) -> Session:
         """
@@ -108,7 +97,7 @@ class NatsBus(Sessions):
         :raises errors.BusUnavailable: there is none.
         """
         if self._current is None:
-            raise errors.BusUnavailable(f"not connected to {self._address.urls}")
+            raise errors.BusUnavailable(f"not connected to {self._address}")
         return self._current
 
     async def ask(self, subject: str, payload: bytes = b"") -> dict[str, Any]:
@@ -142,37 +131,9 @@ class NatsBus(Sessions):
         await asyncio.sleep(self._pace.retry(failures, self._chance()))
 
     async def spread(self, starts: int) -> None:
-        """Wait for a random part of the jitter, unless nothing went wrong so far."""
-        if starts or self._troubled:
-            await asyncio.sleep(self._chance() * self._pace.jitter.total_seconds())
-
-    async def _keep_connected(self) -> None:
-        failures = 0
-        while True:
-            current = Session(
-                self._address, patience=self._pace.patience, backlog=self._pace.backlog
-            )
-            try:
-                await self._hold(current)
-            except errors.FleetError as exc:
-                self._troubled = True
-                failures += 1
-                self._log_failure(failures, exc)
-            else:
-                self._troubled = False
-                failures = 0
-            await self.pause(failures)
-
-    async def _hold(self, current: Session) -> None:
-        """Open a session and stay until it ends."""
-        try:
-            await current.open()
-            self._change_to(current)
-            await current.ended()
-            log.warning("nats disconnected", url=self._address.urls, error=current.last_error)
-        finally:
-            self._change_to(None)
-            await current.close()
+        """Wait for a random part of the jitter, so that a fleet doesn't ask at one instant."""
+        is_first = not starts and self._keeper.is_first
+        await asyncio.sleep(self._pace.spread(is_first=is_first, chance=self._chance()))
 
     def _change_to(self, current: Session | None) -> None:
         if current is self._current:
@@ -180,16 +141,9 @@ class NatsBus(Sessions):
         self._current = current
         self._turn(connected=current is not None)
         if current:
-            log.info("nats connected", url=self._address.urls, session=self.session)
+            log.info("nats connected", url=str(self._address), session=self.session)
         if self._on_change:
             self._on_change(self.connected)
-
-    def _log_failure(self, failures: int, error: errors.FleetError) -> None:
-        """Say it once; a device that is offline for a year need not fill its disk with it."""
-        if failures == 1:
-            log.warning("nats connection failed", url=self._address.urls, error=str(error))
-        else:
-            log.debug("nats connection failed", error=str(error), failures=failures)
 
 
 async def connect(
@@ -209,8 +163,9 @@ async def connect(
     *name* shows in the server's monitoring and begins our consumers' names. *on_change*
     hears each time the connection is made (True) or lost.
 
-    :raises errors.InvalidConfig: the credentials file isn't one.
+    :raises errors.InvalidConfig: *url* holds a password or is none, or a file isn't one.
     """
-    address = Address(url, credentials, name, inbox_prefix, ca)
-    login(address)
+    servers = hub.parse_servers(url, where="nats.url")
+    address = Address(servers, credentials, name, inbox_prefix, ca)
+    await Files(address).read()
     return NatsBus(address, pace or Pace(), on_change, chance)

@@ -16,21 +16,29 @@ bucket.
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from fleet.contracts.messages import Codec, Message
 
 M = TypeVar("M", bound=Message)
 
+# A server is asked for a sign of life every 15 s: one that gave none for this long isn't there.
+HEARD_SECONDS: Final = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Put(Generic[M]):
-    """A value stands at *key*. *at* is the server's time of the write, UTC."""
+    """
+    A value stands at *key*. *at* is the server's time of the write, UTC.
+
+    *time_replaced*: the writer's own time in it could not be right, and is *at* now.
+    """
 
     key: str
     value: M
     revision: int
     at: datetime
+    time_replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Bucket(Protocol[M]):
     One bucket of messages of one kind.
 
     Every method raises `errors.BusUnavailable` when the server doesn't answer
-    or has no such bucket; nothing waits for ever.
+    or has no such bucket; none takes longer than the patience of the bus.
     """
 
     @property
@@ -134,6 +142,10 @@ class Bus(Protocol):
     def session(self) -> int:
         """The number of the last session: 0 before the first, 1, 2, …"""
 
+    @property
+    def unheard_for(self) -> float:
+        """The seconds since anything came from the server; infinite without a session."""
+
     async def wait_for_session(self, after: int = 0) -> int:
         """Wait until a session later than *after* stands, and return its number."""
 
@@ -152,3 +164,12 @@ class Bus(Protocol):
 
     async def close(self) -> None:
         """End the session, and make no other."""
+
+
+def is_heard(bus: Bus) -> bool:
+    """
+    Tell whether the server is there: not only connected, but heard of lately.
+
+    A connection to a frozen server, or through a cable that was pulled, stands for a while.
+    """
+    return bus.unheard_for <= HEARD_SECONDS

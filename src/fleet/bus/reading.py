@@ -2,11 +2,12 @@
 From bytes at a key to an entry: what a reader of either bus sees.
 
 Bytes that don't decode never raise: they become `Undecodable`, are counted, and
-are logged once per key until that key decodes again.
+are logged once per key until that key decodes again (once more, where there are very
+many such keys: who writes them must not fill this process's memory).
 """
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 
@@ -16,6 +17,8 @@ from fleet.contracts.messages import Codec, Message
 
 log = structlog.get_logger()
 M = TypeVar("M", bound=Message)
+
+MOST_LOGGED: Final = 4096
 
 
 class Reader(Generic[M]):
@@ -32,16 +35,19 @@ class Reader(Generic[M]):
             if data is None:
                 self._codec.check_key(key)
                 return Deleted(key, revision, at)
-            value = self._codec.decode(key, data)
+            told = self._codec.decode(key, data)
         except errors.UndecodableValue as exc:
             self._count(key, str(exc))
             return Undecodable(key, revision, at, str(exc))
         self._logged.discard(key)
-        return Put(key, value, revision, at)
+        value = self._codec.timed(told, at)
+        return Put(key, value, revision, at, time_replaced=value is not told)
 
     def _count(self, key: str, error: str) -> None:
         self.undecodable += 1
         if key in self._logged:
             return
+        if len(self._logged) >= MOST_LOGGED:
+            self._logged.clear()
         self._logged.add(key)
         log.warning("value undecodable", bucket=self._codec.bucket, key=key, error=error)

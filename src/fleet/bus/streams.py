@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from fleet.bus import jetstream
-from fleet.contracts import kv
+from fleet.contracts import bounds, kv
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ def wanted(bucket: str, sizing: Sizing) -> dict[str, Any]:
         "retention": "limits",
         "discard": "new",
         "max_msgs_per_subject": 1,
-        "max_msg_size": jetstream.MAX_VALUE_BYTES,
+        "max_msg_size": bounds.MAX_MESSAGE_BYTES[bucket],
         "max_bytes": sizing.max_bytes,
         "max_consumers": MAX_CONSUMERS,
         "num_replicas": sizing.replicas,
@@ -97,7 +97,8 @@ async def usage(api: Api) -> dict[str, Usage]:
 
 async def _usage(api: Api, bucket: str) -> Usage:
     info = await api.ask(jetstream.stream_subject("INFO", bucket))
-    return Usage(info["state"]["bytes"], info["config"].get("max_bytes", -1))
+    most = jetstream.stream_config(info).get("max_bytes", -1)
+    return Usage(jetstream.stream_bytes(info), most)
 
 
 async def ensure_streams(api: Api, sizing: Sizing | None = None) -> tuple[str, ...]:
@@ -117,7 +118,7 @@ async def _ensure(api: Api, bucket: str, sizing: Sizing) -> bool:
         await send(api, "CREATE", bucket, wanted(bucket, sizing))
         log.info("bucket made", bucket=bucket)
         return True
-    found: dict[str, Any] = dict(info["config"])
+    found = jetstream.stream_config(info)
     differing = differences(bucket, found, sizing)
     if differing:
         await send(api, "UPDATE", bucket, found | differing)

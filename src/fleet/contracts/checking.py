@@ -23,17 +23,22 @@ class Form:
     pattern: str
     says: str
 
+    def fits(self, value: str) -> bool:
+        """Tell whether *value* has this form."""
+        return re.fullmatch(self.pattern, value) is not None
+
     def check(self, field: str, value: str) -> None:
         """
         Check *value*.
 
         :raises ValueError: it has another form.
         """
-        if not re.fullmatch(self.pattern, value):
+        if not self.fits(value):
             raise ValueError(f"{field}: {value!r} is not {self.says}")
 
 
-_PATH = "(/[^/]*[^/.][^/]*)+"
+# Each segment has something but dots; read so that it can be split in one way only.
+_PATH = "(/[.]*[^/.][^/]*)+"
 MOUNT_PATH = Form(f"^{_PATH}$", "an absolute path below /, such as /data, without '.' and '..'")
 HOST_PATH = Form(f"^(/|{_PATH})$", "an absolute path, such as /srv/data, without '.' and '..'")
 USER = Form(

@@ -29,6 +29,11 @@ BUCKETS = (
 _INFO = "info"
 _STATE = "state"
 _HEARTBEAT = "heartbeat"
+_PREFIXES = {
+    BUCKET_DEVICE_INFO: _INFO,
+    BUCKET_DEVICE_STATE: _STATE,
+    BUCKET_DEVICE_HEARTBEAT: _HEARTBEAT,
+}
 
 
 def desired_state_key(device_id: DeviceId, deployment: DeploymentName) -> str:
@@ -78,9 +83,30 @@ def desired_state_filter(device_id: DeviceId) -> str:
     return f"{DeviceId(device_id)}.>"
 
 
+def device_state_keys(device_id: DeviceId) -> str:
+    """Build the pattern of the keys that one device reports at: one token after its id."""
+    return f"{_STATE}.{DeviceId(device_id)}.*"
+
+
 def device_state_filter(device_id: DeviceId) -> str:
-    """Build the filter for all that one device reports."""
-    return f"{_STATE}.{DeviceId(device_id)}.>"
+    """Build the filter for all that stands under one device's id, whatever it is."""
+    return all_keys_filter(BUCKET_DEVICE_STATE, device_id)
+
+
+def all_keys_filter(bucket: str, device_id: DeviceId) -> str:
+    """Build the filter for all that stands under one device's id in a bucket of devices."""
+    return f"{_PREFIXES[bucket]}.{DeviceId(device_id)}.>"
+
+
+def writer(bucket: str, key: str) -> DeviceId | None:
+    """Tell under which device's id *key* stands, be it a key of its bucket or not."""
+    prefix, _, rest = key.partition(".")
+    if prefix != _PREFIXES.get(bucket):
+        return None
+    try:
+        return DeviceId(rest.partition(".")[0])
+    except errors.InvalidName:
+        return None
 
 
 def _tokens(key: str, count: int) -> list[str]:

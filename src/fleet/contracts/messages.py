@@ -6,84 +6,116 @@ survives a newer operator. The key beats the payload: a message that names
 another device or deployment than its key is undecodable. Only the fields that
 a reader can't do without are required, since agents of another make or age
 take part.
+
+`bounds` says how much there may be of anything. What people read is cut when a message
+is made as when it is decoded, so that nothing after it has to; `Codec.timed` puts the
+server's time in place of one that can't be right.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from fleet import errors
-from fleet.contracts import kv
+from fleet.contracts import bounds, kv
+from fleet.contracts.bounds import Identity, Int64
 from fleet.contracts.names import DeploymentName, DeviceId
 
-# A time without an offset is refused: it could not be compared with the server's.
-Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
+# A time without an offset could not be compared with the server's.
+Timestamp = Annotated[datetime, Meta(tz=True)]
+NO_TIME = datetime.min.replace(tzinfo=UTC)  # where something stands that is none
+
+_SOME = Meta(max_length=bounds.MAX_ITEMS)
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of every message: frozen, compared by value, defaults left out on the wire."""
 
 
+class _Shown(Message, frozen=True):
+    """A message of which people read some fields: *shown* says how much of each."""
+
+    shown: ClassVar[dict[str, int]]
+
+    def __post_init__(self) -> None:
+        for field, most in self.shown.items():
+            text = getattr(self, field)
+            if len(text) > most or not text.isprintable():
+                msgspec.structs.force_setattr(self, field, bounds.shown(text, most))
+
+
 class Owner(Message, frozen=True):
     """The custom resource that a desired state was made from."""
 
-    namespace: str
-    name: str
-    uid: str
-    generation: int = 0
+    namespace: Identity
+    name: Identity
+    uid: Identity
+    generation: Int64 = 0
 
 
 class ReconcileScore(Message, frozen=True):
     """What one deployment wants of one device (`desired-state`)."""
 
-    type: str
+    type: Identity
     data: dict[str, Any]
-    revision: str
+    revision: Identity
     owner: Owner | None = None
 
 
-class Inventory(Message, frozen=True):
+class Inventory(_Shown, frozen=True):
     """What a device is made of. Sizes are in bytes; *runtimes* maps name to version."""
+
+    shown: ClassVar = dict.fromkeys(("hostname", "arch", "os", "kernel"), bounds.MAX_WORD)
 
     hostname: str = ""
     arch: str = ""
     os: str = ""
     kernel: str = ""
-    cpus: int = 0
-    memory_bytes: int = 0
-    disk_bytes: int = 0
-    runtimes: dict[str, str] = {}
+    cpus: Int64 = 0
+    memory_bytes: Int64 = 0
+    disk_bytes: Int64 = 0
+    runtimes: Annotated[dict[Identity, Identity], _SOME] = {}
 
 
 # The reason of the problem that an agent tells when another one writes its keys too.
 DUPLICATE_AGENT = "DuplicateAgent"
 # A device with one of these does its work.
 HARMLESS_PROBLEMS = frozenset(
-    {DUPLICATE_AGENT, errors.DamagedJournal.reason, errors.JournalUnavailable.reason}
+    {
+        DUPLICATE_AGENT,
+        errors.DamagedJournal.reason,
+        errors.InternalError.reason,  # contained: the rest of the device works on
+        errors.JournalUnavailable.reason,
+    }
 )
 
 
-class Problem(Message, frozen=True):
+class Problem(_Shown, frozen=True):
     """Something that keeps a runtime from working: a CamelCase *reason* and a sentence."""
+
+    shown: ClassVar = {"reason": bounds.MAX_WORD, "message": bounds.MAX_TEXT}
 
     reason: str
     message: str = ""
 
 
-class DeviceInfo(Message, frozen=True):
+class DeviceInfo(_Shown, frozen=True):
     """What a device says of itself (`device-info`)."""
 
+    shown: ClassVar = {"agent_version": bounds.MAX_WORD}
+
     device_id: DeviceId
-    labels: dict[str, str]
-    instance: str = ""
+    labels: Annotated[dict[str, str], _SOME]
+    instance: Identity = ""
     inventory: Inventory = Inventory()
     agent_version: str = ""
-    score_types: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    score_types: Annotated[tuple[Identity, ...], _SOME] = ()
+    problems: Annotated[tuple[Problem, ...], _SOME] = ()
     updated_at: Timestamp | None = None
 
 
@@ -95,17 +127,25 @@ class Phase(StrEnum):
     FAILED = "Failed"
 
 
-class ServiceState(Message, frozen=True):
+class ServiceState(_Shown, frozen=True):
     """How one service fares. *state* is the runtime's word; *image* a digest."""
+
+    shown: ClassVar = dict.fromkeys(("name", "state", "image"), 2 * bounds.MAX_WORD)
 
     name: str
     state: str = ""
     image: str = ""
-    restarts: int = 0
+    restarts: Int64 = 0
 
 
-class StateError(Message, frozen=True):
+class StateError(_Shown, frozen=True):
     """Why a deployment failed, for the person who reads its status."""
+
+    shown: ClassVar = {
+        "reason": bounds.MAX_WORD,
+        "message": bounds.MAX_TEXT,
+        "service": bounds.MAX_WORD,
+    }
 
     reason: str
     message: str = ""
@@ -118,8 +158,8 @@ class DeploymentState(Message, frozen=True):
     device_id: DeviceId
     deployment: DeploymentName
     phase: Phase
-    revision: str
-    services: tuple[ServiceState, ...] = ()
+    revision: Identity
+    services: Annotated[tuple[ServiceState, ...], _SOME] = ()
     error: StateError | None = None
     updated_at: Timestamp | None = None
 
@@ -129,7 +169,7 @@ class HeartbeatPayload(Message, frozen=True):
 
     device_id: DeviceId
     at: Timestamp
-    instance: str = ""
+    instance: Identity = ""
 
 
 M = TypeVar("M", bound=Message)
@@ -137,12 +177,13 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[M]):
-    """How the values of one bucket are written and read."""
+    """How the values of one bucket are written and read; *time* is the field with the device's."""
 
     bucket: str
     message: type[M]
     parse_key: Callable[[str], object]
     key_of: Callable[[str, M], str]
+    time: str = ""
 
     def encode(self, value: M) -> bytes:
         """Write *value* as JSON."""
@@ -152,19 +193,29 @@ class Codec(Generic[M]):
         """
         Read the value that stands at *key*.
 
-        :raises errors.UndecodableValue: not such a message, or one that speaks of another key.
+        :raises errors.UndecodableValue: not such a message, more than `bounds` allow, or one
+            that speaks of another key.
         """
         self.check_key(key)
         try:
-            value = msgspec.json.decode(data, type=self.message, dec_hook=_decode_name)
+            bounds.check_value(self.bucket, data)
+            value = self._decode(data)
             owner = self.key_of(key, value)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-            raise errors.UndecodableValue(f"{self.bucket}/{key}: {exc}", element=key) from exc
+        except (msgspec.MsgspecError, UnicodeDecodeError, errors.ValueTooLarge) as exc:
+            why = bounds.shown(f"{self.bucket}/{key}: {exc}")
+            raise errors.UndecodableValue(why, element=key) from exc
         if owner != key:
             raise errors.UndecodableValue(
                 f"{self.bucket}/{key}: the message is about {owner!r}", element=key
             )
         return value
+
+    def timed(self, value: M, at: datetime) -> M:
+        """Put *at*, the server's time of the message, in place of one that can't be right."""
+        told = getattr(value, self.time) if self.time else None
+        if told is None or bounds.is_near(told, at):
+            return value
+        return msgspec.structs.replace(value, **{self.time: at})
 
     def check_key(self, key: str) -> None:
         """
@@ -175,7 +226,33 @@ class Codec(Generic[M]):
         try:
             self.parse_key(key)
         except errors.InvalidKey as exc:
-            raise errors.UndecodableValue(f"{self.bucket}: {exc}", element=key) from exc
+            why = bounds.shown(f"{self.bucket}: {exc}")
+            raise errors.UndecodableValue(why, element=key) from exc
+
+    def _decode(self, data: bytes) -> M:
+        try:
+            return self._decode_all(data)
+        except msgspec.ValidationError:
+            told = _raw_fields(data).get(self.time)
+            if told is None or _is_time(told):
+                raise
+        fields = {**_raw_fields(data), self.time: NO_TIME}
+        return self._decode_all(msgspec.json.encode(fields))
+
+    def _decode_all(self, data: bytes) -> M:
+        return msgspec.json.decode(data, type=self.message, dec_hook=_decode_name)
+
+
+def _raw_fields(data: bytes) -> dict[str, Any]:
+    return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+
+
+def _is_time(told: msgspec.Raw) -> bool:
+    try:
+        msgspec.json.decode(told, type=Timestamp | None)
+    except msgspec.MsgspecError:
+        return False
+    return True
 
 
 def _encode_name(value: Any) -> str:
@@ -201,16 +278,19 @@ DEVICE_INFO = Codec(
     DeviceInfo,
     kv.parse_device_info_key,
     lambda _, value: kv.device_info_key(value.device_id),
+    time="updated_at",
 )
 DEVICE_STATE = Codec(
     kv.BUCKET_DEVICE_STATE,
     DeploymentState,
     kv.parse_device_state_key,
     lambda _, value: kv.device_state_key(value.device_id, value.deployment),
+    time="updated_at",
 )
 DEVICE_HEARTBEAT = Codec(
     kv.BUCKET_DEVICE_HEARTBEAT,
     HeartbeatPayload,
     kv.parse_device_heartbeat_key,
     lambda _, value: kv.device_heartbeat_key(value.device_id),
+    time="at",
 )

@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from fleet.contracts import patterns
+
 Schema = dict[str, Any]
 
 
@@ -50,7 +52,13 @@ def _scalar(info: inspect.Type) -> Schema:
     match info:
         case inspect.StrType():
             limits = {"minLength": info.min_length, "maxLength": info.max_length}
-            return _given({"type": "string", **limits, "pattern": info.pattern})
+            return _given(
+                {
+                    "type": "string",
+                    **limits,
+                    "pattern": info.pattern and patterns.portable(info.pattern),
+                }
+            )
         case inspect.EnumType():
             return {"type": "string", "enum": [str(member.value) for member in info.cls]}
         case inspect.IntType():

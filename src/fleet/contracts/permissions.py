@@ -37,7 +37,7 @@ def device_permissions(device_id: DeviceId) -> Permissions:
             f"$JS.API.DIRECT.GET.{stream}.{wanted}",
             f"$JS.API.CONSUMER.CREATE.{stream}.*.{wanted}",
             f"$KV.{kv.BUCKET_DEVICE_INFO}.{kv.device_info_key(device_id)}",
-            f"$KV.{kv.BUCKET_DEVICE_STATE}.{kv.device_state_filter(device_id)}",
+            f"$KV.{kv.BUCKET_DEVICE_STATE}.{kv.device_state_keys(device_id)}",
             f"$KV.{kv.BUCKET_DEVICE_HEARTBEAT}.{kv.device_heartbeat_key(device_id)}",
         ),
         subscribe=(f"{inbox_prefix(device_id)}.>",),

@@ -15,7 +15,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from fleet.contracts import scores
+from fleet.contracts import device_labels, scores
+from fleet.contracts.patterns import whole
 
 GROUP = "fleet.nationtech.io"
 VERSION = "v1alpha1"
@@ -32,10 +33,10 @@ DEVICE_PLURAL = "devices"
 DEVICE_SHORT_NAME = "fleetdev"
 
 
-LabelKey = Annotated[str, Meta(min_length=1, max_length=317)]
-LabelValue = Annotated[
-    str, Meta(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
+LabelKey = Annotated[
+    str, Meta(min_length=1, max_length=317, pattern=whole(device_labels.KEY.pattern))
 ]
+LabelValue = Annotated[str, Meta(max_length=63, pattern=whole(device_labels.VALUE.pattern))]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

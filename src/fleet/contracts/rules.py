@@ -7,7 +7,7 @@ much: the limits of lists and strings in `scores` are what they are because of
 the rules that compare them with each other.
 """
 
-from fleet.contracts import checking
+from fleet.contracts import checking, device_labels
 from fleet.contracts.checking import Form
 from fleet.contracts.names import LABEL_MAX_LENGTH, LABEL_PATTERN
 
@@ -119,8 +119,14 @@ _CAPABILITIES: Rule = (
 )
 _SOURCE: Rule = ("has(self.name) != has(self.hostPath)", "a volume needs either name or hostPath")
 
+_MATCH_LABELS: Rule = (
+    f"self.all(k, k.matches('{device_labels.KEY.pattern}') && size(k) <= 317)",
+    f"matchLabels: each key must be {device_labels.KEY.says}",
+)
+
 DEPLOYMENT: Rules = {
     (): _NAME,
+    ("spec", "targetSelector", "matchLabels"): (_MATCH_LABELS,),
     ("spec", "targetSelector", "matchExpressions", "[]"): (_REQUIREMENT,),
     _SERVICES: _IN_SERVICES,
     _SERVICE: _IN_SERVICE,

@@ -24,18 +24,23 @@ from msgspec import Meta
 from fleet import errors
 from fleet.contracts import checking
 from fleet.contracts.names import LABEL_MAX_LENGTH, LABEL_PATTERN
+from fleet.contracts.patterns import whole
 
 MAX_SERVICES = 32
 MAX_PORT = 65535
 EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
 
-Label = Annotated[str, Meta(min_length=1, max_length=LABEL_MAX_LENGTH, pattern=LABEL_PATTERN)]
-ImageReference = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
+Label = Annotated[
+    str, Meta(min_length=1, max_length=LABEL_MAX_LENGTH, pattern=whole(LABEL_PATTERN))
+]
+ImageReference = Annotated[str, Meta(min_length=1, max_length=512, pattern=whole(r"^[^\s]+$"))]
 Argument = Annotated[str, Meta(max_length=4096)]
 EnvValue = Annotated[str, Meta(max_length=4096)]
-EnvName = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+EnvName = Annotated[
+    str, Meta(min_length=1, max_length=256, pattern=whole("^[A-Za-z_][A-Za-z0-9_.-]*$"))
+]
 PortNumber = Annotated[int, Meta(ge=1, le=MAX_PORT)]
-IpAddress = Annotated[str, Meta(max_length=39, pattern=r"^[0-9a-fA-F:.]+$")]
+IpAddress = Annotated[str, Meta(max_length=39, pattern=whole("^[0-9a-fA-F:.]+$"))]
 Path = Annotated[str, Meta(min_length=1, max_length=512)]
 Quantity = Annotated[str, Meta(min_length=1, max_length=16)]
 UserName = Annotated[str, Meta(min_length=1, max_length=128)]

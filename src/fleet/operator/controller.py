@@ -6,13 +6,15 @@ Wires watches, store, queues and writers: what an event touched is queued for it
     API server ─► informer ─┘   (queues) ├─► device writer ─────────► Device objects
                                          └─► decommissioner ────────► all buckets
 
-The queues work only once the barrier is open.
+The queues work only once the barrier is open. Each watch, queue and loop is a part
+under a supervisor: one that fails is run again, and no other notices.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -32,7 +34,9 @@ from fleet.operator.model.presence import Presence
 from fleet.operator.model.store import Store, Touched
 from fleet.operator.ports import Cluster, Counter
 from fleet.operator.time_slice import TimeSlice
+from fleet.operator.watches import buckets, liveness
 from fleet.operator.watches.buckets import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
+from fleet.operator.watches.entries import EntryTaker
 from fleet.operator.watches.informer import Informer
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import SyncBarrier
@@ -41,9 +45,15 @@ from fleet.operator.writers.deployment_status import StatusWriter
 from fleet.operator.writers.desired_state import DesiredStateWriter
 from fleet.operator.writers.devices import DeviceWriter
 from fleet.operator.writers.event_recorder import EventRecorder
+from fleet.operator.writers.failure_events import FailureEvents
+from fleet.operator.writers.junk_keys import JunkKeySweeper
 from fleet.operator.writers.orphans import OrphanRemover
 from fleet.operator.writers.withdrawals import Withdrawals
 from fleet.operator.writers.work_queue import Pace, WorkQueue
+from fleet.supervision import backoff
+from fleet.supervision.backoff import Backoff
+from fleet.supervision.failures import Failures
+from fleet.supervision.supervisor import Supervisor
 
 log = structlog.get_logger()
 K = TypeVar("K", bound=Hashable)
@@ -75,6 +85,9 @@ PACES: Final = Paces(
     loads=Coalescing(settle=5.0, portion=50),
 )
 
+# What a watch could not take: a bug is rare, and meets the same entry again.
+RETRY_PACE: Final = Pace(workers=2, first_retry=1.0)
+
 
 class Controller:
     """Holds the store, and runs all that keeps it and acts on it."""
@@ -89,7 +102,11 @@ class Controller:
         paces: Paces = PACES,
         now: Callable[[], float] = time.monotonic,
         listed: Callable[[], None] = lambda: None,
+        failures: Failures | None = None,
+        restart: Backoff = backoff.RESTART,
     ) -> None:
+        self.failures = failures or Failures()
+        self._restart = restart
         self.store = Store()
         self.barrier = SyncBarrier()
         self._bus = bus
@@ -110,6 +127,7 @@ class Controller:
             duplicate_agents=self._duplicate_agents,
             clock=self._clock,
             changed=self.dispatch,
+            failures=self.failures,
         )
         self.informer = Informer(
             self.store,
@@ -117,9 +135,12 @@ class Controller:
             cluster,
             self.liveness,
             self.dispatch,
+            failures=self.failures,
             time_slice=self._slice,
         )
-        self.recorder = EventRecorder(cluster, WallClock(), counter)
+        self.recorder = EventRecorder(cluster, WallClock(), counter, failures=self.failures)
+        self._sweeper = JunkKeySweeper(bus, counter, failures=self.failures)
+        self.failures.add_watcher(FailureEvents(self.store, self.recorder, counter))
         self.statuses = StatusWriter(
             self.store,
             cluster,
@@ -132,10 +153,20 @@ class Controller:
         self._make_queues(cluster, paces)
 
     async def run(self) -> None:
-        """Run until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for name, task in self._tasks().items():
-                tasks.create_task(task, name=name)
+        """
+        Run until cancelled.
+
+        :raises supervisor.Ended: a part ended for good.
+        """
+        async with Supervisor(self.failures, self._restart) as supervisor:
+            supervisor.start("list", self._keep_listing)
+            supervisor.start(liveness.PART, self.liveness.run)
+            supervisor.start("time", self._look_now_and_then)
+            supervisor.start("barrier", self._await_barrier, may_end=True)
+            for queue in self._queues:
+                supervisor.start(queue.name, partial(self._work, queue))
+            supervisor.start(self._sweeper.queue.name, self._sweeper.queue.run)
+            self._start_watches(supervisor)
 
     def dispatch(self) -> None:
         """Hand what was touched to the queues."""
@@ -174,7 +205,8 @@ class Controller:
         if self.barrier.missing:
             return
         await self._compare()
-        await self._orphan_remover.look()
+        with self.failures.contained("orphans"):
+            await self._orphan_remover.look()
         self.dispatch()
         self._counter.resynced()
 
@@ -212,40 +244,43 @@ class Controller:
             observe=self.informer.observe_device,
             status_written=self.informer.device_status_written,
         )
-        self._desired: WorkQueue[Pair] = WorkQueue(
-            "desired",
-            self._dispatching(publisher.work),
-            paces.desired,
-            counter,
-            time_slice=self._slice,
+        self._desired: WorkQueue[Pair] = self._queue("desired", publisher.work, paces.desired)
+        self._statuses: WorkQueue[str] = self._queue(
+            "statuses", self.statuses.work, paces.statuses, self.statuses.is_news
         )
-        self._statuses: WorkQueue[str] = WorkQueue(
-            "statuses",
-            self._dispatching(self.statuses.work),
-            paces.statuses,
-            counter,
-            self.statuses.is_news,
-            time_slice=self._slice,
+        self._devices: WorkQueue[DeviceId] = self._queue(
+            "devices", device_writer.register, paces.devices
         )
-        self._devices: WorkQueue[DeviceId] = WorkQueue(
-            "devices",
-            self._dispatching(device_writer.register),
-            paces.devices,
-            counter,
-            time_slice=self._slice,
+        self._descriptions: WorkQueue[DeviceId] = self._queue(
+            "descriptions", device_writer.describe, paces.devices
         )
-        self._descriptions: WorkQueue[DeviceId] = WorkQueue(
-            "descriptions",
-            self._dispatching(device_writer.describe),
-            paces.devices,
-            counter,
-            time_slice=self._slice,
+        self._leaving: WorkQueue[DeviceId] = self._queue(
+            "leaving", self.decommissioner.work, paces.devices
         )
-        self._leaving: WorkQueue[DeviceId] = WorkQueue(
-            "leaving",
-            self._dispatching(self.decommissioner.work),
-            paces.devices,
-            counter,
+        self._queues: tuple[WorkQueue[Any], ...] = (
+            self._desired,
+            self._statuses,
+            self._devices,
+            self._descriptions,
+            self._leaving,
+            self._withdrawals.queue,
+            self.recorder.queue,
+        )
+
+    def _queue(
+        self,
+        name: str,
+        work: Callable[[K], Awaitable[None]],
+        pace: Pace,
+        is_news: Callable[[K], bool] = lambda _: False,
+    ) -> WorkQueue[K]:
+        return WorkQueue(
+            name,
+            self._dispatching(work),
+            pace,
+            self._counter,
+            is_news,
+            failures=self.failures,
             time_slice=self._slice,
         )
 
@@ -260,73 +295,88 @@ class Controller:
 
         return wrapped
 
-    def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        bus, store, barrier, counter = self._bus, self.store, self.barrier, self._counter
-        desired, turns = self._desired_state, self._slice
-        return {
-            "list": self.informer.keep_listing(self._intervals.resync, self.resynced),
-            kv.BUCKET_DESIRED_STATE: self._follow(
-                desired, DesiredFeed(store, desired, barrier, counter, turns).handle
-            ),
-            kv.BUCKET_DEVICE_STATE: self._follow(
-                bus.bucket(messages.DEVICE_STATE),
-                StateFeed(store, barrier, counter, turns).handle,
-            ),
-            kv.BUCKET_DEVICE_INFO: self._follow(
-                bus.bucket(messages.DEVICE_INFO), InfoFeed(store, barrier, counter).handle
-            ),
-            kv.BUCKET_DEVICE_HEARTBEAT: self._follow(
-                bus.bucket(messages.DEVICE_HEARTBEAT), HeartbeatFeed(self.liveness, counter).handle
-            ),
-            "liveness": self.liveness.run(),
-            "act": self._act(),
-            "time": self._look_now_and_then(),
-        }
+    def _start_watches(self, supervisor: Supervisor) -> None:
+        store, barrier, counter, failures = self.store, self.barrier, self._counter, self.failures
+        junk = self._sweeper.add
+        desired = self._desired_state
+        states = self._bus.bucket(messages.DEVICE_STATE)
+        infos = self._bus.bucket(messages.DEVICE_INFO)
+        heartbeats = self._bus.bucket(messages.DEVICE_HEARTBEAT)
+        desired_feed = DesiredFeed(
+            store, desired, barrier, counter, failures, time_slice=self._slice
+        )
+        state_feed = StateFeed(store, barrier, counter, failures, junk, time_slice=self._slice)
+        info_feed = InfoFeed(store, barrier, counter, failures, junk)
+        heartbeat_feed = HeartbeatFeed(self.liveness, counter, junk)
+        self._start_watch(supervisor, desired, desired_feed.handle, buckets.desired_owner)
+        self._start_watch(supervisor, states, state_feed.handle, buckets.state_owner)
+        self._start_watch(supervisor, infos, info_feed.handle, kv.parse_device_info_key)
+        self._start_watch(
+            supervisor, heartbeats, heartbeat_feed.handle, kv.parse_device_heartbeat_key
+        )
 
-    async def _follow(self, bucket: Bucket[M], take: Callable[[Event[M]], Awaitable[None]]) -> None:
+    def _start_watch(
+        self,
+        supervisor: Supervisor,
+        bucket: Bucket[M],
+        take: Callable[[Event[M]], Awaitable[None]],
+        owner: Callable[[str], Hashable],
+    ) -> None:
+        taker: EntryTaker[M] = EntryTaker(
+            bucket.name,
+            take,
+            owner,
+            changed=self.dispatch,
+            retry=lambda failed: retries.add((failed,)),
+            failures=self.failures,
+        )
+        retries = self._queue(bucket.name, taker.take_again, RETRY_PACE)
+        resync = self._intervals.resync
+
         async def handle(event: Event[M]) -> None:
-            await take(event)
-            self.dispatch()
+            await taker.handle(event)
             await self._slice.give_way()
 
-        await follow(bucket, handle, resync=self._intervals.resync)
+        supervisor.start(bucket.name, lambda: follow(bucket, handle, resync=resync))
+        supervisor.start(f"{bucket.name} retries", retries.run)
 
-    async def _act(self) -> None:
+    async def _keep_listing(self) -> None:
+        await self.informer.keep_listing(self._intervals.resync, self.resynced)
+
+    async def _await_barrier(self) -> None:
         await self.barrier.opened()
         self._listed()
         log.info(
             "barrier open", deployments=len(self.store.deployments), devices=len(self.store.devices)
         )
-        async with asyncio.TaskGroup() as tasks:
-            for name, run in self._queues().items():
-                tasks.create_task(run, name=name)
-            await self._compare()
+        await self._compare()
 
     async def _compare(self) -> None:
         """Have every device and every key worked on where something is to be done."""
         async for device in self._slice.over({*self.store.infos, *self.store.devices}):
-            if self._device_writer.is_due(device):
-                self._devices.add((device,))
-                self._descriptions.add((device,))
+            with self.failures.contained("compare", device):
+                if self._device_writer.is_due(device):
+                    self._devices.add((device,))
+                    self._descriptions.add((device,))
         async for pair in self._slice.over(self.store.all_pairs()):
-            if publishing.decide(self.store.facts(pair)) is not None:
-                self._desired.add((pair,))
+            with self.failures.contained("compare", pair):
+                if publishing.decide(self.store.facts(pair)) is not None:
+                    self._desired.add((pair,))
 
-    def _queues(self) -> dict[str, Coroutine[Any, Any, None]]:
-        by_device = (self._devices, self._descriptions, self._leaving)
-        return {
-            self._desired.name: self._desired.run(),
-            self._statuses.name: self._statuses.run(),
-            **{queue.name: queue.run() for queue in by_device},
-            self.recorder.queue.name: self.recorder.queue.run(),
-            self._withdrawals.queue.name: self._withdrawals.queue.run(),
-        }
+    async def _work(self, queue: WorkQueue[Any]) -> None:
+        await self.barrier.opened()
+        await queue.run()
 
     async def _look_now_and_then(self) -> None:
         """Look at what time alone moves: counts that settled, deletions, the room for Events."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self.recorder.catch_up()
-            self._descriptions.add(self.store.devices.keys() & self._loads.take(self._now()))
-            self._statuses.add(self.statuses.pending_deletions.awaited())
-            self._leaving.add(self.decommissioner.leaving())
+            self.failures.expire()
+            with self.failures.contained("time", "events"):
+                self.recorder.catch_up()
+            with self.failures.contained("time", "descriptions"):
+                self._descriptions.add(self.store.devices.keys() & self._loads.take(self._now()))
+            with self.failures.contained("time", "deletions"):
+                self._statuses.add(self.statuses.pending_deletions.awaited())
+            with self.failures.contained("time", "decommissioning"):
+                self._leaving.add(self.decommissioner.leaving())

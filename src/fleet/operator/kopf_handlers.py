@@ -3,23 +3,27 @@ The kopf side: events go to the informer, and a deletion waits for its release.
 
 kopf keeps the watches and the finalizers and nothing else. There are no create
 or update handlers, so nothing has to be remembered on the objects; it writes no
-status and posts no events.
+status and posts no events. What a handler raises that nobody foresaw is recorded; the deletion
+that it concerns waits, and is tried again.
 """
 
 import asyncio
-import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import kopf
 
+from fleet import errors
 from fleet.contracts import resources
 from fleet.operator.controller import Controller
 from fleet.operator.ports import Access
+from fleet.supervision import program
 
 DEPLOYMENTS: Final = (resources.GROUP, resources.VERSION, resources.DEPLOYMENT_PLURAL)
 DEVICES: Final = (resources.GROUP, resources.VERSION, resources.DEVICE_PLURAL)
 LOGIN_PATIENCE: Final = 60
+PART: Final = "kopf"
+DELETION_RETRY_SECONDS: Final = 15
 
 Login = Callable[[], Awaitable[Access]]
 
@@ -49,11 +53,11 @@ def registry(controller: Controller, login: Login) -> kopf.OperatorRegistry:
 
     @kopf.on.delete(*DEPLOYMENTS, registry=made)
     async def deployment_deleted(uid: str | None, **_: Any) -> None:
-        await controller.released(str(uid))
+        await _recorded(controller, str(uid), controller.released(str(uid)))
 
     @kopf.on.delete(*DEVICES, registry=made)
     async def device_deleted(uid: str | None, **_: Any) -> None:
-        await controller.decommissioned(str(uid))
+        await _recorded(controller, str(uid), controller.decommissioned(str(uid)))
 
     _register_login(made, login)
     return made
@@ -86,6 +90,8 @@ async def run(
     """
     Run kopf until *ending*. Signals set *stop*, which is the program's.
 
+    :raises errors.InternalError: kopf ended, though nobody had asked it to.
+
     kopf's own `run_tasks` would in the end cancel every task of the program that is
     younger than kopf; what kopf spawns ends with its root tasks.
     """
@@ -97,7 +103,7 @@ async def run(
         memo=kopf.Memo(controller=controller),
     )
     # kopf took the signals over; they are the whole program's.
-    stop_on_signals(stop)
+    program.stop_on_signals(stop)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -107,13 +113,17 @@ async def run(
     for result in ended:
         if isinstance(result, Exception):
             raise result
+    if not ending.is_set():
+        raise errors.InternalError("kopf ended by itself")
 
 
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Have SIGTERM and SIGINT set *stop*."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def _recorded(controller: Controller, uid: str, released: Coroutine[Any, Any, None]) -> None:
+    """Wait until a deletion may go on; where that fails, kopf asks again."""
+    contained = controller.failures.contained(PART, uid)
+    with contained:
+        await released
+    if contained.failure:
+        raise kopf.TemporaryError(contained.failure.message, delay=DELETION_RETRY_SECONDS)
 
 
 def _register_login(made: kopf.OperatorRegistry, login: Login) -> None:

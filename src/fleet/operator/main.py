@@ -2,20 +2,23 @@
 The operator's process: `fleet-operator`.
 
 It starts whether or not NATS and the API server are there, waits for both, and
-may be killed at any time: all that it knows, it reads again.
+may be killed at any time: all that it knows, it reads again. A part that fails
+is run again; one that ends for good ends the process with status 1.
 """
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from fleet import errors
-from fleet.bus import nats, streams
+from fleet.bus import nats, port, streams
 from fleet.bus.nats import NatsBus
 from fleet.bus.port import Bus
 from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
@@ -28,11 +31,18 @@ from fleet.operator.adapters.metrics import Metrics
 from fleet.operator.adapters.stream_storage import Alarm
 from fleet.operator.controller import Controller
 from fleet.operator.settings import Settings
+from fleet.operator.watches.sync_barrier import SyncBarrier
+from fleet.supervision import hooks, program
+from fleet.supervision.failures import Failures
+from fleet.supervision.pulse import Pulse
+from fleet.supervision.supervisor import Supervisor
 
 log = structlog.get_logger()
 
 # One operator can't stampede its server; it comes back at once.
-PACE: Final = nats.Pace(jitter=timedelta(0), longest_retry=timedelta(seconds=5))
+PACE: Final = replace(nats.ALONE, longest_retry=timedelta(seconds=5))
+# The longest step of a loop that works, ten thousand devices or not, is a fraction of this.
+STALLED_SECONDS: Final = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,45 +55,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(told.log_format, told.log_level)
     steps = Steps()
     collector.expect_growth()
-    with asyncio.Runner(loop_factory=loop_of(steps)) as runner:
-        return runner.run(run(told, steps))
+    return program.run(run(told, steps), loop_of(steps))
 
 
 async def run(told: Settings, steps: Steps) -> int:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; return the exit code."""
     stop = asyncio.Event()
-    kopf_handlers.stop_on_signals(stop)
+    program.stop_on_signals(stop)
+    failures = Failures()
+    with hooks.recorded(failures, asyncio.get_running_loop()):
+        async with AsyncExitStack() as stack:
+            try:
+                bus = await stack.enter_async_context(await _connect(told))
+            except errors.InvalidConfig as exc:
+                sys.stderr.write(f"fleet-operator: {exc}\n")
+                return 2
+            code = await program.until(stop, _serve(told, bus, failures, stop, steps))
+    log.info("operator stopped")
+    return code
+
+
+async def _serve(
+    told: Settings, bus: NatsBus, failures: Failures, stop: asyncio.Event, steps: Steps
+) -> None:
+    """Run every part, until cancelled or one of them ends for good."""
+    metrics, pulse = Metrics(), Pulse(time.monotonic)
     async with AsyncExitStack() as stack:
-        try:
-            bus = await stack.enter_async_context(await _connect(told))
-        except errors.InvalidConfig as exc:
-            sys.stderr.write(f"fleet-operator: {exc}\n")
-            return 2
         cluster = KubernetesCluster()
         stack.push_async_callback(cluster.close)
-        metrics = Metrics()
         controller = Controller(
-            bus, cluster, metrics, intervals=told.intervals, listed=collector.settle
+            bus,
+            cluster,
+            metrics,
+            intervals=told.intervals,
+            failures=failures,
+            listed=collector.settle,
         )
         metrics.watch(controller.store, steps)
-        answers = Answers(lambda: unready(bus, controller), metrics.render)
+        answers = Answers(
+            lambda: unhealthy(pulse), lambda: unready(bus, controller.barrier), metrics.render
+        )
         await stack.enter_async_context(http_server.serving(told.health, told.metrics, answers))
         log.info("operator started", nats=told.nats_url)
-        parts = {
-            "streams": _keep_streams(told, bus, metrics),
-            "controller": controller.run(),
-            "kopf": _watch(controller, cluster, stop),
-        }
-        await _run_parts(parts, stop)
-    log.info("operator stopped")
-    return 0
+        supervisor = await stack.enter_async_context(Supervisor(failures))
+        supervisor.start("pulse", pulse.run)
+        supervisor.start("streams", lambda: _keep_streams(told, bus, metrics))
+        supervisor.start("controller", controller.run)
+        supervisor.start(kopf_handlers.PART, lambda: _watch(controller, cluster, stop))
 
 
-def unready(bus: Bus, controller: Controller) -> str:
+def unhealthy(pulse: Pulse) -> str:
+    """Say why the operator should be started anew; empty when it shouldn't."""
+    return f"no turn of the event loop for {pulse.age:.0f} s" if pulse.age > STALLED_SECONDS else ""
+
+
+def unready(bus: Bus, barrier: SyncBarrier) -> str:
     """Say what is missing for the operator to be ready; empty when it is."""
     if not bus.connected:
         return "not connected to NATS"
-    missing = ", ".join(controller.barrier.missing)
+    if not port.is_heard(bus):
+        return f"NATS has been silent for {bus.unheard_for:.0f} s"
+    missing = ", ".join(barrier.missing)
     return f"not listed yet: {missing}" if missing else ""
 
 
@@ -96,18 +128,6 @@ async def _connect(told: Settings) -> NatsBus:
         inbox_prefix=OPERATOR_INBOX_PREFIX,
         pace=PACE,
     )
-
-
-async def _run_parts(parts: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
-    """Run all parts until *stop*; the end of one is the end of all."""
-    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
-    waiting = asyncio.create_task(stop.wait(), name="stop")
-    done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
-    for task in (*tasks, waiting):
-        task.cancel()
-    await asyncio.gather(*tasks, waiting, return_exceptions=True)
-    for task in done - {waiting}:
-        log.error("part ended", part=task.get_name(), exc_info=task.exception())
 
 
 async def _keep_streams(told: Settings, bus: NatsBus, metrics: Metrics) -> None:
@@ -124,7 +144,7 @@ async def _watch(controller: Controller, cluster: KubernetesCluster, stop: async
     """
     informer = controller.informer
     await informer.listed.wait()
-    while not stop.is_set():
+    while True:
         informer.renewed.clear()
         ending = asyncio.Event()
         signs = asyncio.create_task(_first(stop, informer.renewed, then=ending), name="signs")

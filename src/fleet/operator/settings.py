@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from fleet import errors
+from fleet.contracts import hub
 from fleet.operator.adapters.http_server import Listen
 from fleet.operator.adapters.logs import LogFormat
 from fleet.operator.intervals import Intervals
@@ -40,7 +41,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
     """
     found = _parser(environment).parse_args(arguments)
     return Settings(
-        nats_url=found.nats_url,
+        nats_url=_servers(found.nats_url),
         nats_credentials=Path(found.nats_credentials) if found.nats_credentials else None,
         nats_ca=Path(found.nats_ca) if found.nats_ca else None,
         replicas=_number("replicas", found.replicas),
@@ -55,6 +56,11 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
         log_format=LogFormat(found.log_format),
         log_level=found.log_level,
     )
+
+
+def _servers(text: str) -> str:
+    hub.parse_servers(text, where="--nats-url")
+    return text
 
 
 def _number(flag: str, text: str) -> int:

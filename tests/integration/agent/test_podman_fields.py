@@ -128,7 +128,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "Config/Healthcheck": {
                 "Test": ["CMD", "/bin/true", "x y"],
                 "Timeout": 2 * 10**9,
-                "RestartBackoff": 5,
+                "Retries": 5,
                 "StartPeriod": 7 * 10**9,
             }
         },

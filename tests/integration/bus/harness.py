@@ -17,11 +17,14 @@ from fleet.bus.port import Bus
 from fleet.contracts.names import DeviceId
 from fleet.contracts.permissions import device_permissions, operator_permissions
 from tests import nats_server
+from tests.tcp_proxy import TcpProxy
 
 DEVICE = DeviceId("pi-01")
 OTHER = DeviceId("pi-02")
 PACE = nats.Pace(
-    heartbeat=timedelta(seconds=0.5), jitter=timedelta(0), longest_retry=timedelta(seconds=0.2)
+    heartbeat=timedelta(seconds=0.5),
+    jitter=timedelta(0),
+    longest_retry=timedelta(seconds=0.2),
 )
 PATIENCE = 10.0
 POLL = 0.05
@@ -49,6 +52,12 @@ class Harness(Protocol):
     async def post(self, bucket: str, key: str, data: bytes) -> None:
         """Write any bytes at any key, as nobody ought to."""
 
+    def freeze(self) -> None:
+        """Have the server answer nothing, while connections stand."""
+
+    def thaw(self) -> None:
+        """Have it answer again."""
+
 
 class Memory:
     """The bus in memory."""
@@ -74,6 +83,12 @@ class Memory:
     async def post(self, bucket: str, key: str, data: bytes) -> None:
         self.server.write_raw(bucket, key, data)
 
+    def freeze(self) -> None:
+        self.server.freeze()
+
+    def thaw(self) -> None:
+        self.server.thaw()
+
 
 class Nats:
     """The bus over a real server."""
@@ -98,6 +113,12 @@ class Nats:
 
     async def post(self, bucket: str, key: str, data: bytes) -> None:
         await self.admin.require().request(jetstream.subject(bucket, key), data)
+
+    def freeze(self) -> None:
+        self.server.pause()
+
+    def thaw(self) -> None:
+        self.server.resume()
 
     async def _stop(self) -> None:
         self.server.kill()
@@ -128,11 +149,15 @@ async def nats_harness(directory: Path) -> AsyncIterator[Nats]:
 
 
 async def connect(
-    server: nats_server.NatsServer, user: nats_server.User, pace: nats.Pace = PACE
+    server: nats_server.NatsServer,
+    user: nats_server.User,
+    pace: nats.Pace = PACE,
+    *,
+    through: TcpProxy | None = None,
 ) -> nats.NatsBus:
     """Connect as *user*, and wait until it stands."""
     bus = await nats.connect(
-        server.url,
+        f"nats://127.0.0.1:{through.port}" if through else server.url,
         credentials=server.credentials(user),
         name=user.name,
         inbox_prefix=user.inbox_prefix,

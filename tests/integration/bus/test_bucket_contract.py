@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from fleet import errors
-from fleet.bus.jetstream import MAX_VALUE_BYTES
-from fleet.bus.port import Deleted, Put, Synced, Undecodable
-from fleet.contracts import kv
+from fleet.bus.port import Deleted, Put, Synced, Undecodable, is_heard
+from fleet.contracts import bounds, kv
 from fleet.contracts.messages import (
     DESIRED_STATE,
     DEVICE_HEARTBEAT,
@@ -148,7 +147,11 @@ async def test_a_marker_with_a_time_to_live_goes_by_itself(bus: Harness):
 
 async def test_a_value_too_large_is_refused_before_it_is_sent(bus: Harness):
     bucket = bus.operator.bucket(DESIRED_STATE)
-    huge = ReconcileScore(type="PodmanV0", data={"x": "y" * MAX_VALUE_BYTES}, revision="1")
+    huge = ReconcileScore(
+        type="PodmanV0",
+        data={"x": "y" * bounds.MAX_MESSAGE_BYTES[DESIRED_STATE.bucket]},
+        revision="1",
+    )
     with pytest.raises(errors.ValueTooLarge):
         await bucket.put(KEY, huge)
     assert await bucket.get(KEY) is None
@@ -321,6 +324,32 @@ async def test_every_session_has_a_number_to_wait_for(bus: Harness):
     async with asyncio.timeout(10):
         assert await waiting == first + 1
     assert bus.agent.connected
+
+
+async def test_a_frozen_server_is_connected_and_no_longer_heard(bus: Harness):
+    bucket = bus.agent.bucket(DEVICE_INFO)
+    assert is_heard(bus.agent)
+
+    async def is_silent() -> bool:
+        return bus.agent.unheard_for > 0.5
+
+    async def is_back() -> bool:
+        return bus.agent.unheard_for < 0.5
+
+    bus.freeze()
+    try:
+        await until("the silence is told", is_silent)
+        assert bus.agent.connected
+    finally:
+        bus.thaw()
+    await bucket.put(kv.device_info_key(DEVICE), DeviceInfo(device_id=DEVICE, labels={}))
+    await until("the server is heard again", is_back)
+
+
+async def test_without_a_session_nothing_was_ever_heard(bus: Harness):
+    await bus.agent.close()
+    assert bus.agent.unheard_for == float("inf")
+    assert not is_heard(bus.agent)
 
 
 async def test_a_closed_bus_is_unavailable_and_stays_so(bus: Harness):

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from fleet import errors
 from fleet.bus import jetstream, nats, streams
 from fleet.bus.port import Bucket, Put, Synced
 from fleet.bus.streams import Sizing
-from fleet.contracts import kv
+from fleet.contracts import bounds, kv
 from fleet.contracts.messages import DESIRED_STATE, DEVICE_HEARTBEAT, ReconcileScore
 from fleet.contracts.names import DeploymentName
 from lab.system import ports
@@ -211,7 +212,9 @@ async def test_an_idle_watch_stays_where_it_is(bus: Nats):
 @pytest.mark.parametrize(
     ("size", "says"),
     [
-        pytest.param(jetstream.MAX_VALUE_BYTES + 1, "size", id="for the bucket"),
+        pytest.param(
+            bounds.MAX_MESSAGE_BYTES[kv.BUCKET_DESIRED_STATE] + 1, "size", id="for the bucket"
+        ),
         pytest.param(2 << 20, "the server takes", id="for the server"),
     ],
 )
@@ -267,8 +270,22 @@ async def test_a_closed_watch_leaves_no_consumer_behind(bus: Nats):
     await harness.until("the inactive consumer is dropped", none_is_left)
 
 
-async def test_a_fleet_that_comes_back_is_spread_over_the_jitter(tmp_path):
-    """The first watch does not wait; one that has to start over does."""
+@pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
+async def test_a_fleet_that_starts_is_spread_over_a_quarter_of_the_jitter(
+    tmp_path: Path, chance: float
+):
+    pace = nats.Pace(heartbeat=PACE.heartbeat, jitter=timedelta(seconds=4))
+    with nats_server.running_nats(tmp_path) as server:
+        async with await nats.connect(
+            server.url, name="x", pace=pace, chance=lambda: chance
+        ) as bus:
+            await connected(bus)
+            await streams.ensure_streams(bus)
+            waited = await _first_word(bus)
+    assert chance <= waited < chance + 0.5
+
+
+async def test_a_fleet_that_comes_back_is_spread_over_the_jitter(tmp_path: Path):
     pace = nats.Pace(heartbeat=PACE.heartbeat, jitter=timedelta(seconds=1))
     loop = asyncio.get_running_loop()
     with nats_server.running_nats(tmp_path) as server:
@@ -276,14 +293,21 @@ async def test_a_fleet_that_comes_back_is_spread_over_the_jitter(tmp_path):
             await connected(bus)
             await streams.ensure_streams(bus)
             async with aclosing(bus.bucket(DESIRED_STATE).watch()) as watch:
-                since = loop.time()
                 await following(watch)
-                assert loop.time() - since < 0.5
                 server.kill()
                 server.start()
                 since = loop.time()
                 await following(watch)
                 assert loop.time() - since > 0.9
+
+
+async def _first_word(bus: nats.NatsBus) -> float:
+    """Watch, and return after how many seconds the first event came."""
+    loop = asyncio.get_running_loop()
+    since = loop.time()
+    async with aclosing(bus.bucket(DESIRED_STATE).watch()) as watch:
+        await following(watch)
+    return loop.time() - since
 
 
 async def _round_trip(bus: nats.NatsBus) -> None:

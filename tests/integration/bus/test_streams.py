@@ -9,6 +9,7 @@ from fleet import errors
 from fleet.bus import jetstream, streams
 from fleet.bus.streams import Sizing
 from fleet.contracts import kv
+from fleet.contracts.bounds import MAX_MESSAGE_BYTES
 from tests.integration.bus import harness
 from tests.integration.bus.harness import Nats
 
@@ -31,7 +32,7 @@ async def test_a_bucket_is_configured_as_the_contract_says(bus: Nats, bucket: st
     assert found["subjects"] == [f"$KV.{bucket}.>"]
     assert found["storage"] == "file"
     assert found["max_msgs_per_subject"] == 1
-    assert found["max_msg_size"] == 256 * 1024
+    assert found["max_msg_size"] == MAX_MESSAGE_BYTES[bucket]
     assert found["max_bytes"] == 64 * 1024 * 1024
     assert found["max_consumers"] == 100_000
     assert found["num_replicas"] == 1

@@ -251,6 +251,17 @@ def test_a_good_deployment_is_taken(kubectl: Kubectl, manifest: dict[str, Any]):
             ),
             "Exists and DoesNotExist take none",
         ),
+        *(
+            (
+                deployment(
+                    selector={"matchExpressions": [{"key": key, "operator": "DoesNotExist"}]}
+                ),
+                "matchExpressions[0].key",
+            )
+            for key in ("si te", "site\n", "x..io/a", "a" * 64)
+        ),
+        (deployment(selector={"matchLabels": {"si te": "a"}}), "matchLabels: each key must be"),
+        (deployment(selector={"matchLabels": {"site": "a b"}}), "matchLabels.site"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

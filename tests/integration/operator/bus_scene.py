@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -82,10 +82,12 @@ class BusScene(Scene):
 
 
 @asynccontextmanager
-async def bus_scene(directory: Path, sizing: Sizing | None = None) -> AsyncIterator[BusScene]:
-    """Run a server, and what of the operator keeps its streams."""
+async def bus_scene(
+    directory: Path, sizing: Sizing | None = None, others: Sequence[nats_server.User] = ()
+) -> AsyncIterator[BusScene]:
+    """Run a server, which also lets *others* in, and what of the operator keeps its streams."""
     users = [nats_server.OPERATOR, nats_server.ADMIN]
-    with nats_server.running_nats(directory, users) as server:
+    with nats_server.running_nats(directory, [*users, *others]) as server:
         bus, admin = [await connect(server, user) for user in users]
         scene = BusScene(server, bus, admin)
         await streams.ensure_streams(bus, sizing)

@@ -74,6 +74,8 @@ async def site(
 
 async def connect(server: NatsServer) -> NatsBus:
     """Connect as the administrator."""
-    bus = await nats.connect(server.url, credentials=server.credentials(ADMIN), name="test")
+    bus = await nats.connect(
+        server.url, credentials=server.credentials(ADMIN), name="test", pace=nats.ALONE
+    )
     await bus.wait_for_session()
     return bus

@@ -6,7 +6,9 @@ import pytest
 
 from fleet.contracts.names import DeviceId
 from fleet.operator.adapters.kubernetes import KubernetesCluster
+from lab.services.cluster.client import kube_client
 from tests.kube_api import KubeApi
+from tests.operator_process import install
 
 COUNT, PAGE = 7, 3
 

@@ -1,5 +1,6 @@
 """JetStream's words: what is asked for, and how answers are read."""
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -165,3 +166,37 @@ def test_the_servers_time_has_many_spellings(text, time):
 )
 def test_a_time_to_live_is_whole_seconds(ttl, text):
     assert jetstream.ttl(ttl) == text
+
+
+@pytest.mark.parametrize(
+    "data", [b"5", b"[]", b"null", b'"x"', b"[" * 100_000, b'{"error": 5}', b'{"error": "no"}']
+)
+def test_an_answer_of_another_form_is_unavailable(data):
+    with pytest.raises(errors.BusUnavailable):
+        jetstream.read_reply(data)
+
+
+@pytest.mark.parametrize("reply", ["", "$JS.ACK", "$JS.ACK.a.b.c.d.e.f.g.h", f"{SHORT}.x.y.z"])
+def test_a_delivery_of_another_form_is_unavailable(reply):
+    with pytest.raises(errors.BusUnavailable):
+        jetstream.read_arrival("desired-state", Message(reply=reply))
+
+
+@pytest.mark.parametrize(
+    "headers", [None, {}, {"Nats-Subject": "x"}, {"Nats-Subject": "x", "Nats-Sequence": "y"}]
+)
+def test_a_direct_answer_of_another_form_is_unavailable(headers):
+    with pytest.raises(errors.BusUnavailable):
+        jetstream.read_stored("desired-state", Message(headers=headers))
+
+
+@pytest.mark.parametrize("text", ["", "now", 5, None, "2026-01-02"])
+def test_a_time_of_another_form_is_unavailable_or_one(text):
+    with contextlib.suppress(errors.BusUnavailable):
+        assert jetstream.read_time(text).tzinfo is UTC
+
+
+@pytest.mark.parametrize("read", [jetstream.revision, jetstream.stream_config])
+def test_an_answer_without_what_was_asked_for_is_unavailable(read):
+    with pytest.raises(errors.BusUnavailable):
+        read({})

@@ -189,14 +189,6 @@ def test_a_name_in_a_payload_is_checked(device):
         DEVICE_INFO.decode("info.pi-01", data)
 
 
-def test_a_time_without_an_offset_is_undecodable():
-    """It could not be compared with the server's."""
-    with pytest.raises(errors.UndecodableValue, match="timezone"):
-        DEVICE_HEARTBEAT.decode(
-            "heartbeat.pi-01", b'{"device_id":"pi-01","at":"2026-01-02T03:04:05"}'
-        )
-
-
 def test_a_time_of_another_zone_is_the_same_instant():
     data = b'{"device_id":"pi-01","at":"2026-01-02T05:04:05.678+02:00"}'
     assert DEVICE_HEARTBEAT.decode("heartbeat.pi-01", data).at == AT

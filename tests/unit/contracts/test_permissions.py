@@ -13,7 +13,7 @@ def test_a_device_may_do_exactly_this():
             "$JS.API.DIRECT.GET.KV_desired-state.$KV.desired-state.pi-01.>",
             "$JS.API.CONSUMER.CREATE.KV_desired-state.*.$KV.desired-state.pi-01.>",
             "$KV.device-info.info.pi-01",
-            "$KV.device-state.state.pi-01.>",
+            "$KV.device-state.state.pi-01.*",
             "$KV.device-heartbeat.heartbeat.pi-01",
         ),
         subscribe=("_INBOX_pi-01.>",),

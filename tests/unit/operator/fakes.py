@@ -11,6 +11,7 @@ from fleet.contracts.resources import FINALIZER
 from fleet.operator.decisions.event_correlator import Key, Post
 from fleet.operator.model.custom_resources import FIELD_MANAGER, Deployment
 from fleet.operator.ports import Body
+from tests.unit.operator.api_server import check_status
 from tests.unit.operator.making import START
 
 
@@ -100,6 +101,7 @@ class FakeCluster:
     async def apply_device_status(self, device: DeviceId, status: Body) -> Body:
         """Replace a status; refused where the object isn't there. Others' conditions stay."""
         self._check()
+        check_status("Device", status)
         if device not in self.devices:
             raise errors.ClusterRefused("404 not found")
         self.writes["device status"] += 1
@@ -117,6 +119,7 @@ class FakeCluster:
         self._check()
         if deployment.uid not in self.deployments:
             raise errors.ClusterRefused("404 not found")
+        check_status("Deployment", status)
         self.writes["deployment status"] += 1
         body = self.deployments[deployment.uid]
         metadata = {**body["metadata"], "resourceVersion": self._next()}
@@ -191,6 +194,14 @@ class FakeCounter:
         """Count."""
         self.counts[f"undecodable {bucket}"] += 1
 
+    def time_replaced(self, bucket: str) -> None:
+        """Count."""
+        self.counts[f"time replaced {bucket}"] += 1
+
+    def swept(self, bucket: str) -> None:
+        """Count."""
+        self.counts[f"swept {bucket}"] += 1
+
     def published(self, action: str) -> None:
         """Count."""
         self.counts[action] += 1
@@ -206,6 +217,10 @@ class FakeCounter:
     def resynced(self) -> None:
         """Count."""
         self.counts["resync"] += 1
+
+    def contained(self, part: str) -> None:
+        """Count."""
+        self.counts[f"contained {part}"] += 1
 
     def stored(self, bucket: str, used: int, limit: int) -> None:
         """Keep."""

@@ -13,6 +13,7 @@ from fleet.operator.controller import Controller, Paces
 from fleet.operator.decisions.coalescing import Coalescing
 from fleet.operator.intervals import Intervals
 from fleet.operator.writers.work_queue import Pace
+from fleet.supervision.backoff import Backoff
 from lab.bench.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster, FakeCounter
 from tests.unit.operator.making import deployment_body
@@ -21,6 +22,7 @@ from tests.waiting import eventually
 QUICK = Pace(workers=4, spacing=0.01, first_retry=0.01, longest_retry=0.05)
 AT_ONCE = Coalescing(settle=0.0, portion=50)
 PACES = Paces(desired=QUICK, statuses=QUICK, devices=QUICK, loads=AT_ONCE)
+RESTART = Backoff(first=0.01, longest=0.05)
 
 Connect = Callable[[], Awaitable[AbstractAsyncContextManager[Bus]]]
 
@@ -49,6 +51,7 @@ class Scene:
                 intervals=self.intervals,
                 paces=self.paces,
                 now=lambda: self.now,
+                restart=RESTART,
             )
             task = asyncio.create_task(controller.run())
             try:

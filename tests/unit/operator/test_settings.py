@@ -51,11 +51,21 @@ def test_a_flag_beats_the_environment():
         ["--replicas", "many"],
         ["--silence", "long"],
         ["--resync", "now"],
+        ["--nats-url", "bus:4222"],
     ],
 )
 def test_a_bad_value_is_named(arguments: list[str]):
     with pytest.raises(errors.InvalidConfig, match=arguments[1]):
         settings.read(arguments, {})
+
+
+@pytest.mark.parametrize("given", ["--nats-url", "FLEET_NATS_URL"])
+def test_a_password_in_an_address_is_refused_and_not_repeated(given: str):
+    url = "nats://operator:hush@bus:4222"
+    arguments = [given, url] if given.startswith("-") else []
+    with pytest.raises(errors.InvalidConfig, match=r"--nats-url: .* no user, password") as refused:
+        settings.read(arguments, {"FLEET_NATS_URL": url})
+    assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

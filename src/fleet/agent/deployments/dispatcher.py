@@ -2,23 +2,25 @@
 All deployments of this device: the one place where intent comes in.
 
 A deployment gets its loop when the hub, or a container found on the device,
-first speaks of it. What one loop does or waits for concerns no other.
+first speaks of it. What one loop does, waits for or fails by concerns no other.
 Whatever comes in is journalled.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 
 from fleet import errors
+from fleet.agent.deployments import loop as loop_module
 from fleet.agent.deployments.loop import Loop
 from fleet.agent.journal.journal import Journal
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.reports import Report
 from fleet.agent.runtimes.port import Runtime
-from fleet.agent.system.cancellation import cancel
 from fleet.contracts.names import DeploymentName
+from fleet.supervision.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -26,17 +28,27 @@ MakeLoop = Callable[[DeploymentName, intents.Intent], Loop]
 
 
 class Dispatcher:
-    """The loops. *make_loop* makes one; it runs until its deployment is withdrawn."""
+    """
+    The loops. *make_loop* makes one; it runs until its deployment is withdrawn.
+
+    They are tasks of *supervisor*. One that fails is made anew, with the intent of then.
+    """
 
     def __init__(
-        self, runtime: Runtime, journal: Journal, make_loop: MakeLoop, random: backoff.Random
+        self,
+        runtime: Runtime,
+        journal: Journal,
+        make_loop: MakeLoop,
+        random: backoff.Random,
+        supervisor: Supervisor,
     ) -> None:
+        self._supervisor = supervisor
         self._runtime = runtime
         self._journal = journal
         self._make_loop = make_loop
         self._random = random
         self._loops: dict[DeploymentName, Loop] = {}
-        self._tasks: dict[DeploymentName, asyncio.Task[None]] = {}
+        self._used: set[DeploymentName] = set()  # whose loop has been run
 
     def intent(self, deployment: DeploymentName) -> intents.Intent | None:
         """Tell what is to be done about *deployment*, as far as is known."""
@@ -50,20 +62,21 @@ class Dispatcher:
     def recall(self, recalled: Mapping[DeploymentName, intents.Intent]) -> None:
         """Pursue what the journal says. The hub heard of all that in an earlier life."""
         for deployment, intent in recalled.items():
-            self.accept(deployment, intent)
-            self._loops[deployment].was_heard()
+            with self._supervisor.failures.contained(loop_module.PART, deployment):
+                self.accept(deployment, intent)
+                self._loops[deployment].was_heard()
 
     def accept(self, deployment: DeploymentName, intent: intents.Intent) -> None:
         """Pursue *intent* from now on."""
-        self._journal.note(deployment, intent)
+        with self._supervisor.failures.contained("journal", deployment):
+            self._journal.note(deployment, intent)
         loop = self._loops.get(deployment)
         if loop is not None:
             loop.intend(intent)
             return
-        loop = self._loops[deployment] = self._make_loop(deployment, intent)
-        task = asyncio.create_task(loop.run(), name=f"loop {deployment}")
-        self._tasks[deployment] = task
-        task.add_done_callback(lambda done: self._ended(deployment, done))
+        self._loops[deployment] = self._make_loop(deployment, intent)
+        live = partial(self._live, deployment)
+        self._supervisor.start(loop_module.PART, live, key=deployment, may_end=True)
 
     def poke(self, deployment: DeploymentName | None) -> None:
         """Have *deployment*, or all, looked at again."""
@@ -86,11 +99,8 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Adopt what runs already, then pass changes on, until cancelled."""
-        try:
-            await self._adopt()
-            await self._follow()
-        finally:
-            await cancel(tuple(self._tasks.values()))
+        await self._adopt()
+        await self._follow()
 
     async def _adopt(self) -> None:
         """Keep alive the containers found, also those whose desired state nobody told yet."""
@@ -127,24 +137,17 @@ class Dispatcher:
         loop = self._loops.get(deployment)
         return () if loop is None else (loop,)
 
-    def _ended(self, deployment: DeploymentName, task: "asyncio.Task[None]") -> None:
-        """Forget a loop that ended. One that ended by an exception is logged, and made anew."""
+    async def _live(self, deployment: DeploymentName) -> None:
+        """Run a loop until its deployment is withdrawn; in place of one that failed, another."""
+        if deployment in self._used:
+            self._loops[deployment] = self._make_loop(deployment, self._loops[deployment].intent)
+        self._used.add(deployment)
+        await self._loops[deployment].run()
+        self._used.discard(deployment)
         loop = self._loops.pop(deployment)
-        self._tasks.pop(deployment)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            log.error("loop died", deployment=deployment, exc_info=error)
-            asyncio.get_running_loop().call_later(
-                backoff.EAGER.longest, self._revive, deployment, loop.intent
-            )
-        elif isinstance(loop.intent, intents.Withdraw):
-            self._journal.forget(deployment)
-        else:
+        if not isinstance(loop.intent, intents.Withdraw):
             # Intent that came in while the loop was ending.
-            self._revive(deployment, loop.intent)
-
-    def _revive(self, deployment: DeploymentName, intent: intents.Intent) -> None:
-        if deployment not in self._loops:
-            self.accept(deployment, intent)
+            self.accept(deployment, loop.intent)
+            return
+        with self._supervisor.failures.contained("journal", deployment):
+            self._journal.forget(deployment)

@@ -4,6 +4,8 @@ One deployment's loop: look, decide, act, tell, wait.
 Level-triggered: what wakes it (newer intent, an event, an image that arrived,
 the time) says only "look again". Newer intent is taken at once, whatever the
 loop waits for, and between any two kinds of actions.
+
+A pass that fails by a bug is told as the deployment's error, and made again after a backoff.
 """
 
 import asyncio
@@ -21,10 +23,13 @@ from fleet.agent.model.reports import Report
 from fleet.agent.runtimes.podman import executor, reporting
 from fleet.agent.runtimes.podman.images import Fetch
 from fleet.agent.runtimes.port import Container, Runtime
-from fleet.agent.system.cancellation import cancel
 from fleet.contracts.names import DeploymentName
+from fleet.supervision import containment
+from fleet.supervision.failures import Failure, Failures
 
 log = structlog.get_logger(__name__)
+
+PART = "deployment"
 
 # Waits until the journal knows what is to be done about a deployment.
 Settled = Callable[[DeploymentName], Coroutine[None, None, None]]
@@ -61,7 +66,9 @@ class Loop:
         random: backoff.Random = stdlib_random.random,
         fetch: Fetch | None = None,
         settled: Settled | None = None,
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures or Failures()
         self.deployment = deployment
         self.intent = intent
         self._runtime = runtime
@@ -71,9 +78,10 @@ class Loop:
         self._settled = settled
         self._woken = asyncio.Event()
         self._newer = asyncio.Event()
-        self._tracker = Tracker(runtime, fetch or runtime.fetch, self.poke, random)
+        self._tracker = Tracker(runtime, fetch or runtime.fetch, self.poke, random, self._failures)
         self._log = log.bind(deployment=deployment)
         self._unavailable = 0
+        self._bugs = 0
 
     def intend(self, intent: intents.Intent) -> None:
         """Pursue *intent* from now on."""
@@ -103,28 +111,43 @@ class Loop:
 
     async def run(self) -> None:
         """Reconcile until the deployment is withdrawn and its key gone, or until cancelled."""
-        writer = asyncio.create_task(self._key.run(), name=f"tell {self.deployment}")
-        try:
-            await self._reconcile_until_gone()
-        finally:
-            await self._tracker.close()
-            await cancel([writer])
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(self._key.run(), name=f"tell {self.deployment}")
+            try:
+                await self._reconcile_until_gone()
+            finally:
+                await self._tracker.close()
+                writer.cancel()
 
     async def _reconcile_until_gone(self) -> None:
         while True:
             # Before anything is read, so that no change is lost.
             self._woken.clear()
             self._newer.clear()
-            intent = self.intent
-            try:
-                is_gone = await self._pass(intent)
-                self._unavailable = 0
-            except errors.RuntimeUnavailable as exc:
-                is_gone = False
-                self._note_unavailable(intent, exc)
+            is_gone = await self._try_pass(self.intent)
             if is_gone and await self._unless_newer(self._key.gone()):
                 return
             await self._wait(self._pause())
+
+    async def _try_pass(self, intent: intents.Intent) -> bool:
+        """Make a pass; note how it failed, if it did. True when nothing is left."""
+        contained = self._failures.contained(
+            PART, self.deployment, passes=(errors.RuntimeUnavailable,)
+        )
+        is_gone = False
+        try:
+            with contained:
+                is_gone = await self._pass(intent)
+        except errors.RuntimeUnavailable as exc:
+            self._note_unavailable(intent, exc)
+            return False
+        self._unavailable = 0
+        if contained.failure:
+            self._note_bug(intent, contained.failure)
+        elif self._bugs:
+            self._bugs = 0
+            self.poke()  # to say how it really fares
+        return is_gone
 
     async def _pass(self, intent: intents.Intent) -> bool:
         """Look and act once. True when the intent was to withdraw and nothing is left."""
@@ -133,7 +156,10 @@ class Loop:
             actions = self._tracker.plan(intent, found, self._now())
             if actions and await self._may_act(intent, found):
                 outcomes = await executor.execute(
-                    actions, self._runtime, is_overtaken=self._newer.is_set
+                    actions,
+                    self._runtime,
+                    is_overtaken=self._newer.is_set,
+                    failures=self._failures,
                 )
                 self._tracker.note(outcomes, self._now())
                 found = await self._look(intent)
@@ -144,7 +170,8 @@ class Loop:
         found = await self._runtime.observe(self.deployment)
         self._tracker.look(intent, found, self._now())
         view = self._tracker.view(found, self._now())
-        if not isinstance(intent, intents.Withdraw) and reporting.is_certain(view):
+        is_sayable = not self._bugs and reporting.is_certain(view)
+        if not isinstance(intent, intents.Withdraw) and is_sayable:
             self._key.tell(reporting.report(intent, view))
         return found
 
@@ -175,8 +202,15 @@ class Loop:
         if not isinstance(intent, intents.Withdraw):
             self._key.tell(reporting.unavailable(intent, error, self._key.report))
 
+    def _note_bug(self, intent: intents.Intent, failure: Failure) -> None:
+        self._bugs = failure.streak
+        if not isinstance(intent, intents.Withdraw):
+            self._key.tell(reporting.internal_error(intent, failure.message, self._key.report))
+
     def _pause(self) -> float:
         """Give the time until the next look that nobody asked for."""
+        if self._bugs:
+            return backoff.RETRYABLE.delay(self._bugs, self._random)
         if self._unavailable:
             return backoff.EAGER.delay(self._unavailable, self._random)
         resync = self._rhythm.next_look(self._random)
@@ -197,6 +231,8 @@ class Loop:
         newer = asyncio.create_task(self._newer.wait())
         try:
             await asyncio.wait((waiting, newer), return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                await containment.shared(waiting)  # raises what it failed by
             return not self._newer.is_set()
         finally:
             waiting.cancel()

@@ -20,6 +20,7 @@ from fleet.agent.runtimes.podman.images import Fetch
 from fleet.agent.runtimes.podman.staging import Staging
 from fleet.agent.runtimes.port import Container, Runtime
 from fleet.contracts.scores import Healthcheck
+from fleet.supervision.failures import Failures
 
 
 class Tracker:
@@ -31,9 +32,10 @@ class Tracker:
         fetch: Fetch,
         poke: Callable[[], None],
         random: backoff.Random,
+        failures: Failures,
     ) -> None:
-        self._staging = Staging(fetch, poke, random)
-        self._health_checks = HealthChecks(runtime, poke)
+        self._staging = Staging(fetch, poke, random, failures)
+        self._health_checks = HealthChecks(runtime, poke, random, failures)
         self._retries = RestartBackoff(random)
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:

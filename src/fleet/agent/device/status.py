@@ -39,12 +39,18 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A device as its agent sees it. *since* is when the hub was found or lost."""
+    """
+    A device as its agent sees it. *since* is when the hub was found or lost.
+
+    *is_connected* says that the hub is there: that it was heard of lately. *unheard_for* is
+    how many seconds ago that was; null without a connection.
+    """
 
     device_id: str
     hub: str = ""
     is_running: bool = False
     is_connected: bool = False
+    unheard_for: float | None = None
     since: messages.Timestamp | None = None
     at: messages.Timestamp | None = None
     agent_version: str = ""
@@ -110,13 +116,20 @@ def _heading(snapshot: Snapshot) -> Iterator[str]:
     yield f"device   {snapshot.device_id}"
     if snapshot.is_running:
         yield f"agent    {snapshot.agent_version} running, {_time(snapshot.at)}"
-        link = "connected" if snapshot.is_connected else "not connected"
-        yield f"hub      {snapshot.hub} {link} since {_time(snapshot.since)}"
+        yield f"hub      {snapshot.hub} {_link(snapshot)} since {_time(snapshot.since)}"
     else:
         yield "agent    does not answer; below is what its journal holds, and nothing newer"
         yield f"journal  last written {_time(snapshot.at)}"
     for problem in snapshot.problems:
         yield f"problem  {problem.reason}: {problem.message}"
+
+
+def _link(snapshot: Snapshot) -> str:
+    if snapshot.is_connected:
+        return "connected"
+    if snapshot.unheard_for is None:
+        return "not connected"
+    return f"silent for {snapshot.unheard_for:.0f} s, connected"
 
 
 def _rows(deployment: Deployment) -> Iterator[tuple[str, ...]]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from fleet.agent.deployments.dispatcher import Dispatcher
 from fleet.agent.device import status
 from fleet.agent.model.problems import Problems
+from fleet.bus import port
 from fleet.bus.port import Bus
 from fleet.contracts.names import DeviceId
 
@@ -46,7 +47,8 @@ class Overview:
             agent_version=self._version,
             is_running=True,
             hub=self._hub,
-            is_connected=self._bus.connected,
+            is_connected=port.is_heard(self._bus),
+            unheard_for=self._bus.unheard_for if self._bus.connected else None,
             since=self._since,
             at=self._now(),
             deployments=status.deployments(self._dispatcher.known()),

@@ -18,23 +18,33 @@ import msgspec
 import structlog
 
 from fleet.agent.device.status import Snapshot
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger(__name__)
 
 NAME = "agent.sock"
+PART = "status socket"
 
 _RETRY_SECONDS = 60.0
+_ANSWER_SECONDS = 5.0  # who asks, and then doesn't read, is hung up on
 
 
-async def serve(directory: Path, snapshot: Callable[[], Snapshot]) -> None:
+async def serve(
+    directory: Path, snapshot: Callable[[], Snapshot], failures: Failures | None = None
+) -> None:
     """Answer until cancelled. A disk that has no room for a socket is asked again later."""
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            writer.write(msgspec.json.encode(snapshot()))
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
+        with recorded.contained(PART), contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                try:
+                    writer.write(msgspec.json.encode(snapshot()))
+                    await writer.drain()
+                finally:
+                    writer.close()
+                await writer.wait_closed()
+
+    recorded = failures or Failures()
 
     is_said = False
     while True:

@@ -27,7 +27,8 @@ class DeviceInfoPublisher:
     Writes our `device-info`.
 
     *base* is what stays the same as long as the process runs; the runtime is
-    asked *every* so many seconds.
+    asked *every* so many seconds. The first word of a fleet that starts at one instant is
+    spread over a part of *spread* seconds.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class DeviceInfoPublisher:
         every: float,
         now: Callable[[], datetime],
         random: backoff.Random,
+        spread: float = 0.0,
     ) -> None:
+        self._spread = spread
         self._base = base
         self._bucket = bucket
         self._runtime = runtime
@@ -80,6 +83,7 @@ class DeviceInfoPublisher:
     async def run(self) -> None:
         """Write whatever changes, until cancelled. The first thing written tells of the runtime."""
         await self.check_once()
+        await asyncio.sleep(self._spread / 4 * self._random())
         failures = 0
         self._changed.set()
         while True:

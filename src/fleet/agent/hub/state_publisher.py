@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import random as stdlib_random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -26,9 +26,11 @@ from fleet.agent.model.reports import Report
 from fleet.bus.port import Bucket
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger(__name__)
 
+PART = "state"
 MARKER_TTL = timedelta(hours=1)
 _QUIET_SECONDS = 60.0
 
@@ -64,6 +66,7 @@ class StatePublisher:
     may_speak: asyncio.Event
     random: backoff.Random = stdlib_random.random
     pace: Pace = Pace()
+    failures: Failures = field(default_factory=Failures)
 
 
 class StateKey:
@@ -129,8 +132,14 @@ class StateKey:
                 await self._publisher.may_speak.wait()
             await self._wait_for_turn()
             self._changed.clear()
+            contained = self._publisher.failures.contained(
+                PART, self._deployment, passes=(errors.FleetError,)
+            )
             try:
-                await self._write()
+                with contained:
+                    await self._write()
+                if contained.failure:
+                    raise errors.InternalError(contained.failure.message)
             except errors.RetryableError as exc:
                 failures += 1
                 self._complain(exc, failures)

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import structlog
 
-from fleet import errors
+from fleet import errors, threads
 from fleet.agent.journal.journal import Loaded
-from fleet.agent.system import durable_files, threads
+from fleet.agent.system import durable_files
 from fleet.contracts.names import DeploymentName
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ ENTRY = ".entry"
 # So many files set aside are kept for whoever wants to know what happened.
 KEPT_ASIDE = 3
 
-_ASIDE = re.compile(r"\.damaged-(\d+)$")
+_ASIDE = re.compile(r"\.damaged-(\d+)\Z")
 # Far more than a bucket takes as one value, and little enough to read.
 _LONGEST = 4 * 1024 * 1024
 

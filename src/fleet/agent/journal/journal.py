@@ -22,8 +22,11 @@ from fleet.agent.journal import entries
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.problems import Problems
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger(__name__)
+
+PART = "journal"
 
 # A disk that takes longer than this isn't waited for.
 _PATIENCE_SECONDS = 5.0
@@ -94,15 +97,21 @@ class Journal:
     """The journal of one device. `run` does the writing."""
 
     def __init__(
-        self, device_id: DeviceId, store: Store, problems: Problems, random: backoff.Random
+        self,
+        device_id: DeviceId,
+        store: Store,
+        problems: Problems,
+        random: backoff.Random,
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures or Failures()
         self._device_id = device_id
         self._store = store
         self._problems = problems
         self._random = random
         self._stored: dict[DeploymentName, bytes] = {}
         self._untried: dict[DeploymentName, bytes | None] = {}
-        self._failed: dict[DeploymentName, bytes | None] = {}
+        self._unwritten: dict[DeploymentName, bytes | None] = {}
         self._changed = asyncio.Event()
         self._tried = asyncio.Event()
 
@@ -118,14 +127,15 @@ class Journal:
         complaints = list(loaded.complaints)
         recalled: dict[DeploymentName, intents.Intent] = {}
         for deployment, content in loaded.content.items():
-            try:
-                entry = entries.decode(self._device_id, deployment, content)
-            except errors.DamagedJournal as exc:
-                place = await self._store.set_aside(deployment)
-                complaints.append(f"{deployment}: {exc}; see {place}")
-            else:
-                self._stored[deployment] = content
-                recalled[deployment] = entries.intent(entry)
+            with self._failures.contained(PART, deployment):
+                try:
+                    entry = entries.decode(self._device_id, deployment, content)
+                except errors.DamagedJournal as exc:
+                    place = await self._store.set_aside(deployment)
+                    complaints.append(f"{deployment}: {exc}; see {place}")
+                else:
+                    recalled[deployment] = entries.intent(entry)
+                    self._stored[deployment] = content
         if complaints:
             # It stands until the agent is started again: mended at once, it would go unseen.
             self._problems.set(errors.DamagedJournal.reason, "; ".join(complaints))
@@ -154,7 +164,7 @@ class Journal:
         while True:
             await self._wait_for_work(failures)
             self._changed.clear()
-            error = await self._write({**self._failed, **self._untried})
+            error = await self._write({**self._unwritten, **self._untried})
             tried, self._tried = self._tried, asyncio.Event()
             tried.set()
             if error is None:
@@ -171,7 +181,7 @@ class Journal:
         self._changed.set()
 
     def _latest(self, deployment: DeploymentName) -> bytes | None:
-        for known in (self._untried, self._failed, self._stored):
+        for known in (self._untried, self._unwritten, self._stored):
             if deployment in known:
                 return known[deployment]
         return None
@@ -197,13 +207,17 @@ class Journal:
     async def _write_one(
         self, deployment: DeploymentName, content: bytes | None
     ) -> errors.JournalUnavailable | None:
+        contained = self._failures.contained(PART, deployment, passes=(errors.FleetError,))
         try:
-            if content is None:
-                await self._store.remove(deployment)
-            else:
-                await self._store.put(deployment, content)
+            with contained:
+                if content is None:
+                    await self._store.remove(deployment)
+                else:
+                    await self._store.put(deployment, content)
         except errors.JournalUnavailable as exc:
             return exc
+        if contained.failure:
+            return errors.JournalUnavailable(contained.failure.message, element=str(deployment))
         return None
 
     def _file(
@@ -212,9 +226,9 @@ class Journal:
         """Note what became of a try; meanwhile something newer may have come in."""
         if deployment in self._untried and self._untried[deployment] is content:
             del self._untried[deployment]
-        self._failed.pop(deployment, None)
+        self._unwritten.pop(deployment, None)
         self._stored.pop(deployment, None)
         if error is not None:
-            self._failed[deployment] = content
+            self._unwritten[deployment] = content
         elif content is not None:
             self._stored[deployment] = content

@@ -34,8 +34,14 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the endpoints say. *unready* is what is missing; empty when all is there."""
+    """
+    What the endpoints say.
 
+    *unhealthy* is why the process should be started anew, *unready* what is missing; empty when
+    all is well.
+    """
+
+    unhealthy: Callable[[], str]
     unready: Callable[[], str]
     metrics: Callable[[], bytes]
 
@@ -57,7 +63,12 @@ async def _site(
 ) -> AsyncIterator[None]:
     app = web.Application()
     if address == health:
-        app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz(answers))])
+        app.add_routes(
+            [
+                web.get("/healthz", _probe(answers.unhealthy)),
+                web.get("/readyz", _probe(answers.unready)),
+            ]
+        )
     if address == metrics:
         app.add_routes([web.get("/metrics", _metrics(answers))])
     runner = web.AppRunner(app, access_log=None)
@@ -69,13 +80,9 @@ async def _site(
         await runner.cleanup()
 
 
-async def _healthz(_: web.Request) -> web.Response:
-    return web.Response(text="ok\n")
-
-
-def _readyz(answers: Answers) -> Handler:
+def _probe(wrong: Callable[[], str]) -> Handler:
     async def answer(_: web.Request) -> web.Response:
-        missing = answers.unready()
+        missing = wrong()
         return web.Response(text=f"{missing or 'ok'}\n", status=503 if missing else 200)
 
     return answer

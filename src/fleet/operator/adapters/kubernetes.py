@@ -20,7 +20,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.config import ConfigException
 
 from fleet import errors
-from fleet.contracts import resources
+from fleet.contracts import bounds, resources
 from fleet.contracts.names import DeviceId
 from fleet.operator.decisions.event_correlator import Post
 from fleet.operator.model.conditions import timestamp
@@ -246,7 +246,7 @@ def _event(post: Post) -> dict[str, Any]:
         },
         "type": str(event.severity),
         "reason": event.reason,
-        "message": event.message[:MAX_EVENT],
+        "message": bounds.shown(event.message, MAX_EVENT),
         "source": {"component": FIELD_MANAGER},
         "reportingComponent": FIELD_MANAGER,
         "firstTimestamp": timestamp(series.first),

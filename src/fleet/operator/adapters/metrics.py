@@ -28,6 +28,18 @@ class Metrics:
             ["bucket"],
             registry=self.registry,
         )
+        self._times_replaced = Counter(
+            "fleet_times_replaced",
+            "Messages with a time that could not be right, for which the server's stands in",
+            ["bucket"],
+            registry=self.registry,
+        )
+        self._swept = Counter(
+            "fleet_junk_keys_swept",
+            "Keys under a device's id that nobody has a use for",
+            ["bucket"],
+            registry=self.registry,
+        )
         self._published = Counter(
             "fleet_published", "Writes to desired-state", ["action"], registry=self.registry
         )
@@ -42,6 +54,12 @@ class Metrics:
         )
         self._resyncs = Counter(
             "fleet_resyncs", "Complete lists of all resources", registry=self.registry
+        )
+        self._contained = Counter(
+            "fleet_contained_failures",
+            "Exceptions that nobody foresaw, by the part that they were contained in",
+            ["part"],
+            registry=self.registry,
         )
         self._stored = Gauge(
             "fleet_bucket_bytes", "What each bucket holds", ["bucket"], registry=self.registry
@@ -79,6 +97,14 @@ class Metrics:
         """Count a value that doesn't decode."""
         self._undecodable.labels(bucket).inc()
 
+    def time_replaced(self, bucket: str) -> None:
+        """Count a message whose own time is not to be believed."""
+        self._times_replaced.labels(bucket).inc()
+
+    def swept(self, bucket: str) -> None:
+        """Count a key that was purged as junk."""
+        self._swept.labels(bucket).inc()
+
     def published(self, action: str) -> None:
         """Count a write to `desired-state`."""
         self._published.labels(action).inc()
@@ -94,6 +120,10 @@ class Metrics:
     def resynced(self) -> None:
         """Count a complete list."""
         self._resyncs.inc()
+
+    def contained(self, part: str) -> None:
+        """Count an exception that nobody foresaw."""
+        self._contained.labels(part).inc()
 
     def stored(self, bucket: str, used: int, limit: int) -> None:
         """Say how full a bucket is."""

@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from fleet.contracts import bounds
 from fleet.operator.model.aggregation import Aggregate
 from fleet.operator.model.conditions import Condition, Truth, render, timestamp
 from fleet.operator.model.custom_resources import Deployment, Refusal
 
-MESSAGE_LENGTH = 1024
 OWN_CONDITIONS = frozenset({"Accepted", "Progressing", "Available", "Degraded"})
 
 
@@ -97,7 +97,7 @@ def _aggregate(sums: Aggregate) -> dict[str, Any]:
         rendered["lastError"] = {
             "deviceId": str(device),
             "reason": failure.reason,
-            "message": failure.message[:MESSAGE_LENGTH],
+            "message": bounds.shown(failure.message),
             "at": timestamp(failure.at),
         }
     return rendered
@@ -106,7 +106,7 @@ def _aggregate(sums: Aggregate) -> dict[str, Any]:
 def _accepted(refused: Refusal | None) -> Condition:
     if refused is None:
         return Condition("Accepted", Truth.TRUE, "Accepted")
-    return Condition("Accepted", Truth.FALSE, refused.reason, refused.message[:MESSAGE_LENGTH])
+    return Condition("Accepted", Truth.FALSE, refused.reason, bounds.shown(refused.message))
 
 
 def _progressing(situation: Situation) -> Condition:
@@ -142,7 +142,7 @@ def _degraded(sums: Aggregate) -> Condition:
         message = f"{device!s}: {failure.message or failure.reason}"
         if sums.failed > 1:
             message = f"{sums.failed} devices failed, the last was {message}"
-        return Condition("Degraded", Truth.TRUE, failure.reason, message[:MESSAGE_LENGTH])
+        return Condition("Degraded", Truth.TRUE, failure.reason, bounds.shown(message))
     if sums.unknown:
         return Condition(
             "Degraded", Truth.TRUE, "DevicesSilent", f"{_devices(sums.unknown)} not heard"

@@ -5,13 +5,13 @@ A status says what is so; an Event says that it has become so, once. After a
 restart the status that stands is the one before, so nothing is told again.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from fleet import errors
 from fleet.contracts import resources
 from fleet.contracts.messages import DUPLICATE_AGENT
 from fleet.operator.decisions.finalizers import Verdict
@@ -19,7 +19,8 @@ from fleet.operator.model.aggregation import Aggregate
 from fleet.operator.model.custom_resources import Deployment, Device
 
 SHOWN: Final = 10
-REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}\Z")
+
+INTERNAL_ERROR: Final = errors.InternalError.reason
 
 Status = Mapping[str, Any]
 
@@ -50,6 +51,10 @@ class Event:
     severity: Severity
     reason: str
     message: str
+
+
+# About no object in particular: the namespace that Fleet is in.
+FLEET: Final = Subject("Namespace", resources.NAMESPACE, "", resources.NAMESPACE, "v1")
 
 
 def subject(resource: Deployment | Device) -> Subject:
@@ -114,8 +119,13 @@ def of_decommissioned(device: Device, verdict: Verdict) -> Event:
 
 def of_orphans(reason: str, message: str) -> Event:
     """Tell what becomes of keys that no resource owns: about the namespace that Fleet is in."""
-    about = Subject("Namespace", resources.NAMESPACE, "", resources.NAMESPACE, "v1")
-    return Event(about, Severity.WARNING, reason, message)
+    return Event(FLEET, Severity.WARNING, reason, message)
+
+
+def of_failure(about: Subject, part: str, message: str) -> Event:
+    """Tell of a failure that nobody foresaw, in the operator's work for an object."""
+    text = f"{part}: {message}; it is tried again, and nothing else waits for it"
+    return Event(about, Severity.WARNING, INTERNAL_ERROR, text)
 
 
 def failures(sums: Aggregate) -> str:
@@ -155,11 +165,15 @@ def _problems(
 
 
 def _problem(about: Subject, problem: Mapping[str, str]) -> Event:
-    """Tell of a problem; its reason is the device's word, which may be anything."""
+    """
+    Tell of a problem; its reason is the device's word, which may be anything.
+
+    Only Fleet's own make series of Events: what devices invent would be without end.
+    """
     reason, message = problem.get("reason", ""), problem.get("message", "")
-    if REASON.match(reason):
+    if reason in errors.REASONS:
         return Event(about, Severity.WARNING, reason, message or reason)
-    return Event(about, Severity.WARNING, "DeviceProblem", f"{reason!r}: {message}")
+    return Event(about, Severity.WARNING, "DeviceProblem", f"{reason}: {message}")
 
 
 def _condition(status: Status, type_: str) -> Mapping[str, Any]:

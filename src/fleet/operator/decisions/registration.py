@@ -7,12 +7,12 @@ missing or doesn't decode changes nothing. A status that differs in nothing but
 the time of the last heartbeat is not written.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
+from fleet.contracts import bounds, device_labels
 from fleet.contracts.messages import (
     DUPLICATE_AGENT,
     HARMLESS_PROBLEMS,
@@ -20,18 +20,12 @@ from fleet.contracts.messages import (
     Inventory,
     Problem,
 )
-from fleet.operator.model.conditions import Condition, Truth, render, stands, timestamp
+from fleet.operator.model.conditions import Condition, Truth, render, stands, timestamp, truth
 from fleet.operator.model.custom_resources import Device
 from fleet.operator.model.presence import Hearing
 
-RESERVED_DOMAINS = ("nationtech.io", "kubernetes.io")
-LABEL_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?\Z")
-LABEL_DOMAIN = re.compile(
-    r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*\Z"
-)
-MAX_DOMAIN = 253
 MAX_PROBLEMS = 16
-MAX_TEXT = 1024
+MAX_KEY = 80
 MAX_COLUMN = 256
 SHORT = 12
 OWN_CONDITIONS = frozenset({"Ready", "Stale", DUPLICATE_AGENT, "LabelConflict", "LabelsRefused"})
@@ -50,7 +44,9 @@ def sort_labels(labels: Mapping[str, str]) -> Labels:
     faults = {key: _fault(key, value) for key, value in sorted(labels.items())}
     return Labels(
         allowed={key: labels[key] for key, fault in faults.items() if not fault},
-        refused=tuple(f"{key[:MAX_DOMAIN]!r} {fault}" for key, fault in faults.items() if fault),
+        refused=tuple(
+            f"{bounds.shown(key, MAX_KEY)!r} {fault}" for key, fault in faults.items() if fault
+        ),
     )
 
 
@@ -117,14 +113,11 @@ def is_stale(device: Device) -> bool:
 
 
 def _fault(key: str, value: str) -> str:
-    domain, slash, name = key.rpartition("/")
-    if slash and (len(domain) > MAX_DOMAIN or not LABEL_DOMAIN.match(domain)):
-        return "has a prefix that is no domain"
-    if not LABEL_PART.match(name):
+    if not device_labels.is_key(key):
         return "is not a label key"
-    if any(domain == d or domain.endswith(f".{d}") for d in RESERVED_DOMAINS):
-        return f"is in a reserved domain ({', '.join(RESERVED_DOMAINS)})"
-    if value and not LABEL_PART.match(value):
+    if device_labels.is_reserved(key):
+        return f"is in a reserved domain ({', '.join(device_labels.RESERVED_DOMAINS)})"
+    if not device_labels.VALUE.fits(value):
         return "has a value that labels can't have"
     return ""
 
@@ -135,7 +128,7 @@ def _description(info: DeviceInfo | None, before: Mapping[str, Any]) -> dict[str
         return {key: before[key] for key in known if key in before}
     return {
         "inventory": _inventory(info.inventory),
-        "agentVersion": info.agent_version[:MAX_TEXT],
+        "agentVersion": info.agent_version,
         "problems": [_problem(problem) for problem in info.problems[:MAX_PROBLEMS]],
     }
 
@@ -154,7 +147,7 @@ def _inventory(inventory: Inventory) -> dict[str, Any]:
 
 
 def _problem(problem: Problem) -> dict[str, str]:
-    return {"reason": problem.reason[:MAX_TEXT], "message": problem.message[:MAX_TEXT]}
+    return {"reason": problem.reason, "message": problem.message}
 
 
 def _last_heard(device: Device, hearing: Hearing, told: str) -> str:
@@ -202,7 +195,7 @@ def _ready(info: DeviceInfo | None, device: Device, hearing: Hearing) -> Conditi
         return Condition("Ready", Truth.FALSE, "Silent", "no heartbeat")
     for problem in info.problems if info is not None else ():
         if problem.reason not in HARMLESS_PROBLEMS:
-            return Condition("Ready", Truth.FALSE, problem.reason, problem.message[:MAX_TEXT])
+            return Condition("Ready", Truth.FALSE, problem.reason, problem.message)
     if hearing is Hearing.HEARD:
         return Condition("Ready", Truth.TRUE, "Heard")
     return _unchanged("Ready", device)
@@ -220,14 +213,13 @@ def _duplicates(
     info: DeviceInfo | None, device: Device, duplicate_agents: tuple[str, ...] | None
 ) -> Iterator[Condition]:
     if duplicate_agents:
-        names = " and ".join(instance[:SHORT] for instance in duplicate_agents)
+        names = " and ".join(bounds.shown(instance[:SHORT]) for instance in duplicate_agents)
         message = f"agents {names} both call themselves {device.id}: stop one, or rename it"
         yield Condition(DUPLICATE_AGENT, Truth.TRUE, "InstancesAlternate", message)
         return
     for problem in info.problems if info is not None else ():
         if problem.reason == DUPLICATE_AGENT:
-            message = problem.message[:MAX_TEXT]
-            yield Condition(DUPLICATE_AGENT, Truth.TRUE, "ToldByAgent", message)
+            yield Condition(DUPLICATE_AGENT, Truth.TRUE, "ToldByAgent", problem.message)
             return
     if duplicate_agents is None and _truth(device.status, DUPLICATE_AGENT) == Truth.TRUE:
         yield _unchanged(DUPLICATE_AGENT, device)
@@ -239,7 +231,7 @@ def _unchanged(type_: str, device: Device) -> Condition:
         if condition.get("type") == type_:
             return Condition(
                 type_,
-                Truth(condition["status"]),
+                truth(condition.get("status")),
                 condition.get("reason", ""),
                 condition.get("message", ""),
             )
@@ -254,4 +246,4 @@ def _truth(status: Mapping[str, Any], type_: str) -> str | None:
 
 
 def _listing(type_: str, reason: str, items: Iterable[str]) -> Condition:
-    return Condition(type_, Truth.TRUE, reason, ", ".join(items)[:MAX_TEXT])
+    return Condition(type_, Truth.TRUE, reason, bounds.shown(", ".join(items)))

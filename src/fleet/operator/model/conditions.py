@@ -47,8 +47,14 @@ def stands(wanted: Mapping[str, Any], before: Mapping[str, Any], own: frozenset[
 
 
 def timestamp(at: datetime) -> str:
-    """Render a time as Kubernetes does: UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Render a time as Kubernetes does: UTC, whole seconds, a year of four digits."""
+    utc = at.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    return f"{utc.isoformat()}Z"
+
+
+def truth(word: object) -> Truth:
+    """Read the status of a condition that stands somewhere, whoever wrote it."""
+    return next((known for known in Truth if known == word), Truth.UNKNOWN)
 
 
 def _render(

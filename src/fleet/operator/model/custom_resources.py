@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fleet import errors
-from fleet.contracts import scores
-from fleet.contracts.messages import Owner, ReconcileScore
+from fleet.contracts import bounds, scores
+from fleet.contracts.messages import DESIRED_STATE, Owner, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.contracts.resources import FINALIZER
 from fleet.operator.model import selectors
@@ -148,7 +148,21 @@ def _intent(
 def _score(spec: Mapping[str, Any], owner: Owner) -> ReconcileScore:
     type_, data = str(spec.get("type")), spec.get("data") or {}
     scores.decode(type_, data)
-    return ReconcileScore(type=type_, data=data, revision=scores.revision(type_, data), owner=owner)
+    score = ReconcileScore(
+        type=type_, data=data, revision=scores.revision(type_, data), owner=owner
+    )
+    _check_size(score)
+    return score
+
+
+def _check_size(score: ReconcileScore) -> None:
+    """Refuse what could never be published: it would roll out for ever."""
+    size = len(DESIRED_STATE.encode(score))
+    most = bounds.max_value_bytes(DESIRED_STATE.bucket)
+    if size > most:
+        raise errors.ValueTooLarge(
+            f"the score has {size} bytes as it is sent to devices; at most {most} are allowed"
+        )
 
 
 def _label_keys(entries: Iterable[Mapping[str, Any]]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Pairs of a device and a deployment, found from either side."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from fleet.contracts.names import DeploymentName, DeviceId
@@ -58,6 +59,14 @@ class Relation(Generic[K]):
     def has(self, device: DeviceId, other: K) -> bool:
         """Tell whether the two are related."""
         return other in self._others.get(device, ())
+
+    def count(self, device: DeviceId) -> int:
+        """Count what *device* is related to."""
+        return len(self._others.get(device, ()))
+
+    def pairs(self) -> Iterator[tuple[DeviceId, K]]:
+        """List all."""
+        return ((device, other) for device, others in self._others.items() for other in others)
 
     def others(self, device: DeviceId) -> frozenset[K]:
         """List what *device* is related to."""

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from fleet import errors
+from fleet.contracts import bounds, device_labels
 
 
 class Operator(StrEnum):
@@ -67,10 +68,13 @@ def parse(spec: Mapping[str, Any]) -> Selector:
     """
     Read a label selector as it stands in a custom resource.
 
-    :raises errors.InvalidSelector: an operator is unknown, or its values don't fit it.
+    :raises errors.InvalidSelector: an operator is unknown, its values don't fit it, or no
+        device can have such a label: one that must not be there would select all of them.
     """
     labels = spec.get("matchLabels") or {}
-    exact = (Requirement(k, Operator.IN, frozenset({v})) for k, v in sorted(labels.items()))
+    exact = [Requirement(k, Operator.IN, frozenset({v})) for k, v in sorted(labels.items())]
+    for requirement in exact:
+        _check(requirement)
     return Selector((*exact, *_expressions(spec.get("matchExpressions") or ())))
 
 
@@ -93,6 +97,15 @@ def _operator(name: str) -> Operator:
 
 
 def _check(requirement: Requirement) -> None:
+    if not device_labels.is_key(requirement.key):
+        key = bounds.shown(requirement.key)
+        raise errors.InvalidSelector(f"{key!r} is not {device_labels.KEY.says}", element=key)
+    for value in sorted(requirement.values):
+        if not device_labels.VALUE.fits(value):
+            raise errors.InvalidSelector(
+                f"{requirement.key}: {bounds.shown(value)!r} is not {device_labels.VALUE.says}",
+                element=requirement.key,
+            )
     wants_values = requirement.operator in (Operator.IN, Operator.NOT_IN)
     if wants_values is not bool(requirement.values):
         need = "needs values" if wants_values else "takes no values"

@@ -48,7 +48,7 @@ class Store:
         # None: a state stands there that can't be read.
         self.states: dict[Pair, Report | None] = {}
         # Where the device itself deleted its state: it has acted on what it read.
-        self.cleared: set[Pair] = set()
+        self.cleared: Relation[DeploymentName] = Relation()
         self.silent: set[DeviceId] = set()
         self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
         self.loads = DeviceLoads()
@@ -90,6 +90,14 @@ class Store:
     def keyed_deployments(self, device: DeviceId) -> frozenset[DeploymentName]:
         """List the deployments with a desired or a device state of *device*."""
         return self._keys.others(device)
+
+    def knows(self, pair: Pair) -> bool:
+        """Tell whether something stands at a key, in either bucket."""
+        return self._keys.has(*pair) or self.cleared.has(*pair)
+
+    def reported(self, device: DeviceId) -> int:
+        """Count the deployments that *device* has or had something of, or that are wanted of it."""
+        return self._keys.count(device) + self.cleared.count(device)
 
     def all_pairs(self) -> Iterator[Pair]:
         """List every key that is there or wanted; what changes meanwhile is touched."""
@@ -223,9 +231,9 @@ class Store:
         """Take note of what a device told; None when that can't be read."""
         if report is None and self.states.get(pair) is not None:
             return  # what doesn't decode changes nothing
-        is_news = pair not in self.states or pair in self.cleared
+        is_news = pair not in self.states or self.cleared.has(*pair)
         self.states[pair] = report
-        self.cleared.discard(pair)
+        self.cleared.relate(*pair, related=False)
         if is_news:
             self._index(pair)
             self.touched.pairs.add(pair)
@@ -233,7 +241,7 @@ class Store:
 
     def clear_state(self, pair: Pair) -> None:
         """Take note that a device said that nothing of a deployment is left on it."""
-        self.cleared.add(pair)
+        self.cleared.relate(*pair)
         self.touched.pairs.add(pair)
         self.drop_state(pair)
 
@@ -426,7 +434,7 @@ class Store:
 
     def _is_unread(self, pair: Pair, entry: Entry[ReconcileScore] | None) -> bool:
         """Tell whether a marker was perhaps never read: left to a predecessor, or to nobody."""
-        if not isinstance(entry, Deleted) or pair in self.cleared:
+        if not isinstance(entry, Deleted) or self.cleared.has(*pair):
             return False
         device = self.devices.get(pair.device)
         return device is None or device.deleting_since is not None or device.created > entry.at

@@ -1,6 +1,8 @@
 """
 From the buckets into the store: each entry, and at the end of a replay what is gone.
 
+What is gone goes key by key: a bug with one keeps no other, and not the barrier.
+
 What doesn't decode is counted and changes nothing. What a replay doesn't hold
 leaves the *view*; what follows from that is decided elsewhere, past the barrier.
 """
@@ -10,7 +12,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import structlog
 
@@ -24,6 +26,7 @@ from fleet.contracts.messages import (
     Message,
     ReconcileScore,
 )
+from fleet.operator.decisions.junk_keys import MOST_STATES, JunkKey
 from fleet.operator.model.aggregation import Report
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
@@ -31,6 +34,7 @@ from fleet.operator.ports import Counter
 from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger()
 M = TypeVar("M", bound=Message)
@@ -68,21 +72,46 @@ async def _follow_once(
                     limit.reschedule(now + resync.total_seconds())
 
 
-class Keys:
-    """Reads the keys of one bucket, counting those that are none."""
+Junk: TypeAlias = Callable[[JunkKey], None]
 
-    def __init__(self, bucket: str, counter: Counter) -> None:
+
+def _keep(_: JunkKey) -> None:
+    """Leave what is no device's to whoever wrote it."""
+
+
+class Keys:
+    """Reads the keys of one bucket, and counts what can't be read; *junk* takes what is none."""
+
+    def __init__(self, bucket: str, counter: Counter, junk: Junk = _keep) -> None:
         self._bucket = bucket
         self._counter = counter
+        self._junk = junk
 
     def read(self, entry: Entry[M], parse: Callable[[str], K]) -> K | None:
-        """Read the key of *entry*, counting what can't be read."""
+        """Read the key of *entry*."""
         if isinstance(entry, Undecodable):
             self._counter.undecodable(self._bucket)
+        if isinstance(entry, Put) and entry.time_replaced:
+            self._counter.time_replaced(self._bucket)
         try:
             return parse(entry.key)
         except errors.InvalidKey:
+            self.give_up(entry)
             return None
+
+    def give_up(self, entry: Entry[M]) -> None:
+        """Have what stands there swept."""
+        self._junk(JunkKey(self._bucket, entry.key, entry.revision))
+
+
+def desired_owner(key: str) -> Pair:
+    """Name whom a key of `desired-state` concerns."""
+    return Pair(*kv.parse_desired_state_key(key))
+
+
+def state_owner(key: str) -> Pair:
+    """Name whom a key of `device-state` concerns."""
+    return Pair(*kv.parse_device_state_key(key))
 
 
 class DesiredFeed:
@@ -94,8 +123,11 @@ class DesiredFeed:
         bucket: Bucket[ReconcileScore],
         barrier: SyncBarrier,
         counter: Counter,
+        failures: Failures,
+        *,
         time_slice: TimeSlice,
     ) -> None:
+        self._failures = failures
         self._store = store
         self._slice = time_slice
         self._bucket = bucket
@@ -106,8 +138,12 @@ class DesiredFeed:
         """Take note of one event."""
         if isinstance(event, Synced):
             async for pair in self._slice.over(tuple(self._store.desired)):
-                if _desired_key(pair) not in event.keys:
-                    # It may have been written since the replay began.
+                if _desired_key(pair) in event.keys:
+                    continue
+                # It may have been written since the replay began.
+                with self._failures.contained(
+                    self._bucket.name, pair, passes=(errors.RetryableError,)
+                ):
                     await self._read_again(pair)
             self._barrier.listed(Part.DESIRED_STATE)
             return
@@ -127,30 +163,48 @@ class DesiredFeed:
 
 
 class StateFeed:
-    """The view of `device-state`."""
+    """The view of `device-state`: of each device no more than it can have any use for."""
 
     def __init__(
-        self, store: Store, barrier: SyncBarrier, counter: Counter, time_slice: TimeSlice
+        self,
+        store: Store,
+        barrier: SyncBarrier,
+        counter: Counter,
+        failures: Failures,
+        junk: Junk,
+        *,
+        time_slice: TimeSlice,
     ) -> None:
+        self._failures = failures
         self._store = store
         self._slice = time_slice
         self._barrier = barrier
-        self._keys = Keys(kv.BUCKET_DEVICE_STATE, counter)
+        self._keys = Keys(kv.BUCKET_DEVICE_STATE, counter, junk)
 
     async def handle(self, event: Event[DeploymentState]) -> None:
         """Take note of one event."""
         if isinstance(event, Synced):
             async for pair in self._slice.over(tuple(self._store.states)):
                 if _state_key(pair) not in event.keys:
-                    self._store.drop_state(pair)
-            async for pair in self._slice.over(tuple(self._store.cleared)):
-                if _state_key(pair) not in event.keys:
-                    self._store.cleared.discard(pair)
+                    with self._failures.contained(kv.BUCKET_DEVICE_STATE, pair):
+                        self._store.drop_state(pair)
+            async for cleared in self._slice.over(tuple(self._store.cleared.pairs())):
+                if _state_key(Pair(*cleared)) not in event.keys:
+                    self._store.cleared.relate(*cleared, related=False)
             self._barrier.listed(Part.DEVICE_STATE)
             return
         found = self._keys.read(event, kv.parse_device_state_key)
-        if found is not None:
-            self._take(self._store.names.pair(*found), event)
+        if found is None:
+            return
+        pair = self._store.names.pair(*found)
+        if self._is_surplus(pair):
+            self._keys.give_up(event)
+        else:
+            self._take(pair, event)
+
+    def _is_surplus(self, pair: Pair) -> bool:
+        is_full = self._store.reported(pair.device) >= MOST_STATES
+        return is_full and not self._store.knows(pair)
 
     def _take(self, pair: Pair, entry: Entry[DeploymentState]) -> None:
         match entry:
@@ -165,16 +219,25 @@ class StateFeed:
 class InfoFeed:
     """The view of `device-info`. Info that is gone or doesn't decode changes no object."""
 
-    def __init__(self, store: Store, barrier: SyncBarrier, counter: Counter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        barrier: SyncBarrier,
+        counter: Counter,
+        failures: Failures,
+        junk: Junk,
+    ) -> None:
+        self._failures = failures
         self._store = store
         self._barrier = barrier
-        self._keys = Keys(kv.BUCKET_DEVICE_INFO, counter)
+        self._keys = Keys(kv.BUCKET_DEVICE_INFO, counter, junk)
 
     async def handle(self, event: Event[DeviceInfo]) -> None:
         """Take note of one event."""
         if isinstance(event, Synced):
             for gone in [d for d in self._store.infos if kv.device_info_key(d) not in event.keys]:
-                self._store.put_info(gone, None)
+                with self._failures.contained(kv.BUCKET_DEVICE_INFO, gone):
+                    self._store.put_info(gone, None)
             self._barrier.listed(Part.DEVICE_INFO)
             return
         device = self._keys.read(event, kv.parse_device_info_key)
@@ -192,9 +255,9 @@ class InfoFeed:
 class HeartbeatFeed:
     """What is heard of devices. A heartbeat that doesn't decode is no sign of life."""
 
-    def __init__(self, liveness: Liveness, counter: Counter) -> None:
+    def __init__(self, liveness: Liveness, counter: Counter, junk: Junk) -> None:
         self._liveness = liveness
-        self._keys = Keys(kv.BUCKET_DEVICE_HEARTBEAT, counter)
+        self._keys = Keys(kv.BUCKET_DEVICE_HEARTBEAT, counter, junk)
 
     async def handle(self, event: Event[HeartbeatPayload]) -> None:
         """Take note of one event."""

@@ -8,6 +8,8 @@ is gone, unless an event spoke of it while the list was on its way.
 A cluster whose store was lost and made anew is listed as soon as that is noticed;
 who watches begins again then (`renewed`), since versions of the old store say
 nothing in the new one.
+
+An object that can't be read, for a bug, stays in the view as it was; no other waits for it.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
+    Hashable,
     Iterator,
     Mapping,
 )
@@ -36,6 +39,7 @@ from fleet.operator.ports import Body, Cluster, Found
 from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -43,6 +47,8 @@ T = TypeVar("T")
 RETRY_SECONDS: Final = 2.0
 LIFE_SECONDS: Final = 10.0
 FEW: Final = 20  # reads cost less than a page of a list
+DEPLOYMENTS: Final = "deployments"
+DEVICES: Final = "devices"
 
 
 class Informer:
@@ -57,7 +63,9 @@ class Informer:
         changed: Callable[[], None],
         *,
         time_slice: TimeSlice | None = None,
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures or Failures()
         self._store = store
         self._barrier = barrier
         self._cluster = cluster
@@ -72,22 +80,25 @@ class Informer:
 
     def deployment_event(self, kind: str | None, body: Body) -> None:
         """Take note of one `Deployment`; *kind* is the watch's word."""
-        self._seen.add(body["metadata"]["uid"])
-        if kind == "DELETED":
-            self._drop_deployment(body["metadata"]["uid"])
-        elif deployment := self._read(custom_resources.parse_deployment, body):
-            self.observe_deployment(deployment)
+        uid = body["metadata"]["uid"]
+        self._seen.add(uid)
+        with self._failures.contained(DEPLOYMENTS, uid):
+            if kind == "DELETED":
+                self._drop_deployment(uid)
+            elif deployment := self._read(custom_resources.parse_deployment, body):
+                self.observe_deployment(deployment)
         self._changed()
 
     def device_event(self, kind: str | None, body: Body) -> None:
         """Take note of one `Device`."""
         self._seen.add(body["metadata"]["uid"])
-        if device := self._read(custom_resources.parse_device, body):
-            if kind == "DELETED":
-                self._gone.bury(device.uid)
-                self._drop_device(device)
-            else:
-                self.observe_device(device)
+        with self._failures.contained(DEVICES, _device_key(body)):
+            if device := self._read(custom_resources.parse_device, body):
+                if kind == "DELETED":
+                    self._gone.bury(device.uid)
+                    self._drop_device(device)
+                else:
+                    self.observe_device(device)
         self._changed()
 
     def observe_deployment(self, deployment: Deployment, *, own_status: bool = False) -> None:
@@ -209,11 +220,13 @@ class Informer:
         """
         self._seen.clear()
         deployments = self._readable(
-            custom_resources.parse_deployment, self._cluster.list_deployments()
+            custom_resources.parse_deployment, self._cluster.list_deployments(), DEPLOYMENTS
         )
         await self._take_deployments({d.uid: d async for d in deployments})
         self._seen.clear()
-        devices = self._readable(custom_resources.parse_device, self._cluster.list_devices())
+        devices = self._readable(
+            custom_resources.parse_device, self._cluster.list_devices(), DEVICES
+        )
         await self._take_devices({d.id: d async for d in devices})
         self.listed.set()
         self._changed()
@@ -221,10 +234,13 @@ class Informer:
     async def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
         async for deployment in self._slice.over(listed.values()):
             if deployment.uid not in self._seen:
-                self._gone.exhume(deployment.uid)
-                self._store.put_deployment(deployment)
+                with self._failures.contained(DEPLOYMENTS, deployment.uid):
+                    self._gone.exhume(deployment.uid)
+                    self._store.put_deployment(deployment)
         async for uid in self._slice.over(self._store.deployments.keys() - listed.keys()):
-            if uid not in self._seen:
+            if uid in self._seen:
+                continue
+            with self._failures.contained(DEPLOYMENTS, uid):
                 self._drop_deployment(uid)
         self._store.touched.deployments.update(listed)
         self._barrier.listed(Part.DEPLOYMENTS)
@@ -233,13 +249,15 @@ class Informer:
         async for device in self._slice.over(listed.values()):
             known = self._store.devices.get(device.id)
             if not {device.uid, known.uid if known else ""} & self._seen:
-                self._gone.exhume(device.uid)
-                self._put_device(device)
+                with self._failures.contained(DEVICES, device.id):
+                    self._gone.exhume(device.uid)
+                    self._put_device(device)
         async for device_id in self._slice.over(self._store.devices.keys() - listed.keys()):
             gone = self._store.devices.get(device_id)
             if gone is not None and gone.uid not in self._seen:
-                self._gone.bury(gone.uid)
-                self._drop_device(gone)
+                with self._failures.contained(DEVICES, device_id):
+                    self._gone.bury(gone.uid)
+                    self._drop_device(gone)
         self._barrier.listed(Part.DEVICES)
 
     def _drop_deployment(self, uid: str) -> None:
@@ -257,11 +275,23 @@ class Informer:
             self._liveness.forget(device.id)
 
     async def _readable(
-        self, parse: Callable[[Body], T], pages: AsyncGenerator[list[Body], None]
+        self, parse: Callable[[Body], T], pages: AsyncGenerator[list[Body], None], part: str
     ) -> AsyncIterator[T]:
-        """Read a list to its end, and keep nothing of a page but what is needed."""
+        """
+        Read a list to its end, and keep nothing of a page but what is needed.
+
+        What can't be read for a bug of ours isn't gone for that.
+        """
         async for body in self._bodies(pages):
-            if (item := self._read(parse, body)) is not None:
+            uid, item = body["metadata"]["uid"], None
+            contained = self._failures.contained(
+                part, _device_key(body) if part == DEVICES else uid
+            )
+            with contained:
+                item = self._read(parse, body)
+            if contained.failure:
+                self._seen.add(uid)
+            if item is not None:
                 yield item
 
     async def _bodies(self, pages: AsyncGenerator[list[Body], None]) -> AsyncIterator[Body]:
@@ -279,6 +309,15 @@ class Informer:
                 self._unreadable.add(uid)
                 log.warning("resource unreadable", name=body["metadata"]["name"], error=str(exc))
             return None
+
+
+def _device_key(body: Body) -> Hashable:
+    """Name the device that *body* is of, as failures are told of it."""
+    name = str(body["metadata"]["name"])
+    try:
+        return DeviceId(name)
+    except errors.InvalidName:
+        return name
 
 
 def _is_later(known: Device, device: Device) -> bool:

@@ -25,9 +25,11 @@ from fleet.operator.decisions import registration
 from fleet.operator.model.duplicate_agents import DuplicateAgents
 from fleet.operator.model.presence import Hearing, Presence
 from fleet.operator.model.store import Store
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger()
 
+PART: Final = "liveness"
 LOOKS: Final = 15  # per silence interval
 MOST_PER_LOOK: Final = 200  # a rate: nobody needs to know within a second that a site went dark
 
@@ -44,7 +46,9 @@ class Liveness:
         duplicate_agents: DuplicateAgents,
         clock: ServerClock,
         changed: Callable[[], None],
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures or Failures()
         self._store = store
         self._presence = presence
         self._bus = bus
@@ -106,7 +110,8 @@ class Liveness:
             return
         self._presence.listen(self._clock.now())
         for device in list(islice(self._presence.overdue(self._clock.now()), MOST_PER_LOOK)):
-            await self._silence(device)
+            with self._failures.contained(PART, device, passes=(errors.BusUnavailable,)):
+                await self._silence(device)
         self._changed()
 
     async def _silence(self, device: DeviceId) -> None:

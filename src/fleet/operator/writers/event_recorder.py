@@ -13,7 +13,9 @@ from fleet.operator.decisions.event_correlator import Correlator, Key, Post
 from fleet.operator.decisions.events import Event
 from fleet.operator.ports import Cluster, Counter
 from fleet.operator.writers.work_queue import Pace, WorkQueue
+from fleet.supervision.failures import Failures
 
+QUEUE: Final = "events"
 PACE: Final = Pace(workers=2, longest_retry=30.0)
 MOST_WAITING: Final = 500
 
@@ -21,13 +23,21 @@ MOST_WAITING: Final = 500
 class EventRecorder:
     """The one way to tell people something. `queue` does the posting."""
 
-    def __init__(self, cluster: Cluster, clock: Clock, counter: Counter, pace: Pace = PACE) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        clock: Clock,
+        counter: Counter,
+        pace: Pace = PACE,
+        *,
+        failures: Failures | None = None,
+    ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._counter = counter
         self._correlator = Correlator()
         self._waiting: dict[Key, Post] = {}
-        self.queue: WorkQueue[Key] = WorkQueue("events", self._work, pace, counter)
+        self.queue: WorkQueue[Key] = WorkQueue(QUEUE, self._work, pace, counter, failures=failures)
 
     def post(self, event: Event) -> None:
         """Have *event* posted, if there is room for it; never waits."""

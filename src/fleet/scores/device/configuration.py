@@ -16,14 +16,14 @@ import msgspec
 from msgspec import Meta
 
 from fleet import errors
-from fleet.contracts import quantities
+from fleet.contracts import hub, quantities
 from fleet.contracts.names import DeviceId
+from fleet.contracts.patterns import whole
 from fleet.scores.device.bundle import Bundle
 
 ADMIN = "fleet-admin"
 PASSWORD_VARIABLE = "FLEET_VM_ADMIN_PASSWORD"  # noqa: S105 - its name
 
-_HUB = re.compile(r"(nats|tls|ws|wss)://[^\s/]+", re.ASCII)
 _TIME_SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]*", re.ASCII)
 _PUBLIC_KEY = re.compile(r"(ssh|ecdsa|sk)-\S+ [A-Za-z0-9+/=]+( [^\r\n]*)?", re.ASCII)
 
@@ -65,8 +65,8 @@ class RegistryLogin(_Table, frozen=True):
 class JournalLimits(_Table, frozen=True):
     """How much the journal may take: on the disk, and in memory where it is kept there."""
 
-    disk: Annotated[str, Meta(pattern="^[1-9][0-9]{0,8}[KMG]$")] = "200M"
-    memory: Annotated[str, Meta(pattern="^[1-9][0-9]{0,8}[KMG]$")] = "32M"
+    disk: Annotated[str, Meta(pattern=whole("^[1-9][0-9]{0,8}[KMG]$"))] = "200M"
+    memory: Annotated[str, Meta(pattern=whole("^[1-9][0-9]{0,8}[KMG]$"))] = "32M"
 
 
 class FleetDeviceSetupConfig(_Table, frozen=True):
@@ -85,7 +85,7 @@ class FleetDeviceSetupConfig(_Table, frozen=True):
     labels: dict[str, str] = {}
     registries: dict[str, RegistryLogin] = {}
     ulimits: dict[str, Annotated[int, Meta(ge=1)]] = {}
-    images_budget: Annotated[str, Meta(pattern=quantities.MEMORY_PATTERN)] = "2Gi"
+    images_budget: Annotated[str, Meta(pattern=whole(quantities.MEMORY_PATTERN))] = "2Gi"
     time_servers: tuple[str, ...] = ()
     journal: JournalLimits = JournalLimits()
     packages: bool = True
@@ -96,8 +96,7 @@ class FleetDeviceSetupConfig(_Table, frozen=True):
 
         :raises errors.InvalidConfig: with the part that is wrong, and how it should look.
         """
-        for url in self.hub.url.split(","):
-            _check(_HUB, url.strip(), "hub.url", "like nats://host:4222")
+        hub.parse_servers(self.hub.url, where="hub.url")
         for server in self.time_servers:
             _check(_TIME_SERVER, server, "time_servers", "the name or address of a host")
         if not self.admin_keys:

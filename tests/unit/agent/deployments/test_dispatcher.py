@@ -1,6 +1,8 @@
 """`dispatcher`: loops come, go, and come again."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from fleet.agent.deployments.dispatcher import Dispatcher
 from fleet.agent.deployments.loop import Loop
@@ -11,8 +13,10 @@ from fleet.agent.model.problems import Problems
 from fleet.bus.memory import MemoryServer
 from fleet.contracts import messages
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.supervision.supervisor import Supervisor
 from tests import virtual_time
 from tests.unit.agent.world import WEB, FakeRuntime, workload
+from tests.unit.supervision.recording import recorder
 
 APPLY = intents.Apply("r1", (workload("a"),))
 
@@ -40,7 +44,21 @@ class Scripted:
         self._publisher = StatePublisher(DeviceId("dev-01"), states, lambda: None, asyncio.Event())  # type: ignore[arg-type,return-value]  # nothing is told here
         problems = Problems(lambda: None)
         self.journal = Journal(DeviceId("dev-01"), MemoryStore(), problems, lambda: 0.5)
-        self.dispatcher = Dispatcher(FakeRuntime(), self.journal, self._make, lambda: 0.5)
+        self.failures, self.watcher = recorder()
+        self._supervisor = Supervisor(self.failures, random=lambda: 0.5)
+        self.dispatcher = Dispatcher(
+            FakeRuntime(), self.journal, self._make, lambda: 0.5, self._supervisor
+        )
+
+    def play(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let *scenario* play in virtual time."""
+
+        async def playing() -> None:
+            async with self._supervisor:
+                await scenario()
+                self._supervisor.stop()
+
+        virtual_time.run(playing())
 
     def _make(self, deployment: DeploymentName, intent: intents.Intent) -> Loop:
         loop = ScriptedLoop(deployment, intent, FakeRuntime(), self._publisher).script()
@@ -49,8 +67,9 @@ class Scripted:
 
 
 def test_intent_that_comes_in_while_a_loop_is_on_its_way_out_gets_a_new_one():
+    scripted = Scripted()
+
     async def scenario() -> None:
-        scripted = Scripted()
         scripted.dispatcher.accept(WEB, intents.Withdraw())
         await asyncio.sleep(1)
         scripted.made[0].end.set()
@@ -62,24 +81,26 @@ def test_intent_that_comes_in_while_a_loop_is_on_its_way_out_gets_a_new_one():
         scripted.made[1].end.set()
         await asyncio.sleep(1)
 
-    virtual_time.run(scenario())
+    scripted.play(scenario)
 
 
 def test_a_withdrawn_deployment_is_forgotten():
+    scripted = Scripted()
+
     async def scenario() -> None:
-        scripted = Scripted()
         scripted.dispatcher.accept(WEB, intents.Withdraw())
         scripted.made[0].end.set()
         await asyncio.sleep(100)
         assert scripted.dispatcher.intent(WEB) is None
         assert len(scripted.made) == 1
 
-    virtual_time.run(scenario())
+    scripted.play(scenario)
 
 
 def test_a_loop_that_dies_of_a_bug_is_made_anew_and_takes_no_other_with_it():
+    scripted = Scripted()
+
     async def scenario() -> None:
-        scripted = Scripted()
         other = DeploymentName("other")
         scripted.dispatcher.accept(WEB, APPLY)
         scripted.dispatcher.accept(other, APPLY)
@@ -88,9 +109,10 @@ def test_a_loop_that_dies_of_a_bug_is_made_anew_and_takes_no_other_with_it():
         await asyncio.sleep(100)
         assert scripted.dispatcher.intent(WEB) == APPLY
         assert [loop.deployment for loop in scripted.made] == [WEB, other, WEB]
+        assert [(f.part, f.key) for f in scripted.watcher.failures] == [("deployment", WEB)]
         for loop in scripted.made:
             loop.intend(intents.Withdraw())
             loop.end.set()
         await asyncio.sleep(100)
 
-    virtual_time.run(scenario())
+    scripted.play(scenario)

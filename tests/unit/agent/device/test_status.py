@@ -56,6 +56,19 @@ def test_a_person_reads_a_table():
     assert status.show(SNAPSHOT) == TABLE
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"is_connected": True, "unheard_for": 1.5}, "hub connected since"),
+        ({"is_connected": False, "unheard_for": 31.4}, "hub silent for 31 s, connected since"),
+        ({"is_connected": False, "unheard_for": None}, "hub not connected since"),
+    ],
+)
+def test_a_hub_that_is_silent_is_told_from_one_that_answers(more: dict[str, object], says: str):
+    told = Snapshot(device_id="d", hub="hub", is_running=True, since=AT, **more)  # type: ignore[arg-type]
+    assert says in status.show(told)
+
+
 def test_what_a_journal_holds_is_told_from_what_is_so_now():
     refused = entries.of(DEVICE, WEB, intents.read(WEB, FOREIGN, good))
     gone = entries.of(DEVICE, DeploymentName("old"), intents.Withdraw())

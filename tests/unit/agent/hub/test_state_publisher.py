@@ -28,7 +28,7 @@ def play(scenario: Scenario, *, may_speak: bool = True) -> None:
     """Run *scenario* against a key that is being written."""
 
     async def stage() -> None:
-        server = MemoryServer()
+        server = MemoryServer(clock=lambda: NOW)
         bucket = server.connect().bucket(messages.DEVICE_STATE)
         gate = asyncio.Event()
         if may_speak:

@@ -77,6 +77,11 @@ def test_load_has_twenty_devices_at_four_sites_and_every_ring_at_each():
             "devices:\n  - id: a\n    labels: {kubernetes.io/arch: x}",
             "3: devices[0].labels.kubernetes.io/arch: 'kubernetes.io/arch' is not a label key",
         ),
+        ('devices:\n  - id: "a\\n"', "2: devices[0].id: 'a\\n' is not 1 to 63 of"),
+        (
+            'devices:\n  - id: a\n    labels: {"site": "lab\\n"}',
+            "3: devices[0].labels.site: 'lab\\n' is not at most 63 of",
+        ),
         ("devices:\n  - id: a\n    id: b", "3: devices[0].id: the key stands here and in line 2"),
         ("devices: &all\n  - *all", "1: devices[0]: "),
         ("devices: {}\ndescription: 1", "2: description: 1 is not of type 'string'"),

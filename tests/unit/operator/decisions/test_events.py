@@ -151,11 +151,12 @@ def test_labels_that_are_not_taken_are_told_once(
 
 def test_problems_of_a_runtime_are_told_as_they_come_and_when_the_last_is_gone():
     fine = device_status(device())
-    one = device_status(device(), problems=(Problem(reason="PodmanMissing", message="no socket"),))
+    problem = Problem(reason="RuntimeUnavailable", message="no socket")
+    one = device_status(device(), problems=(problem,))
     two = device_status(
-        device(), problems=(Problem(reason="PodmanMissing"), Problem(reason="DiskFull"))
+        device(), problems=(Problem(reason="RuntimeUnavailable"), Problem(reason="DiskFull"))
     )
-    assert reasons(fine, one) == ["PodmanMissing"]
+    assert reasons(fine, one) == ["RuntimeUnavailable"]
     assert reasons(one, two) == ["DiskFull"]
     assert reasons(two, one) == []
     assert reasons(one, fine) == ["RuntimeUsable"]
@@ -164,6 +165,18 @@ def test_problems_of_a_runtime_are_told_as_they_come_and_when_the_last_is_gone()
 def test_a_problem_of_a_strange_name_is_told_by_one_that_is_none():
     after = device_status(device(), problems=(Problem(reason="rm -rf\n", message="x"),))
     assert reasons({}, after) == ["DeviceProblem"]
+
+
+def test_reasons_that_devices_invent_are_told_as_one():
+    """Each reason is a series of Events, remembered for as long as the operator runs."""
+    told = {
+        reason
+        for n in range(100)
+        for reason in reasons(
+            {}, device_status(device(), problems=(Problem(reason=f"Invented{n}"),))
+        )
+    }
+    assert told == {"DeviceProblem"}
 
 
 def test_the_event_of_a_released_deployment_names_what_may_still_run():

@@ -1,5 +1,6 @@
 """Objects: custom resources read from JSON, with what can't be used named."""
 
+import re
 from typing import Any
 
 import pytest
@@ -43,6 +44,30 @@ def test_a_spec_that_cannot_be_used_is_refused_with_the_reason(spec: dict[str, A
     assert found.score is None
     assert found.refusal is not None
     assert found.refusal.reason == reason
+
+
+def test_a_score_that_no_bucket_takes_is_refused_and_told_how_large_it_may_be():
+    """Accepted, it would roll out for ever: nothing could ever be published."""
+    body = deployment_body()
+    services = body["spec"]["score"]["data"]["services"]
+    services[0]["args"] = ["x" * 4096] * 64
+    found = custom_resources.parse_deployment(body)
+    assert found.score is None
+    assert found.refusal is not None
+    assert found.refusal.reason == "ValueTooLarge"
+    assert re.search(r"the score has 262\d{3} bytes .* at most 261120 are", found.refusal.message)
+    services[0]["args"] = ["x" * 4096] * 63
+    assert custom_resources.parse_deployment(body).refusal is None
+
+
+def test_a_selector_that_no_device_can_meet_is_refused():
+    body = deployment_body()
+    expression = {"key": "si te", "operator": "DoesNotExist"}
+    body["spec"]["targetSelector"] = {"matchExpressions": [expression]}
+    found = custom_resources.parse_deployment(body)
+    assert found.refusal is not None
+    assert found.refusal.reason == "InvalidSelector"
+    assert not found.selector.matches({"site": "a"})
 
 
 def test_a_refused_deployment_may_want_any_device_until_it_is_deleted():

@@ -71,6 +71,41 @@ def test_what_says_nothing_is_refused(expression: dict[str, Any]):
         selectors.parse({"matchExpressions": [expression]})
 
 
+IMPOSSIBLE = ("si te", "", "-a", "a-", "a/", "/a", "a/b/c", "A.io/x", "x..io/a", "a\n")
+TOO_LONG_OR_STRANGE = ("a" * 64, "d" * 254 + "/a", "si\x00te", "\N{CYRILLIC SMALL LETTER ES}ite")
+
+
+@pytest.mark.parametrize("key", [*IMPOSSIBLE, *TOO_LONG_OR_STRANGE], ids=ascii)
+@pytest.mark.parametrize("operator", list(Operator))
+def test_a_key_that_no_device_can_have_is_refused(key: str, operator: Operator):
+    """`DoesNotExist` and `NotIn` would select the whole fleet."""
+    wants_values = operator in {Operator.IN, Operator.NOT_IN}
+    expression = {"key": key, "operator": operator, "values": ["x"] if wants_values else []}
+    with pytest.raises(errors.InvalidSelector) as refusal:
+        selectors.parse({"matchExpressions": [expression]})
+    assert str(refusal.value).isprintable()
+    with pytest.raises(errors.InvalidSelector):
+        selectors.parse({"matchLabels": {key: "x"}})
+
+
+@pytest.mark.parametrize("value", ["a b", "-", "a\n", "x" * 64])
+def test_a_value_that_no_label_can_have_is_refused(value: str):
+    with pytest.raises(errors.InvalidSelector, match="is not a label value"):
+        selectors.parse({"matchLabels": {"site": value}})
+    with pytest.raises(errors.InvalidSelector, match="is not a label value"):
+        selectors.parse(
+            {"matchExpressions": [{"key": "site", "operator": "NotIn", "values": [value]}]}
+        )
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "a" * 63, "A_b.c", "x.io/a", "fleet.nationtech.io/x", "a.b-c/d"]
+)
+def test_any_label_of_kubernetes_can_be_selected(key: str):
+    selector = selectors.parse({"matchLabels": {key: ""}})
+    assert selector.matches({key: ""})
+
+
 @given(labels, st.sampled_from("abc"), values)
 def test_in_and_not_in_are_each_others_opposite(
     found: dict[str, str], key: str, wanted: frozenset[str]

@@ -7,7 +7,12 @@ The goal is stated naively: what is to be done at each key is decided anew after
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from fleet.bus.port import Entry
 from fleet.contracts.messages import Phase, ReconcileScore
@@ -129,8 +134,10 @@ class TouchMachine(RuleBasedStateMachine):
         self.store.touched = Touched()
 
 
-TestTouches = TouchMachine.TestCase
-TestTouches.settings = settings(max_examples=50, stateful_step_count=20)
+def test_no_key_at_which_something_is_to_be_done_is_missed():
+    run_state_machine_as_test(
+        TouchMachine, settings=settings(max_examples=50, stateful_step_count=20)
+    )
 
 
 DEPLOYMENTS = 10

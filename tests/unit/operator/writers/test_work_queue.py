@@ -14,6 +14,7 @@ from fleet import errors
 from fleet.operator.writers.work_queue import Pace, WorkQueue
 from tests import virtual_time
 from tests.unit.operator.fakes import FakeCounter
+from tests.unit.supervision.recording import of_every_kind, recorder
 
 QUICK = Pace(workers=4, first_retry=0.001, longest_retry=0.01)
 
@@ -196,14 +197,114 @@ def test_news_does_not_hurry_what_failed():
     assert failing.play((0, False), (0.25, True), (0.25, True))[:2] == [0.0, 5.0]
 
 
-async def test_a_bug_in_the_work_ends_the_queue():
-    async def work(key: str) -> None:
-        raise KeyError(key)
+@pytest.mark.parametrize("error", of_every_kind(), ids=lambda e: type(e).__name__)
+async def test_a_bug_in_the_work_for_one_key_is_recorded_and_keeps_no_other(error: BaseException):
+    failures, watcher = recorder()
+    counter = FakeCounter()
+    done = asyncio.Event()
 
-    queue = WorkQueue("test", work, QUICK, FakeCounter())
+    async def work(key: str) -> None:
+        if key == "bad":
+            raise error
+        done.set()
+
+    queue = WorkQueue("test", work, Pace(workers=1), counter, failures=failures)
+    queue.add(["bad", "good"])
+    task = asyncio.create_task(queue.run())
+    await done.wait()
+    task.cancel()
+    assert [(f.part, f.key) for f in watcher.failures] == [("test", "bad")]
+    assert counter.counts["failed test InternalError"] == 1
+
+
+def test_a_bug_is_met_again_with_growing_rests_of_a_minute_at_most_and_once_gone_is_over():
+    failures, watcher = recorder()
+    times: list[float] = []
+
+    async def work(_: str) -> None:
+        times.append(round(asyncio.get_running_loop().time(), 1))
+        if len(times) < 12:
+            raise KeyError
+
+    async def scenario() -> None:
+        pace = Pace(workers=1, first_retry=1.0, longest_retry=5.0)
+        queue = WorkQueue("test", work, pace, FakeCounter(), failures=failures)
+        queue.add(["a"])
+        task = asyncio.create_task(queue.run())
+        await asyncio.sleep(600)
+        task.cancel()
+
+    virtual_time.run(scenario())
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
+    assert watcher.streaks("test") == list(range(1, 12))
+    assert watcher.recovered_parts == [("test", "a")]
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_bug_and_no_worker_is_lost():
+    failures, watcher = recorder()
+    done = asyncio.Event()
+
+    async def work(key: str) -> None:
+        if key == "bad":
+            raise asyncio.CancelledError
+        done.set()
+
+    queue = WorkQueue("test", work, Pace(workers=1), FakeCounter(), failures=failures)
+    queue.add(["bad", "good"])
+    task = asyncio.create_task(queue.run())
+    await done.wait()
+    task.cancel()
+    assert [f.reason for f in watcher.failures] == ["CancelledError"]
+
+
+async def test_a_bug_in_the_question_for_news_costs_one_pass_and_nothing_else():
+    failures, watcher = recorder()
+    done: Counter[str] = Counter()
+    twice = asyncio.Event()
+
+    def is_news(key: str) -> bool:
+        if key == "bad":
+            raise KeyError
+        return True
+
+    async def work(key: str) -> None:
+        done[key] += 1
+        if done["bad"] == done["good"] == 2:
+            twice.set()
+        if done[key] == 1 and key == "good":
+            queue.add(["bad", "good"])
+
+    pace = Pace(workers=1, spacing=0.01, burst=2)
+    queue = WorkQueue("test", work, pace, FakeCounter(), is_news, failures=failures)
+    queue.add(["bad", "good"])
+    task = asyncio.create_task(queue.run())
+    await twice.wait()
+    task.cancel()
+    assert {f.key for f in watcher.failures} == {"bad"}
+
+
+async def test_a_queue_that_is_run_again_begins_with_what_it_was_working_on():
+    done: Counter[str] = Counter()
+    begun, again = asyncio.Event(), asyncio.Event()
+
+    async def work(key: str) -> None:
+        done[key] += 1
+        if done[key] == 1:
+            begun.set()
+            await asyncio.Event().wait()
+        again.set()
+
+    queue = WorkQueue("test", work, Pace(workers=1), FakeCounter())
     queue.add(["a"])
-    with pytest.raises(ExceptionGroup):
-        await queue.run()
+    first = asyncio.create_task(queue.run())
+    await begun.wait()
+    first.cancel()
+    await asyncio.wait({first})
+    second = asyncio.create_task(queue.run())
+    await again.wait()
+    second.cancel()
+    assert done == {"a": 2}
 
 
 @given(st.integers(0, 100))

@@ -44,6 +44,7 @@ def test_what_is_no_configuration_is_refused_with_the_place(wrong, said):
         ({"hub": Hub(url="10.213.1.1")}, "hub.url: '10.213.1.1' is not like nats://"),
         ({"hub": Hub(url="nats://a,http://b")}, "'http://b' is not like"),
         ({"hub": Hub(url="nats://a\nb")}, "hub.url"),
+        ({"hub": Hub(url="nats://me:hush@a")}, "hub.url: an address holds no user"),
         ({"admin_keys": ()}, "nobody could log in as fleet-admin"),
         ({"admin_keys": ("-----BEGIN OPENSSH PRIVATE KEY-----",)}, "public SSH key"),
         ({"admin_keys": ("ssh-ed25519 AAAA\nssh-ed25519 BBBB",)}, "public SSH key"),

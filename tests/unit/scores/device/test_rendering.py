@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,10 @@ def test_the_agent_reads_its_registries_but_no_password(tmp_path):
 
 
 @pytest.mark.parametrize("value", ['quo"te', "back\\slash"])
-def test_nothing_that_is_configured_ends_a_string_early(tmp_path, value):
-    hub = Hub(url=f"nats://{value}:4222")
-    assert loaded(tmp_path, config(hub=hub)).nats.url == f"nats://{value}:4222"
+def test_nothing_that_is_configured_ends_a_string_early(value):
+    registries = {"10.0.0.1:5000": RegistryLogin(username=value, password=Secret("hush"))}
+    text = rendering.agent_config(config(registries=registries), 993)
+    assert tomllib.loads(text)["registries"]["10.0.0.1:5000"]["username"] == value
 
 
 def test_the_launcher_is_a_program_of_the_systems_own_python_and_nothing_else_leads_it():
@@ -68,6 +70,14 @@ def test_the_launcher_is_a_program_of_the_systems_own_python_and_nothing_else_le
 
 def test_the_unit_is_the_one_that_is_deployed():
     assert rendering.unit() == (ROOT / "deploy/systemd/fleet-agent.service").read_text()
+
+
+def test_the_unit_starts_and_keeps_an_agent_too_that_knows_no_watchdog():
+    """An upgrade that goes back starts the older agent by this unit."""
+    lines = rendering.unit().splitlines()
+    assert "NotifyAccess=main" in lines
+    assert "Type=exec" in lines
+    assert not [line for line in lines if line.startswith("WatchdogSec=")]
 
 
 def test_the_unit_waits_for_the_manager_of_its_own_user():

@@ -2,7 +2,7 @@
 Do what was planned. Holds no rule but this: a service whose action failed gets no further one.
 
 Actions of one kind run side by side, since one container that takes its time
-to stop is no reason for the others to wait.
+to stop is no reason for the others to wait. One that fails by a bug fails alone.
 """
 
 import asyncio
@@ -16,8 +16,11 @@ import structlog
 from fleet import errors
 from fleet.agent.runtimes.podman.planning import Action, Create, Remove, Restart, Start
 from fleet.agent.runtimes.port import Runtime
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger(__name__)
+
+PART = "action"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,34 +32,48 @@ class Outcome:
 
 
 async def execute(
-    actions: Iterable[Action], runtime: Runtime, *, is_overtaken: Callable[[], bool]
+    actions: Iterable[Action],
+    runtime: Runtime,
+    *,
+    is_overtaken: Callable[[], bool],
+    failures: Failures | None = None,
 ) -> tuple[Outcome, ...]:
     """
     Run *actions* in order, and tell what became of each that was tried.
 
     Between two kinds it stops if *is_overtaken* says so: newer intent makes its own plan.
     """
+    recorded = failures or Failures()
     outcomes: list[Outcome] = []
     for _, group in itertools.groupby(actions, key=type):
         if is_overtaken():
             break
         failed = {outcome.action.service for outcome in outcomes if outcome.error}
         due = [action for action in group if action.service not in failed]
-        outcomes += await asyncio.gather(*(_attempt(action, runtime) for action in due))
+        outcomes += await asyncio.gather(*(_attempt(action, runtime, recorded) for action in due))
     return tuple(outcomes)
 
 
-async def _attempt(action: Action, runtime: Runtime) -> Outcome:
+async def _attempt(action: Action, runtime: Runtime, failures: Failures) -> Outcome:
     kind = type(action).__name__.lower()
+    contained = failures.contained(PART, _key(action), passes=(errors.FleetError,))
     try:
-        await _perform(action, runtime)
+        with contained:
+            await _perform(action, runtime)
     except errors.FleetError as exc:
         log.warning(
             "action failed", action=kind, service=action.service, reason=exc.reason, error=str(exc)
         )
         return Outcome(action, exc)
+    if contained.failure:
+        error = errors.InternalError(contained.failure.message, element=action.service)
+        return Outcome(action, error)
     log.info("action done", action=kind, service=action.service)
     return Outcome(action)
+
+
+def _key(action: Action) -> str:
+    return action.workload.name if isinstance(action, Create) else action.container
 
 
 async def _perform(action: Action, runtime: Runtime) -> None:

@@ -4,23 +4,29 @@ Check the health of what runs, each container in a task of its own.
 podman has no timer of its own where there is no systemd, so the agent is that
 timer. A check waits for no other, and nothing waits for a check: one that
 hangs is given up on at its timeout, and has failed. One that could not be made
-at all, since podman didn't answer or the container had just ended, says nothing.
+at all, since podman didn't answer or the container had just ended, says nothing; nor does one
+that failed by a bug of ours, which is told as a problem of the device.
 """
 
 import asyncio
+import random as stdlib_random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from fleet import errors
+from fleet.agent.model import backoff
 from fleet.agent.runtimes.podman import health
 from fleet.agent.runtimes.podman.health import Course, Health
 from fleet.agent.runtimes.port import Container, Runtime, Status
 from fleet.agent.system.cancellation import cancel
 from fleet.contracts.scores import Healthcheck
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger(__name__)
+
+PART = "health check"
 
 
 @dataclass(slots=True)
@@ -42,7 +48,15 @@ class _Watch:
 class HealthChecks:
     """The checks of one deployment. *poke* is called when one tells something new."""
 
-    def __init__(self, runtime: Runtime, poke: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        poke: Callable[[], None],
+        random: backoff.Random = stdlib_random.random,
+        failures: Failures | None = None,
+    ) -> None:
+        self._random = random
+        self._failures = failures or Failures()
         self._runtime = runtime
         self._poke = poke
         self._watches: dict[str, _Watch] = {}
@@ -63,13 +77,17 @@ class HealthChecks:
 
     def _forget(self, service: str) -> None:
         watch = self._watches.pop(service, None)
-        if watch is not None and watch.task is not None:
+        if watch is None:
+            return
+        self._failures.recovered(PART, watch.container.name)
+        if watch.task is not None:
             watch.task.cancel()
 
     async def close(self) -> None:
         """Break every check off."""
         tasks = [watch.task for watch in self._watches.values() if watch.task is not None]
-        self._watches.clear()
+        for service in tuple(self._watches):
+            self._forget(service)
         await cancel(tasks)
 
     def _begin(self, container: Container, check: Healthcheck) -> None:
@@ -79,9 +97,21 @@ class HealthChecks:
 
     async def _follow(self, watch: _Watch) -> None:
         while True:
-            age = _now() - watch.since
-            self._note(watch, await self._next(watch, age))
-            await asyncio.sleep(health.pause(watch.course, watch.check, age))
+            contained = self._failures.contained(PART, watch.container.name)
+            pause = 0.0
+            with contained:
+                age = _now() - watch.since
+                self._note(watch, await self._next(watch, age))
+                pause = health.pause(watch.course, watch.check, age)
+            if contained.failure:
+                self._go_without(watch)
+                pause = backoff.RETRYABLE.delay(contained.failure.streak, self._random)
+            await asyncio.sleep(pause)
+
+    def _go_without(self, watch: _Watch) -> None:
+        """What is told of the deployment doesn't wait for a check that can't be made."""
+        if watch.course.health is Health.UNKNOWN:
+            self._note(watch, Course())
 
     async def _next(self, watch: _Watch, age: float) -> Course:
         """Check once, and tell where that leads."""

@@ -17,12 +17,11 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from fleet import errors
+from fleet import errors, threads
 from fleet.agent.runtimes.podman import pruning
 from fleet.agent.runtimes.podman.pruning import Brought
 from fleet.agent.runtimes.podman.transfers import Transfers
 from fleet.agent.runtimes.port import Fetched, Image, Runtime
-from fleet.agent.system import threads
 from fleet.contracts.scores import PullPolicy
 
 log = structlog.get_logger(__name__)

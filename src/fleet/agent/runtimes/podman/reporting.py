@@ -97,6 +97,16 @@ def unavailable(
     return Report(revision, Phase.PENDING, services, _state_error(error, ""))
 
 
+def internal_error(
+    intent: intents.Apply | intents.Keep | intents.Refuse, message: str, told: Report | None
+) -> Report:
+    """Say that a bug keeps us from looking after a deployment; its containers run on."""
+    revision = "" if isinstance(intent, intents.Keep) else intent.revision
+    services = told.services if told is not None else ()
+    error = StateError(reason=errors.InternalError.reason, message=message)
+    return Report(revision, Phase.FAILED, services, error)
+
+
 def _applied(intent: intents.Apply, view: View) -> Report:
     by_service = {c.service: c for c in view.found}
     digests = {w.service.name: w.digest for w in intent.workloads}

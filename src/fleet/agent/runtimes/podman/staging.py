@@ -17,8 +17,11 @@ from fleet.agent.model import backoff
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman.images import Fetch
 from fleet.agent.system.cancellation import cancel
+from fleet.supervision.failures import Failures
 
 log = structlog.get_logger(__name__)
+
+PART = "image"
 
 # Two at a time and deployment leave room for the other deployments.
 _PULLS_AT_ONCE = 2
@@ -37,7 +40,14 @@ class _Pull:
 class Staging:
     """The images of one deployment. *poke* is called when one arrived, or failed."""
 
-    def __init__(self, fetch: Fetch, poke: Callable[[], None], random: backoff.Random) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        poke: Callable[[], None],
+        random: backoff.Random,
+        failures: Failures | None = None,
+    ) -> None:
+        self._failures = failures or Failures()
         self._fetch_image = fetch
         self._poke = poke
         self._random = random
@@ -69,26 +79,35 @@ class Staging:
 
     def _forget(self, name: str) -> None:
         pull = self._pulls.pop(name)
+        self._failures.recovered(PART, pull.workload.name)
         if pull.task is not None:
             pull.task.cancel()
 
     async def _fetch(self, pull: _Pull) -> None:
         """Try until the image is there."""
-        service = pull.workload.service
         for failures in range(1, 2**31):
-            try:
-                async with self._slots:
-                    await self._fetch_image(service.image, service.pull_policy)
-            except errors.RuntimeUnavailable as exc:
-                # The image isn't to blame, and the loop tells of it.
-                await asyncio.sleep(_policy(exc).delay(failures, self._random))
-            except errors.FleetError as exc:
-                self._note(pull, exc)
-                await asyncio.sleep(_policy(exc).delay(failures, self._random))
-            else:
+            error = await self._try(pull.workload)
+            if error is None:
                 pull.is_done, pull.error = True, None
                 self._poke()
                 return
+            if not isinstance(error, errors.RuntimeUnavailable):
+                # Then the image isn't to blame, and the loop tells of it.
+                self._note(pull, error)
+            await asyncio.sleep(_policy(error).delay(failures, self._random))
+
+    async def _try(self, workload: Workload) -> errors.FleetError | None:
+        """Try once; return what went wrong."""
+        contained = self._failures.contained(PART, workload.name, passes=(errors.FleetError,))
+        try:
+            with contained:
+                async with self._slots:
+                    await self._fetch_image(workload.service.image, workload.service.pull_policy)
+        except errors.FleetError as exc:
+            return exc
+        if contained.failure:
+            return errors.InternalError(contained.failure.message, element=workload.service.name)
+        return None
 
     def _note(self, pull: _Pull, error: errors.FleetError) -> None:
         log.warning(
@@ -104,7 +123,8 @@ class Staging:
     async def close(self) -> None:
         """Break every pull off."""
         tasks = [pull.task for pull in self._pulls.values() if pull.task is not None]
-        self._pulls.clear()
+        for name in tuple(self._pulls):
+            self._forget(name)
         await cancel(tasks)
 
 

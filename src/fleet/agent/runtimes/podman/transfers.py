@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from fleet.agent.system import durable_files, threads
+from fleet import threads
+from fleet.agent.system import durable_files
 
 log = structlog.get_logger(__name__)
 

@@ -21,15 +21,16 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from fleet import errors
+from fleet import errors, threads
 from fleet.agent.runtimes.podman.api import answers
 from fleet.agent.runtimes.podman.api.client import Request, SocketClient
 from fleet.agent.runtimes.port import Result
-from fleet.agent.system import threads
+from fleet.supervision import containment
 
 _HEALTHY = "healthy"
 _ANSWER_SECONDS = 2.0
@@ -50,26 +51,40 @@ class Checks:
         self._connect = connect
         self._call = call
         self._open: dict[str, asyncio.Task[Result]] = {}
+        self._waiting: Counter[str] = Counter()
 
     async def run(self, container: str, within: float) -> Result:
         """Run the check of *container*, or wait on for the one that runs still."""
+        check = self._begin(container)
+        self._waiting[container] += 1
+        try:
+            return await self._result(container, check, within)
+        except asyncio.CancelledError:
+            if self._waiting[container] == 1:  # otherwise it is somebody else's too
+                check.cancel()
+            raise
+        finally:
+            self._waiting[container] -= 1
+            self._waiting = +self._waiting
+
+    def _begin(self, container: str) -> "asyncio.Task[Result]":
         check = self._open.get(container)
         if check is None or check.done():
-            check = self._open[container] = asyncio.create_task(self._ask(container))
+            name = f"check of {container}"
+            check = self._open[container] = asyncio.create_task(self._ask(container), name=name)
             check.add_done_callback(_retrieve)
-        try:
-            done, _ = await asyncio.wait({check}, timeout=within)
-        except asyncio.CancelledError:
-            check.cancel()
-            raise
+        return check
+
+    async def _result(self, container: str, check: "asyncio.Task[Result]", within: float) -> Result:
+        done, _ = await asyncio.wait({check}, timeout=within)
         if done:
-            return check.result()
+            return await containment.shared(check)
         if await self._runs_still(container, check):
             return Result(passed=False, output=f"it did not end within {within:g} s")
         # It has ended by now, and the answer is on its way; or the connection is dead.
         done, _ = await asyncio.wait({check}, timeout=_ANSWER_SECONDS)
         if done:
-            return check.result()
+            return await containment.shared(check)
         check.cancel()
         raise errors.RuntimeUnavailable("podman did not tell how a check went", element=container)
 

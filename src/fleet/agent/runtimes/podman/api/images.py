@@ -11,12 +11,11 @@ from urllib.parse import quote
 
 import structlog
 
-from fleet import errors
+from fleet import errors, threads
 from fleet.agent.runtimes.podman.api import answers, error_messages, registry_auth, translation
 from fleet.agent.runtimes.podman.api.client import Request, SocketClient
 from fleet.agent.runtimes.port import Fetched, Image
 from fleet.agent.settings import Registry
-from fleet.agent.system import threads
 from fleet.contracts import scores
 
 T = TypeVar("T")

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from fleet import errors
+from fleet import errors, threads
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman.api import answers, error_messages, translation
 from fleet.agent.runtimes.podman.api.checks import Checks
@@ -39,9 +39,9 @@ from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.agent.runtimes.podman.api.specification import left_out, specification
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result
 from fleet.agent.settings import Registry
-from fleet.agent.system import threads
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.supervision import containment
 
 T = TypeVar("T")
 
@@ -325,6 +325,10 @@ class PodmanRuntime:
             say(errors.RuntimeUnavailable("podman ended the stream of events", element="podman"))
         except errors.FleetError as exc:
             say(exc)
+        except Exception as exc:  # noqa: BLE001 - who reads the events is told, whatever it is
+            error = errors.InternalError(containment.sentence(exc), element="podman")
+            error.__cause__ = exc
+            say(error)
 
     def _request(
         self, method: str, path: str, *, client: SocketClient | None = None, **arguments: Any

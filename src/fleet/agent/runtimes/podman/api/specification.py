@@ -93,7 +93,7 @@ def _health(check: scores.Healthcheck | None) -> dict[str, Any]:
         "Test": ["CMD", *check.command],
         "Interval": 0,
         "Timeout": check.timeout * _SECOND,
-        "RestartBackoff": check.retries,
+        "Retries": check.retries,
         "StartPeriod": check.start_period * _SECOND,
     }
 

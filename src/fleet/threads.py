@@ -21,7 +21,7 @@ async def call(
     """
     Run *function* in a thread, and return what it returns.
 
-    Cancelled, it leaves the thread to its own devices; nobody waits for it.
+    Cancelled, it leaves the thread alone; nobody waits for it.
     *on_end* is called, in the loop, when the thread has ended.
     """
     loop = asyncio.get_running_loop()
@@ -31,7 +31,11 @@ async def call(
         _run(function, loop, future)
         post(loop, on_end)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError:  # the process may have no more of them
+        on_end()
+        raise
     return await future
 
 
@@ -60,7 +64,8 @@ def _run(
     try:
         result = function()
     except BaseException as exc:  # noqa: BLE001 - whatever it is belongs to the caller
-        error = exc
+        # A future takes no StopIteration: it would never be done.
+        error = RuntimeError(f"{exc!r} in a thread") if isinstance(exc, StopIteration) else exc
         post(loop, lambda: None if future.done() else future.set_exception(error))
     else:
         post(loop, lambda: None if future.done() else future.set_result(result))

@@ -1,0 +1,63 @@
+"""How the hub's servers are written, and what of a wrong address is repeated."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet import errors
+from fleet.contracts.hub import Server, parse_servers
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("nats://hub", Server("hub", 4222)),
+        ("nats://10.0.0.1:4223", Server("10.0.0.1", 4223)),
+        ("tls://hub.example.org:443/", Server("hub.example.org", 443, tls=True)),
+        ("nats://[2001:db8::1]:4222", Server("2001:db8::1", 4222)),
+        ("nats://fleet-nats.fleet-system.svc:4222", Server("fleet-nats.fleet-system.svc", 4222)),
+    ],
+)
+def test_an_address_is_a_scheme_a_host_and_a_port(url: str, server: Server):
+    assert parse_servers(url) == (server,)
+    assert parse_servers(str(server)) == (server,)
+
+
+def test_several_are_separated_by_commas():
+    assert parse_servers("nats://a, tls://b:1") == (Server("a"), Server("b", 1, tls=True))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hub",
+        "hub:4222",
+        "http://hub",
+        "ws://hub",
+        "nats://",
+        "nats://hub:",
+        "nats://hub:0",
+        "nats://hub:65536",
+        "nats://hub:x",
+        "nats://hub/path",
+        "nats://hub?token=x",
+        "nats://a,",
+        "nats://a b",
+        "nats://-a",
+    ],
+)
+def test_what_is_no_address_is_refused_with_where_it_stands(url: str):
+    with pytest.raises(errors.InvalidConfig, match=r"^nats\.url: .* is not like nats://host:4222"):
+        parse_servers(url, where="nats.url")
+
+
+@given(
+    before=st.sampled_from(["nats://", "tls://", "", "nats://a,nats://", "http://"]),
+    secret=st.text("abcdefgh0123456789-._~%!$&'()*+;=:", min_size=6),
+    after=st.sampled_from(["hub", "hub:4222", "", "hub:bad"]),
+)
+def test_a_secret_in_an_address_is_refused_and_never_repeated(before: str, secret: str, after: str):
+    with pytest.raises(errors.InvalidConfig, match="holds no user, password or token") as refused:
+        parse_servers(f"{before}{secret}@{after}")
+    assert f"{secret}@" not in str(refused.value)
