@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import filelock
 import msgspec
 
 import fleet
@@ -30,7 +29,7 @@ from fleet.scores.device.bundle import Bundle
 from fleet.scores.linux.architecture import Arch
 from lab.errors import LabError
 from lab.host import files
-from lab.system import commands
+from lab.system import commands, locks
 from lab.system.programs import program
 
 PYTHONS = ("3.11", "3.13")
@@ -91,7 +90,7 @@ def bundle(
     recipe = Recipe(arch, python, laid_over or {})
     home = directories.cache_dir() / "agents" / recipe.digest
     home.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{home}.lock"):
+    with locks.beside(home):
         return _kept(home, recipe) or _make(home, recipe)
 
 

@@ -12,13 +12,11 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from fleet import directories
 from fleet.scores.score import Score
 from lab.host import files
 from lab.host.lab_host import LabHost
-from lab.system import commands
+from lab.system import commands, locks
 
 ROOT = Path(__file__).resolve().parents[2]
 _PINS = ROOT / "requirements" / "agent.txt"
@@ -45,7 +43,7 @@ class AgentEnvironmentScore(Score[LabHost]):
     def bring_about(self, topology: LabHost) -> None:
         where = environment()
         where.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(where.with_suffix(".lock")):
+        with locks.beside(where):
             if not _is_complete(where):
                 topology.saw("installing requirements/agent.txt")
                 _make(where)

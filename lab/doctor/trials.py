@@ -24,7 +24,7 @@ from lab.host.network import CableScore, FirewallScore, NamespacesScore
 from lab.images import demo_images, oci, shared_store
 from lab.images.shared_store import BaseStoreScore
 from lab.lifecycle import take_down
-from lab.system import podman_configuration, probes, waiting
+from lab.system import locks, podman_configuration, probes, waiting
 
 if TYPE_CHECKING:
     from podman import PodmanClient
@@ -72,6 +72,7 @@ def run() -> Iterator[Result]:
         finally:
             _undo()
             shutil.rmtree(labs.state_of(_NAME))
+            locks.discard(labs.state_of(_NAME))
 
 
 def _try(trial: Trial, host: LabHost, device: HostDevice) -> Result:

@@ -140,14 +140,13 @@ def held(name: str, command: str, *, within: float, saw: Callable[[str], None]) 
     state = state_of(name)
 
     def busy() -> LabBusy:
-        holder = read_json(state / "holder.json")
+        holder = locks.holder(state)
         who = f"`{holder.get('command', '?')}` (pid {holder.get('pid', '?')})"
         return LabBusy(f"lab {name} is held by {who}", element=name)
 
-    with locks.of_directory(state, within=within, busy=busy, saw=saw):
-        write_json(state / "holder.json", {"pid": os.getpid(), "command": command})
+    with locks.held(state, {"command": command}, within=within, busy=busy, saw=saw):
+        state.mkdir(exist_ok=True)  # whoever held it before us may have removed it
         yield
-        (state / "holder.json").unlink(missing_ok=True)
 
 
 def require_root(command: str) -> None:

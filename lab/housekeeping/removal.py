@@ -53,6 +53,7 @@ def _remove_logs(state: Path) -> bool:
             if labs.is_there(state.name):
                 return False
             trash = _out_of_the_way(state)
+            locks.discard(state)
     except LabBusy:
         return False
     shutil.rmtree(trash)

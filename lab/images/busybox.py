@@ -10,12 +10,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import filelock
-
 from fleet import directories
 from fleet.scores.linux.architecture import Arch
 from lab.errors import PreflightFailed
-from lab.system import commands
+from lab.system import commands, locks
 
 _PACKAGE = "busybox-static"
 
@@ -39,7 +37,7 @@ def _foreign(arch: Arch) -> Path:
     where = directories.cache_dir() / "busybox" / arch
     if not where.exists():
         where.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{where}.lock"):
+        with locks.beside(where):
             if not where.exists():
                 _download(arch, where)
     return where

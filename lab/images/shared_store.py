@@ -8,14 +8,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from fleet import directories
 from fleet.scores.score import Score
 from lab.host import files, processes
 from lab.host.lab_host import LabHost, read_json, write_json
 from lab.images import demo_images, oci
-from lab.system import commands, podman_configuration
+from lab.system import commands, locks, podman_configuration
 
 NAME = "localhost/fleet-base:latest"
 
@@ -37,7 +35,7 @@ class BaseStoreScore(Score[LabHost]):
     def bring_about(self, topology: LabHost) -> None:
         where = store_of(topology)
         where.parent.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{where.parent}.lock"):
+        with locks.beside(where.parent):
             if not _is_complete(where):
                 topology.saw("filling the store of base images")
                 _fill(where)

@@ -39,7 +39,7 @@ def checks() -> tuple[Suite, ...]:
     """List the checks, the slowest first: they run side by side."""
     return (
         Suite("types", ("mypy",)),
-        _pytest("unit", ("-n", "auto"), quiet=True),
+        _pytest("unit", ("-n", "auto", "-m", "not slow"), quiet=True),
         Suite("spelling", ("codespell",)),
         Suite("layers", ("lint-imports",)),
         Suite("literals", ("python", "-m", "lab.proof.literals")),
@@ -65,8 +65,15 @@ def full(keyword: str = "") -> tuple[Suite, ...]:
     """List what takes too long for every change: all faults, arm64, and the next Debian."""
     return (
         *(suite for suite in suites(keyword) if suite.name != "vm"),
+        _fuzzing(keyword),
         *(_on_machine(topology, keyword) for topology in MACHINES),
     )
+
+
+def _fuzzing(keyword: str) -> Suite:
+    """Try what anybody may write into a bucket for long, rather than for a moment."""
+    suite = _pytest("unit", ("-n", "auto", "-m", "slow"), keyword=keyword, report="fuzz")
+    return replace(suite, name="fuzz")
 
 
 def _on_machine(topology: str, keyword: str) -> Suite:

@@ -32,6 +32,7 @@ The exception hierarchy, in one place:
     + InvalidSelector            a label selector with an unknown operator or bad values
     + InvalidConfig              a configuration file with a bad or unknown setting
     + ClusterRefused             the Kubernetes API refused what was sent
+      . ObjectNotFound           it has no such object
       . ImmutableField           it would change what can't change while the object exists
     + ImageNotFound              the registry doesn't have the image
     + RegistryUnauthorized       the registry wants credentials, or refuses these
@@ -193,6 +194,10 @@ class InvalidConfig(PermanentError):
 
 class ClusterRefused(PermanentError):
     """The Kubernetes API refused a request for good."""
+
+
+class ObjectNotFound(ClusterRefused):
+    """The Kubernetes API has no such object, or doesn't know its kind."""
 
 
 class ImmutableField(ClusterRefused):

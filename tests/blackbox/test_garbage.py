@@ -1,5 +1,6 @@
 """Whatever is put into a bucket, nobody ends of it, nobody else is affected, and nothing stays."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +18,7 @@ from tests.using_lab.manifests import Manifest, deployment, service
 from tests.using_lab.waiting import eventually
 
 PORT = 18680
-LARGEST = 256 * 1024
+LARGEST = {DESIRED: 256 << 10, INFO: 64 << 10, STATE: 64 << 10, HEARTBEAT: 4 << 10}
 WORD = "garbage"
 Devices = tuple[Device, ...]
 
@@ -28,6 +29,8 @@ VALUES: tuple[object, ...] = (
     b"",
     b'{"device_id": "dev-0',
     b"[" * 20_000 + b"]" * 20_000,
+    b"[" * 4000,
+    b'{"from_the_future": ' + b"[" * 1900 + b"]" * 1900 + b"}",
     [1, 2, 3],
     None,
     {"device_id": 7, "labels": "none", "deployment": {}, "phase": 3, "revision": [], "at": "noon"},
@@ -62,8 +65,8 @@ def test_garbage_in_a_bucket_ends_nobody_and_touches_nothing_else(
     with_garbage += [f"{key}-{WORD}" for key in _keys(bucket, "nobody")]
     told = {key: buckets.get(bucket, key) for key in with_garbage}
     for key in with_garbage:
-        for value in VALUES:
-            buckets.put(bucket, key, value)
+        for garbage in _fitting(bucket):
+            buckets.put(bucket, key, garbage)
 
     try:
         fleet.apply(deployment("passage", service("page", images.v2, port=PORT + 1), on=selector))
@@ -91,7 +94,7 @@ def test_a_value_too_large_is_refused_by_the_server_itself(bucket: str, buckets:
     key = f"{PREFIX[bucket]}{WORD}.huge"
 
     with pytest.raises(Refused, match="message size exceeds maximum"):
-        buckets.put(bucket, key, b"x" * (LARGEST + 1))
+        buckets.put(bucket, key, b"x" * (LARGEST[bucket] + 1))
 
     assert buckets.get(bucket, key) is None
 
@@ -239,6 +242,12 @@ def test_what_the_operator_wrote_is_put_right_when_another_hand_spoils_it(
     eventually(look, within=30)
     cluster.await_aggregate("kiosk", matched=1, running=1)
     assert device.containers("kiosk") == before
+
+
+def _fitting(bucket: str) -> list[bytes]:
+    """List what the server lets into a bucket."""
+    written = (v if isinstance(v, bytes) else json.dumps(v).encode() for v in VALUES)
+    return [value for value in written if len(value) <= LARGEST[bucket]]
 
 
 def _envelope(*services: Manifest, revision: str = "1") -> dict[str, Any]:

@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from fleet import directories
 from lab.errors import LabError
 from lab.host.lab_host import read_json, write_json
 from lab.images.cloud import build, download, overlays
 from lab.images.cloud.catalogue import Built, Download, Image
+from lab.system import locks
 
 _DESCRIPTION = "image.json"
 _READ_ONLY = 0o444
@@ -116,7 +115,7 @@ def held(image: Image, saw: Callable[[str], None]) -> Iterator[Stored]:
     A disk is made on it in there: until it is, nothing tells that the image is needed.
     """
     where = home() / digest_of(image)
-    with lock_of(where):
+    with locks.beside(where):
         if stored(image) is None:
             _make(image, where, saw)
         found = stored(image)
@@ -124,11 +123,6 @@ def held(image: Image, saw: Callable[[str], None]) -> Iterator[Stored]:
             message = f"image {image.name} is not in {where} though it was made"
             raise LabError(message, element=image.name)
         yield found
-
-
-def lock_of(directory: Path) -> filelock.BaseFileLock:
-    """Return the lock of the image that lies, or is to lie, in *directory*."""
-    return filelock.FileLock(f"{directory}.lock")
 
 
 def verify(image: Stored) -> tuple[str, ...]:
@@ -148,7 +142,7 @@ def set_aside(image: Stored) -> Path:
     :raises ImageInUse: disks stand on it; what is made anew may have other bytes than they know.
     """
     aside = image.directory.with_name(f"{image.digest}.damaged")
-    with lock_of(image.directory):
+    with locks.beside(image.directory):
         if disks := overlays.standing_on(image.disk):
             raise ImageInUse(f"{disks} stand on it", element=image.image.name, hint=_IN_USE)
         shutil.rmtree(aside, ignore_errors=True)

@@ -8,7 +8,6 @@ the host has registered itself stays, and serves. Two at once wait for each othe
 would take it from the second. So what one finds of ours is of one that was killed, and goes.
 """
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fleet.scores.linux.architecture import Arch
+from lab.system import locks
 
 _TABLE = Path("/proc/sys/fs/binfmt_misc")
 _OURS = "fleet-qemu-"
@@ -36,7 +36,7 @@ def emulated(arch: Arch) -> Iterator[None]:
     """Let the kernel run programs of *arch*, for as long as the block takes."""
     if not (_TABLE / "status").exists():
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(_TABLE)], check=True)
-    with _held():
+    with locks.of_file(_TABLE / "status"):  # the same file wherever the table is mounted
         for left in _TABLE.glob(f"{_OURS}*"):
             left.write_text(_TAKE_BACK)
         if (_TABLE / f"qemu-{arch}").exists():
@@ -54,17 +54,6 @@ def _line(arch: Arch, name: str) -> bytes:
     """Describe how to run programs of *arch*: F opens ours now, so that any root finds it."""
     program = os.fsencode(shutil.which(f"qemu-{arch}-static") or f"qemu-{arch}-static")
     return b":".join((b"", name.encode(), b"M", b"", _MAGIC[arch], _MASK, program, b"F"))
-
-
-@contextmanager
-def _held() -> Iterator[None]:
-    """Wait for whoever else has told the kernel: by the lock of a directory."""
-    directory = os.open("/usr/bin", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(directory)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,12 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from lab.images.cloud import cache, catalogue, download
 from lab.images.cloud.overlays import overlays
-
-_LOCK = ".lock"
+from lab.system import locks
 
 
 class Kind(enum.StrEnum):
@@ -49,23 +46,22 @@ def find() -> tuple[Unused, ...]:
 def remove(unused: Unused) -> bool:
     """Remove *unused* if still nobody is at work on it, or stands on it; tell whether it went."""
     image = cache.home() / _digest(unused.path)
-    lock = cache.lock_of(image)
-    try:
-        with lock.acquire(blocking=False):
-            if unused.path in _needed():
-                return False
-            _remove(unused.path)
-            if not image.exists():  # who waits for the lock sees that it is gone, and makes it anew
-                Path(lock.lock_file).unlink()
-    except filelock.Timeout:
+    lock = locks.take(image)
+    if lock is None:
         return False
+    with lock:
+        if unused.path in _needed():
+            return False
+        _remove(unused.path)
+        if not image.exists():
+            locks.discard(image)
     return True
 
 
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
-    elif path.suffix != _LOCK:
+    elif path.suffix != locks.SUFFIX:
         path.unlink(missing_ok=True)
 
 
@@ -87,7 +83,7 @@ def _drafts() -> Iterator[Unused]:
 
 def _locks() -> Iterator[Unused]:
     """Yield locks of images that there aren't."""
-    for path in cache.home().glob(f"*{_LOCK}"):
+    for path in cache.home().glob(f"*{locks.SUFFIX}"):
         if not path.with_suffix("").exists() and not _is_held(path):
             yield Unused(Kind.LOCK, path, 0, is_current=False)
 
@@ -97,14 +93,7 @@ def _size(path: Path) -> int:
 
 
 def _is_held(path: Path) -> bool:
-    lock = cache.lock_of(cache.home() / _digest(path))
-    if not Path(lock.lock_file).exists():
-        return False
-    try:
-        with lock.acquire(blocking=False):
-            return False
-    except filelock.Timeout:
-        return True
+    return locks.is_held(cache.home() / _digest(path))
 
 
 def _digest(path: Path) -> str:

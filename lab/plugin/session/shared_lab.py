@@ -3,15 +3,14 @@ One lab for all processes of a run, and for other runs beside it.
 
 The first process that asks brings the lab up; what came of that is written down, and everybody else
 reads it: a lab that failed to come up is never tried again, and fails every test at once with the
-first reason. Who uses the lab holds a shared lock on its logs until it ends, however it ends; a run
-takes the lab down only when nobody else does.
+first reason. Who uses the lab holds a shared lock of it until it ends, however it ends
+(`lab.system.locks.Use`); a run takes the lab down only when nobody else does.
 
 A lab that a run made is marked so in its state directory, until somebody asks to keep it. So one
 that a killed run left behind is no lab that "was up before": the next run takes it down.
 """
 
 import enum
-import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -69,7 +68,7 @@ class SharedLab:
     def __init__(self, settings: Settings, port: LabPort) -> None:
         self._settings = settings
         self._port = port
-        self._use: int | None = None
+        self._use: locks.Use | None = None
         self._outcome: Outcome | None = None
 
     @property
@@ -107,7 +106,8 @@ class SharedLab:
             words += (
                 f": {outcome.reason}"  # every test was skipped: who looks, if the end is silent?
             )
-        self._leave()
+        if self._use is not None:
+            self._use.end()
         return Ending(f"lab {self._settings.name} {words}", chosen, begun, time.time())
 
     @property
@@ -119,12 +119,16 @@ class SharedLab:
             self._settings.directory.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise TopologyInvalid(f"--lab-log-dir: {exc}") from exc
-        busy = LabBusy(f"lab {self._settings.name} is being brought up by another worker")
-        with locks.of_directory(self._settings.directory, within=_PATIENCE, busy=lambda: busy):
+        with locks.held(self._book, {}, within=_PATIENCE, busy=self._busy):
             outcome = self.outcome() or self._bring_up()
             if outcome.came is Came.UP:
                 self._join()
             return outcome
+
+    def _busy(self) -> LabBusy:
+        pid = locks.holder(self._book).get("pid", "?")
+        name = self._settings.name
+        return LabBusy(f"lab {name} is being brought up by another worker (pid {pid})")
 
     def _bring_up(self) -> Outcome:
         begun, was_up, tried = time.time(), False, False
@@ -188,7 +192,7 @@ class SharedLab:
             return None, f"could not be taken down: {told(exc)}"
 
     def _take_down(self, tell: Callable[[str], None], *, is_unfit: bool) -> tuple[Fate, str]:
-        if not self._is_alone():
+        if not self._join().is_last():
             return Fate.LEFT_UP, "stays up: another test run uses it"
         if not self._mark.exists():
             return Fate.LEFT_UP, "stays up: another test run was asked to keep it"
@@ -202,27 +206,14 @@ class SharedLab:
     def _mark(self) -> Path:
         return self._port.state / _MARK
 
-    def _join(self) -> None:
+    def _join(self) -> locks.Use:
         """Be one of those who use the lab, until the run is finished or this process ends."""
         if self._use is None:
-            logs = self._port.state / "logs"  # it outlives the lab
-            logs.mkdir(parents=True, exist_ok=True)
-            self._use = os.open(logs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._use, fcntl.LOCK_SH)  # waits while a run takes the lab down
-
-    def _is_alone(self) -> bool:
-        """Tell whether nobody else uses the lab; then nobody can begin to."""
-        try:
-            self._join()
-            fcntl.flock(self._use or 0, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _leave(self) -> None:
-        if self._use is not None:
-            os.close(self._use)
-            self._use = None
+            state = self._port.state
+            (state / "logs").mkdir(parents=True, exist_ok=True)  # they outlive the lab
+            self._use = locks.Use(state)
+            self._use.begin()
+        return self._use
 
     def _write(self, outcome: Outcome) -> None:
         draft = self._book.with_suffix(".new")

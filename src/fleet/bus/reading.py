@@ -13,6 +13,7 @@ import structlog
 
 from fleet import errors
 from fleet.bus.port import Deleted, Entry, Put, Undecodable
+from fleet.contracts import bounds
 from fleet.contracts.messages import Codec, Message
 
 log = structlog.get_logger()
@@ -50,4 +51,6 @@ class Reader(Generic[M]):
         if len(self._logged) >= MOST_LOGGED:
             self._logged.clear()
         self._logged.add(key)
-        log.warning("value undecodable", bucket=self._codec.bucket, key=key, error=error)
+        log.warning(
+            "value undecodable", bucket=self._codec.bucket, key=bounds.shown(key), error=error
+        )

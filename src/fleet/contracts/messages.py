@@ -44,9 +44,17 @@ class _Shown(Message, frozen=True):
 
     def __post_init__(self) -> None:
         for field, most in self.shown.items():
-            text = getattr(self, field)
-            if len(text) > most or not text.isprintable():
-                msgspec.structs.force_setattr(self, field, bounds.shown(text, most))
+            told = getattr(self, field)
+            fit = _fit(told, most)
+            if fit is not told:
+                msgspec.structs.force_setattr(self, field, fit)
+
+
+def _fit(told: Any, most: int) -> Any:
+    if isinstance(told, str):
+        return bounds.shown(told, most)
+    fit = {bounds.shown(key, most): bounds.shown(value, most) for key, value in told.items()}
+    return told if fit == told else fit
 
 
 class Owner(Message, frozen=True):
@@ -70,7 +78,9 @@ class ReconcileScore(Message, frozen=True):
 class Inventory(_Shown, frozen=True):
     """What a device is made of. Sizes are in bytes; *runtimes* maps name to version."""
 
-    shown: ClassVar = dict.fromkeys(("hostname", "arch", "os", "kernel"), bounds.MAX_WORD)
+    shown: ClassVar = dict.fromkeys(
+        ("hostname", "arch", "os", "kernel", "runtimes"), bounds.MAX_WORD
+    )
 
     hostname: str = ""
     arch: str = ""
@@ -79,7 +89,7 @@ class Inventory(_Shown, frozen=True):
     cpus: Int64 = 0
     memory_bytes: Int64 = 0
     disk_bytes: Int64 = 0
-    runtimes: Annotated[dict[Identity, Identity], _SOME] = {}
+    runtimes: Annotated[dict[str, str], _SOME] = {}
 
 
 # The reason of the problem that an agent tells when another one writes its keys too.

@@ -36,6 +36,7 @@ from fleet.operator.ports import Cluster, Counter
 from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches import buckets, liveness
 from fleet.operator.watches.buckets import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
+from fleet.operator.watches.definitions import Definitions
 from fleet.operator.watches.entries import EntryTaker
 from fleet.operator.watches.informer import Informer
 from fleet.operator.watches.liveness import Liveness
@@ -138,6 +139,7 @@ class Controller:
             failures=self.failures,
             time_slice=self._slice,
         )
+        self._definitions = Definitions(cluster)
         self.recorder = EventRecorder(cluster, WallClock(), counter, failures=self.failures)
         self._sweeper = JunkKeySweeper(bus, counter, failures=self.failures)
         self.failures.add_watcher(FailureEvents(self.store, self.recorder, counter))
@@ -148,8 +150,15 @@ class Controller:
             clock=WallClock(),
             counter=counter,
             written=self.informer.status_written,
+            definitions_stand=self._definitions.stand,
         )
-        self.decommissioner = Decommissioner(self.store, bus, self.recorder, WallClock())
+        self.decommissioner = Decommissioner(
+            self.store,
+            bus,
+            self.recorder,
+            clock=WallClock(),
+            definitions_stand=self._definitions.stand,
+        )
         self._make_queues(cluster, paces)
 
     async def run(self) -> None:
@@ -223,6 +232,7 @@ class Controller:
             self._clock,
             counter,
             withdrawals=self._withdrawals,
+            definitions_stand=self._definitions.stand,
         )
         self._orphan_remover = OrphanRemover(
             self.store,

@@ -58,31 +58,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return program.run(run(told, steps), loop_of(steps))
 
 
-async def run(told: Settings, steps: Steps) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
+async def run(told: Settings, steps: Steps | None = None) -> int:
+    """Run until SIGTERM or SIGINT, in a loop that tells *steps*; return the exit code."""
+    steps = steps or Steps()
     stop = asyncio.Event()
     program.stop_on_signals(stop)
     failures = Failures()
     with hooks.recorded(failures, asyncio.get_running_loop()):
         async with AsyncExitStack() as stack:
+            cluster = KubernetesCluster()
+            stack.push_async_callback(cluster.close)
             try:
+                await cluster.check_access()
                 bus = await stack.enter_async_context(await _connect(told))
             except errors.InvalidConfig as exc:
                 sys.stderr.write(f"fleet-operator: {exc}\n")
                 return 2
-            code = await program.until(stop, _serve(told, bus, failures, stop, steps))
+            serving = _serve(told, bus, cluster, failures=failures, stop=stop, steps=steps)
+            code = await program.until(stop, serving)
     log.info("operator stopped")
     return code
 
 
 async def _serve(
-    told: Settings, bus: NatsBus, failures: Failures, stop: asyncio.Event, steps: Steps
+    told: Settings,
+    bus: NatsBus,
+    cluster: KubernetesCluster,
+    *,
+    failures: Failures,
+    stop: asyncio.Event,
+    steps: Steps,
 ) -> None:
     """Run every part, until cancelled or one of them ends for good."""
     metrics, pulse = Metrics(), Pulse(time.monotonic)
     async with AsyncExitStack() as stack:
-        cluster = KubernetesCluster()
-        stack.push_async_callback(cluster.close)
         controller = Controller(
             bus,
             cluster,
@@ -140,10 +149,11 @@ async def _watch(controller: Controller, cluster: KubernetesCluster, stop: async
     """
     Run kopf once the API server answers (it gives up where we wait), for a life of the cluster.
 
-    It would go on to watch from the versions of a store that was lost, and hear nothing.
+    It would go on to watch from the versions of a store that was lost, and hear nothing. It also
+    gives up when a definition goes; begun again, this waits until all kinds can be listed.
     """
     informer = controller.informer
-    await informer.listed.wait()
+    await informer.list_soon()
     while True:
         informer.renewed.clear()
         ending = asyncio.Event()

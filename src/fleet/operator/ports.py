@@ -54,6 +54,9 @@ class Cluster(Protocol):
     async def read_device(self, device: DeviceId) -> Body:
         """Read one `Device` as it is now; refused when it isn't there."""
 
+    async def is_defined(self, plural: str) -> bool:
+        """Tell whether the definition of a resource stands: it is neither gone nor going."""
+
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         """Make the object if it isn't there, with the finalizer and exactly these own *labels*."""
 

@@ -16,6 +16,7 @@ from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
 from fleet import errors
+from fleet.contracts import kubeconfig
 from fleet.scores.capabilities import Manifest
 
 _APPLY = "application/apply-patch+yaml"
@@ -45,11 +46,17 @@ class ApiCluster:
         """
         configuration = client.Configuration()
         try:
+            if not kubeconfig.check_path(str(path)):
+                raise errors.InvalidConfig(f"kubeconfig {path}: not there", element=str(path))
             config.load_kube_config(
                 str(path), client_configuration=configuration, persist_config=False
             )
-        except (ConfigException, OSError, TypeError, ValueError) as exc:
+        except (ConfigException, OSError) as exc:
             raise errors.InvalidConfig(f"kubeconfig {path}: {exc}", element=str(path)) from exc
+        except (KeyError, TypeError, ValueError) as exc:
+            # Its words may quote what stands there.
+            what = f"kubeconfig {path}: its credentials can't be read ({type(exc).__name__})"
+            raise errors.InvalidConfig(what, element=str(path)) from None
         return cls._connected(configuration)
 
     @classmethod

@@ -228,7 +228,7 @@ GARBAGE = [
     (kv.BUCKET_DEVICE_STATE, "state.d1.web", b'{"device_id":"d1","deployment":"other"}'),
     (kv.BUCKET_DEVICE_STATE, "state.d7.web", b"null"),
     (kv.BUCKET_DEVICE_HEARTBEAT, "beat", b"{}"),
-    (kv.BUCKET_DEVICE_HEARTBEAT, "heartbeat.d1", b'{"device_id":"d1","at":"yesterday"}'),
+    (kv.BUCKET_DEVICE_HEARTBEAT, "heartbeat.d1", b'{"device_id":"d1","at":[],"instance":7}'),
     (kv.BUCKET_DEVICE_HEARTBEAT, "heartbeat.d7", b"[]"),
 ]
 
@@ -306,11 +306,12 @@ async def test_a_value_too_large_fails_alone(scene: BusScene):
         await scene.device.register({"site": "a"})
         await running(scene, scene.device)
         await scene.until(
-            lambda: (
-                scene.counter.counts["failed desired ValueTooLarge"]
-                or scene.cluster.status("huge").get("reason") == "ValueTooLarge"
-            ),
+            lambda: scene.cluster.status("huge").get("reason") == "ValueTooLarge",
             "its size is told",
         )
+        (accepted, *_) = scene.cluster.status("huge")["conditions"]
+        assert accepted["status"] == "False"
+        assert "at most 261120 are allowed" in accepted["message"]
+        assert scene.counter.counts["failed desired ValueTooLarge"] == 0
         assert await scene.device.wanted("huge") is None
         await scene.acts(controller)

@@ -224,6 +224,36 @@ async def test_an_administrators_label_wins_until_it_is_taken_back(site: Site):
     )
 
 
+async def test_conditions_of_others_are_kept_beside_ours(site: Site):
+    device = await site.registered()
+    foreign = {
+        "type": "DiskHealthy",
+        "status": "True",
+        "reason": "Checked",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    path = f"{FLEET}/devices/{device.id}"
+    await eventually(
+        lambda: site.device_where(device, lambda b: condition(b["status"], "Ready")), "described"
+    )
+    body = {
+        "apiVersion": "fleet.nationtech.io/v1alpha1",
+        "kind": "Device",
+        "metadata": {"name": str(device.id)},
+        "status": {"conditions": [foreign]},
+    }
+    await site.kube.apply(f"{path}/status", body)
+    await site.resyncs(2)
+    await device.register({"site": site.site, "new": "label"})
+    found = await eventually(
+        lambda: site.device_where(device, lambda b: "new=" in b["status"]["summary"]["labels"]),
+        "the operator wrote its own",
+    )
+    kept = condition(found["status"], "DiskHealthy")
+    assert kept == {**foreign, "message": kept.get("message", "")}
+
+
 async def test_what_does_not_decode_changes_nothing_and_is_counted(site: Site):
     device = await site.registered()
     name = site.name("web")

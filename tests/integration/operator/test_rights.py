@@ -9,6 +9,8 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the control plane
 
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
 
 @pytest.mark.parametrize(
     ("method", "path"),
@@ -22,7 +24,10 @@ pytestmark = pytest.mark.timeout(120)  # the first test of a module starts the c
         ("GET", "/api/v1/namespaces/fleet-system/configmaps"),
         ("GET", "/api/v1/events"),
         ("GET", "/apis/apps/v1/deployments"),
-        ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
+        ("GET", DEFINITIONS),
+        ("GET", f"{DEFINITIONS}/things.example.com"),
+        ("PATCH", f"{DEFINITIONS}/deployments.fleet.nationtech.io"),
+        ("DELETE", f"{DEFINITIONS}/deployments.fleet.nationtech.io"),
         ("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles"),
         ("POST", f"{FLEET}/namespaces/default/deployments"),
         ("DELETE", f"{FLEET}/namespaces/default/deployments/any"),
@@ -43,6 +48,8 @@ async def test_what_the_operator_needs_is_granted(site: Site):
         assert await kube.items(f"{FLEET}/deployments") is not None
         assert await kube.items(f"{FLEET}/devices") is not None
         assert await kube.find("/api/v1/namespaces/fleet-system") is not None
+        for plural in ("deployments", "devices"):
+            assert await kube.find(f"{DEFINITIONS}/{plural}.fleet.nationtech.io") is not None
 
 
 async def test_a_replaced_token_is_taken_up(site: Site):

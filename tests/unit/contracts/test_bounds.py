@@ -181,8 +181,11 @@ def test_a_text_that_people_read_is_cut_rather_than_refused():
     assert len(state.error.message) == bounds.MAX_TEXT
     assert len(state.error.reason) == bounds.MAX_WORD
     assert state.error.service == "two lines\N{REPLACEMENT CHARACTER}[2J"
-    info = decode(DEVICE_INFO, message(DEVICE_INFO, inventory={"hostname": long}))
+    inventory = {"hostname": long, "runtimes": {control: long}}
+    info = decode(DEVICE_INFO, message(DEVICE_INFO, inventory=inventory))
     assert len(info.inventory.hostname) == bounds.MAX_WORD
+    assert {len(version) for version in info.inventory.runtimes.values()} == {bounds.MAX_WORD}
+    assert all(name.isprintable() for name in info.inventory.runtimes)
 
 
 def test_a_text_is_cut_where_a_message_is_made_too():

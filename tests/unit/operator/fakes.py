@@ -21,6 +21,7 @@ class FakeCluster:
 
     While *broken* is set, every call raises it; while *unlistable* is, the lists do; those named
     in *hidden* always do. Conditions of the types *foreign_conditions* are somebody else's.
+    Definitions that are *undefined* are being deleted, or gone.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,7 @@ class FakeCluster:
         self.name = "first"
         self.hidden: set[str] = set()
         self.foreign_conditions: set[str] = set()
+        self.undefined: set[str] = set()
         self.writes: Counts[str] = Counts()
         self.broken: errors.FleetError | None = None
         self.unlistable: errors.FleetError | None = None
@@ -79,6 +81,11 @@ class FakeCluster:
             raise errors.ClusterRefused("404 not found")
         return dict(self.devices[device])
 
+    async def is_defined(self, plural: str) -> bool:
+        """Tell whether nobody deleted the definition."""
+        self._check()
+        return plural not in self.undefined
+
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         """Make or label an object."""
         self._check()
@@ -101,9 +108,9 @@ class FakeCluster:
     async def apply_device_status(self, device: DeviceId, status: Body) -> Body:
         """Replace a status; refused where the object isn't there. Others' conditions stay."""
         self._check()
-        check_status("Device", status)
         if device not in self.devices:
             raise errors.ClusterRefused("404 not found")
+        check_status("Device", status)
         self.writes["device status"] += 1
         body = self.devices[device]
         metadata = {**body["metadata"], "resourceVersion": self._next()}

@@ -9,14 +9,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fleet.bus.port import Put
 from fleet.contracts import kv
-from fleet.operator.decisions.junk_keys import MOST_STATES
+from fleet.contracts.messages import DeploymentState, Phase
+from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.operator.decisions.junk_keys import MOST_STATES, JunkKey
+from fleet.operator.model.index import Pair
+from fleet.operator.model.store import Store
+from fleet.operator.watches.buckets import StateFeed
+from fleet.operator.watches.sync_barrier import Part, SyncBarrier
+from fleet.supervision.failures import Failures
 from lab.bench.simulated_device import SimulatedDevice
 from tests.unit.contracts.test_bounds import WRONG_TIMES
-from tests.unit.operator.making import deployment_body
+from tests.unit.operator.fakes import FakeCounter
+from tests.unit.operator.making import START, deployment_body, put, score
 from tests.unit.operator.scene import MemoryScene
 
 BAD = "bad-1"
+PI = DeviceId("pi-01")
 TEXTS = ("", "x" * 5000, "\x1b[2J\x00\u202e", "two\nlines", "\N{BUG}" * 300, "Invented")
 NUMBERS = (-1, 0, 2**31, 2**63, -(2**63) - 1, 10**30, 1.5, 1e308, True)
 DEEP: Any = {"deep": [[[[[[]]]]]]}
@@ -151,39 +161,64 @@ SEEN = {
     "Go's zero time": b'"updated_at":"0001-01-01T00:00:00Z"',
     "a time in 2099": b'"updated_at":"2099-01-01T00:00:00Z"',
     "a long text": b'"error":{"reason":"X","message":"' + b"x" * 60_000 + b'"}',
-    "a terminal's commands": b'"error":{"reason":"\\u001b[2J","message":"\\u0000"}',
+    "commands to a terminal": b'"error":{"reason":"\\u001b[2J","message":"\\u0000"}',
 }
 
 
-@pytest.mark.parametrize("fields", SEEN.values(), ids=SEEN)
-async def test_a_state_that_can_be_read_can_be_shown(fields: bytes):
+@pytest.mark.parametrize(("name", "fields"), SEEN.items(), ids=SEEN)
+async def test_a_state_that_can_be_read_can_be_shown(name: str, fields: bytes):
     state = b'{"device_id":"bad-1","deployment":"web","phase":"Failed","revision":"REVISION",'
     scene = await lands([(kv.BUCKET_DEVICE_STATE, f"state.{BAD}.web", state + fields + b"}")])
     _check_counts(scene)
     told = scene.cluster.status("u1")["aggregate"]
     assert told["failed"] == 1
     assert not told["lastError"]["at"].startswith(("0001", "2099"))
+    assert (scene.counter.counts["time replaced device-state"] > 0) is ("time" in name)
 
 
 async def test_a_flood_of_states_is_swept_and_takes_no_memory():
     state = '{{"device_id":"bad-1","deployment":"{}","phase":"Running","revision":"1"}}'
-    names = [f"junk-{n}" for n in range(3 * MOST_STATES)]
-    flood = [
-        (kv.BUCKET_DEVICE_STATE, f"state.{BAD}.{name}", state.format(name).encode())
-        for name in names
-    ]
     async with AsyncExitStack() as stack:
         scene = MemoryScene()
         stack.push_async_callback(scene.bus.close)
         scene.cluster.add(deployment_body())
-        for bucket, key, data in flood:
-            scene.server.write_raw(bucket, key, data)
-        scene.server.write_raw(kv.BUCKET_DEVICE_STATE, f"state.{BAD}.x.y", b"junk")
-        controller = await stack.enter_async_context(scene.running())
         stream = scene.server.stream(kv.BUCKET_DEVICE_STATE)
-        await scene.until(lambda: len(stream.replay(">")) == MOST_STATES, "the rest is swept")
-        assert len(controller.store.states) == MOST_STATES
-        assert stream.last(f"state.{BAD}.x.y") is None
-        assert scene.counter.counts["swept device-state"] == 2 * MOST_STATES + 1
-        await scene.device.register({"site": "a"})
-        await scene.until_wanted()
+        async with scene.running() as controller:
+            await controller.informer.listed.wait()
+            await controller.barrier.opened()
+            for n in range(MOST_STATES + 50):
+                data = state.format(f"junk-{n}").encode()
+                scene.server.write_raw(kv.BUCKET_DEVICE_STATE, f"state.{BAD}.junk-{n}", data)
+            scene.server.write_raw(kv.BUCKET_DEVICE_STATE, f"state.{BAD}.x.y", b"junk")
+            await scene.until(lambda: len(stream.replay(">")) == MOST_STATES, "the rest is swept")
+            assert len(controller.store.states) == MOST_STATES
+            assert stream.last(f"state.{BAD}.x.y") is None
+            assert scene.counter.counts["swept device-state"] == 51
+            await scene.device.register({"site": "a"})
+            await scene.until_wanted()
+
+
+async def test_what_may_be_wanted_of_a_device_is_not_swept_while_nobody_knows():
+    """At a start its states may be read before what is wanted of it."""
+    store, barrier = Store(), SyncBarrier()
+    swept: list[JunkKey] = []
+    feed = StateFeed(store, barrier, FakeCounter(), Failures(), swept.append)
+
+    async def told(name: str) -> None:
+        state = DeploymentState(
+            device_id=PI, deployment=DeploymentName(name), phase=Phase.RUNNING, revision="1"
+        )
+        await feed.handle(Put(kv.device_state_key(PI, DeploymentName(name)), state, 1, START))
+
+    for n in range(MOST_STATES + 1):
+        await told(f"d{n}")
+    assert len(store.states) == MOST_STATES
+    assert not swept
+    barrier.listed(Part.DESIRED_STATE)
+    wanted = Pair(PI, DeploymentName("wanted"))
+    store.put_desired(wanted, put(score(), key=wanted))
+    await told("wanted")
+    assert store.states[wanted]
+    assert not swept
+    await told("surplus")
+    assert [junk.key for junk in swept] == [f"state.{PI}.surplus"]

@@ -182,6 +182,38 @@ async def test_a_deployment_that_vanished_is_an_orphan_and_stops_nothing(scene: 
         assert await scene.device.wanted("web") == wanted
 
 
+async def test_a_definition_that_goes_takes_the_objects_and_leaves_the_devices_alone(
+    scene: MemoryScene,
+):
+    scene.cluster.add(deployment_body())
+    async with scene.running() as controller:
+        await scene.device.register({"site": "a"})
+        wanted = await scene.until_wanted()
+        await scene.device.report("web", Phase.RUNNING, wanted.revision)
+        await scene.until(lambda: scene.cluster.status().get("ready") == "1/1", "1/1")
+
+        scene.cluster.undefined = {"deployments", "devices"}
+        controller.informer.deployment_event("MODIFIED", deployment_body(deleted=1, version=9999))
+        left = await leave(scene, controller)
+        async with asyncio.timeout(10):
+            await controller.released("u1")
+            await left
+        controller.informer.deployment_event("DELETED", scene.cluster.deployments.pop("u1"))
+        controller.informer.device_event("DELETED", scene.cluster.devices.pop("d1"))
+        assert await scene.device.wanted("web") == wanted
+        assert scene.device.id in controller.store.infos
+
+        scene.cluster.undefined.clear()
+        scene.cluster.add(deployment_body(uid="again"))
+        await controller.informer.list_all()
+        await scene.until(lambda: scene.cluster.devices.get("d1"), "the device is made again")
+        await scene.until(
+            lambda: scene.cluster.status("again").get("ready") == "1/1", "it was adopted"
+        )
+        adopted = await scene.until_wanted()
+        assert adopted.revision == wanted.revision
+
+
 async def leave(scene: MemoryScene, controller: Controller) -> "asyncio.Task[None]":
     """Delete the `Device`, as kopf tells of it."""
     body = dict(scene.cluster.devices["d1"])

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from fleet import directories
 from fleet.scores.kvm import accelerator
 from fleet.scores.kvm.domains import Accelerator
@@ -19,7 +17,7 @@ from fleet.scores.score import Score
 from lab.errors import TopologyInvalid
 from lab.host.lab_host import LabHost, read_json, write_json
 from lab.images.cloud import cache, catalogue
-from lab.system import procfs
+from lab.system import locks, procfs
 
 VARIABLE = "LAB_ACCELERATOR"
 
@@ -47,7 +45,7 @@ class AcceleratorScore(Score[LabHost]):
             return
         choice = accelerator.choose(self.arch, stored.kernel, stored.initrd)
         topology.saw(f"{choice.accelerator}: {choice.reason}")
-        with filelock.FileLock(f"{_book()}.lock"):
+        with locks.beside(_book()):
             kept = {key: value for key, value in read_json(_book()).items() if _is_of_now(key)}
             found = {"accelerator": str(choice.accelerator), "reason": choice.reason}
             write_json(_book(), {**kept, _key(stored.kernel): found})

@@ -13,7 +13,7 @@ import msgspec
 from fleet.agent.journal import entries
 from fleet.agent.model import intents
 from fleet.agent.model.reports import Report
-from fleet.contracts import messages
+from fleet.contracts import bounds, messages
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
 
@@ -133,7 +133,7 @@ def _link(snapshot: Snapshot) -> str:
 
 
 def _rows(deployment: Deployment) -> Iterator[tuple[str, ...]]:
-    revision = deployment.revision[:_REVISION_LENGTH] or "-"
+    revision = bounds.shown(deployment.revision[:_REVISION_LENGTH]) or "-"
     lead = (deployment.name, str(deployment.phase), revision)
     if not deployment.services:
         yield (*lead, "-", "-", "-")

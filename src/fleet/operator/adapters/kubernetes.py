@@ -4,37 +4,44 @@ The API server, through the official client: lists, and server-side apply.
 Every write is an apply of the whole of what the operator owns, under its own
 field manager, so what it leaves out goes away and what others own stays. The
 token is read again every minute, and when it is refused, since a mounted token
-is replaced while the process runs.
+is replaced while the process runs; where it can't be read, the last one serves.
+An answer that isn't what was asked for is no answer.
 """
 
+import contextlib
 import hashlib
 import json
-import os
+import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
-from kubernetes.aio import client, config
-from kubernetes.aio.config import ConfigException
+import structlog
+from kubernetes.aio import client
 
 from fleet import errors
 from fleet.contracts import bounds, resources
 from fleet.contracts.names import DeviceId
+from fleet.operator.adapters import cluster_access
 from fleet.operator.decisions.event_correlator import Post
 from fleet.operator.model.conditions import timestamp
 from fleet.operator.model.custom_resources import FIELD_MANAGER, Deployment
 from fleet.operator.ports import Access, Body
 
+log = structlog.get_logger()
+
 ROOT: Final = f"/apis/{resources.API_VERSION}"
 DEPLOYMENTS: Final = f"{ROOT}/{resources.DEPLOYMENT_PLURAL}"
 DEVICES: Final = f"{ROOT}/{resources.DEVICE_PLURAL}"
+DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 TOKEN_SECONDS: Final = 60.0
 PAGE: Final = 500
 TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 MAX_EVENT: Final = 1024
+EXCERPT: Final = 200
 CLUSTER_SCOPED: Final = "default"  # the namespace of Events about objects that have none
 APPLY: Final = "application/apply-patch+yaml"
 
@@ -52,10 +59,17 @@ class KubernetesCluster:
 
     def __init__(self, *, page: int = PAGE) -> None:
         self._page = page
-        self._configuration = client.Configuration()
-        self._configuration.retries = False
         self._client: client.ApiClient | None = None
         self._read_at = float("-inf")
+
+    async def check_access(self) -> None:
+        """
+        Read how the API server is reached, so that what can't be used is told at the start.
+
+        :raises errors.InvalidConfig: a kubeconfig that is damaged, or lacks something.
+        """
+        with contextlib.suppress(errors.ClusterUnavailable):
+            await self._connect()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -69,8 +83,8 @@ class KubernetesCluster:
 
         :raises errors.ClusterUnavailable: the files aren't there (yet).
         """
-        await self._read()
-        found = self._configuration
+        self._read_at = float("-inf")
+        found = (await self._connected()).configuration
         header = found.api_key.get("BearerToken", "")
         return Access(
             server=found.host,
@@ -100,6 +114,14 @@ class KubernetesCluster:
     async def read_device(self, device: DeviceId) -> Body:
         """Read one `Device` as it is now."""
         return await self._request("GET", f"{DEVICES}/{device}")
+
+    async def is_defined(self, plural: str) -> bool:
+        """Read the definition by its name."""
+        try:
+            found = await self._request("GET", f"{DEFINITIONS}/{plural}.{resources.GROUP}")
+        except errors.ObjectNotFound:
+            return False
+        return found["metadata"].get("deletionTimestamp") is None
 
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         """Make the object if it isn't there, with our finalizer and exactly these own *labels*."""
@@ -141,7 +163,7 @@ class KubernetesCluster:
         while True:
             query = [("limit", str(self._page)), *([("continue", page)] if page else [])]
             answer = await self._request("GET", path, query=query)
-            yield answer["items"]
+            yield _items(path, answer)
             page = answer["metadata"].get("continue", "")
             if not page:
                 return
@@ -159,8 +181,8 @@ class KubernetesCluster:
         body: Body | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
+        api = await self._connected()
         try:
-            api = await self._connected()
             request = await api.param_serialize(
                 method,
                 path,
@@ -171,33 +193,38 @@ class KubernetesCluster:
             )
             answer = await api.call_api(*request, _request_timeout=TIMEOUT)
             text = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError, ConfigException) as exc:
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             raise errors.ClusterUnavailable(f"{method} {path}: {exc!r}", element=path) from exc
         if answer.status == HTTPStatus.UNAUTHORIZED:
             self._read_at = float("-inf")
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(f"{method} {path}", answer.status, text)
-        return dict(json.loads(text))
+        return _decoded(f"{method} {path}", text)
 
     async def _connected(self) -> client.ApiClient:
+        """Return a client with a token of the last minute or, where there is none, the last one."""
         if time.monotonic() - self._read_at > TOKEN_SECONDS:
-            await self._read()
+            try:
+                return await self._connect()
+            except (errors.ClusterUnavailable, errors.InvalidConfig) as exc:
+                if self._client is None:
+                    raise errors.ClusterUnavailable(str(exc)) from exc
+                log.warning("access not read again", reason=exc.reason, error=str(exc))
+            self._read_at = time.monotonic()
         if self._client is None:
-            self._client = client.ApiClient(self._configuration)
+            return await self._connect()
         return self._client
 
-    async def _read(self) -> None:
-        try:
-            path = os.environ.get("KUBECONFIG")
-            if path:
-                await config.load_kube_config(
-                    path, client_configuration=self._configuration, persist_config=False
-                )
-            else:
-                config.load_incluster_config(self._configuration, try_refresh_token=False)
-        except (ConfigException, OSError, TypeError) as exc:
-            raise errors.ClusterUnavailable(f"no access to a cluster: {exc}") from exc
+    async def _connect(self) -> client.ApiClient:
+        found = await cluster_access.read()
+        known = self._client
+        if known is not None and cluster_access.is_same_connection(known.configuration, found):
+            known.configuration.api_key = found.api_key
+        else:
+            await self.close()
+            known = self._client = _client_of(found)
         self._read_at = time.monotonic()
+        return known
 
 
 def _path(deployment: Deployment) -> str:
@@ -255,11 +282,49 @@ def _event(post: Post) -> dict[str, Any]:
     }
 
 
+def _client_of(configuration: client.Configuration) -> client.ApiClient:
+    try:
+        return client.ApiClient(configuration)
+    except ssl.SSLError as exc:
+        what = f"{configuration.host}: its CA, or our certificate or key, can't be read"
+        raise errors.InvalidConfig(what, element=configuration.host) from exc
+
+
+def _decoded(request: str, text: bytes) -> dict[str, Any]:
+    """Read an object. A proxy on the way, or another server, answers with something else."""
+    try:
+        decoded = json.loads(text)
+    except ValueError:
+        decoded = None
+    if not isinstance(decoded, dict) or not isinstance(decoded.get("metadata"), dict):
+        raise errors.ClusterUnavailable(f"{request}: not an object: {_excerpt(text)}")
+    return decoded
+
+
+def _items(path: str, answer: Body) -> list[Body]:
+    """Read the objects of a list: all have what every object has."""
+    items = answer.get("items")
+    if not isinstance(items, list) or not all(_is_object(item) for item in items):
+        raise errors.ClusterUnavailable(f"GET {path}: not a list of objects", element=path)
+    return items
+
+
+def _is_object(item: Any) -> bool:
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return isinstance(metadata, dict) and {"name", "uid"} <= metadata.keys()
+
+
+def _excerpt(text: bytes) -> str:
+    return repr(text[:EXCERPT].decode(errors="replace"))
+
+
 def _refusal(request: str, status: int, text: bytes) -> errors.FleetError:
     try:
-        message = json.loads(text).get("message", "")
-    except ValueError:
-        message = text[:200].decode(errors="replace")
+        message = str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        message = _excerpt(text)
     if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return errors.ClusterUnavailable(f"{request}: {status} {message}")
+    if status == HTTPStatus.NOT_FOUND:
+        return errors.ObjectNotFound(f"{request}: {status} {message}")
     return errors.ClusterRefused(f"{request}: {status} {message}")

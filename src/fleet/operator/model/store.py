@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from fleet.bus.port import Deleted, Entry, Put
 from fleet.contracts.messages import DeviceInfo, Owner, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.contracts.resources import DEPLOYMENT_PLURAL, DEVICE_PLURAL
 from fleet.operator.model import aggregation, name_conflicts
 from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.device_loads import DeviceLoads
+from fleet.operator.model.ending import Ending
 from fleet.operator.model.facts import Facts, tells
 from fleet.operator.model.index import Names, Pair, Relation
 from fleet.operator.model.label_index import LabelIndex
@@ -135,6 +137,17 @@ class Store:
         if deployment is None or deployment.deleting_since is not None:
             return None
         return None if self._is_leaving(pair.device) else deployment
+
+    def endings(self, pair: Pair) -> tuple[Ending, ...]:
+        """Find what is being deleted that a key stands for: its device, and who owns it."""
+        entry = self.desired.get(pair)
+        owner = entry.value.owner if isinstance(entry, Put) else None
+        device = self.devices.get(pair.device)
+        deployment = self.deployments.get(owner.uid) if owner else None
+        found = ((DEVICE_PLURAL, device), (DEPLOYMENT_PLURAL, deployment))
+        return tuple(
+            Ending(plural, each.uid) for plural, each in found if each and each.deleting_since
+        )
 
     # What changes it.
 

@@ -125,11 +125,11 @@ class DesiredFeed:
         counter: Counter,
         failures: Failures,
         *,
-        time_slice: TimeSlice,
+        time_slice: TimeSlice | None = None,
     ) -> None:
         self._failures = failures
         self._store = store
-        self._slice = time_slice
+        self._slice = time_slice or TimeSlice()
         self._bucket = bucket
         self._barrier = barrier
         self._keys = Keys(bucket.name, counter)
@@ -173,11 +173,11 @@ class StateFeed:
         failures: Failures,
         junk: Junk,
         *,
-        time_slice: TimeSlice,
+        time_slice: TimeSlice | None = None,
     ) -> None:
         self._failures = failures
         self._store = store
-        self._slice = time_slice
+        self._slice = time_slice or TimeSlice()
         self._barrier = barrier
         self._keys = Keys(kv.BUCKET_DEVICE_STATE, counter, junk)
 
@@ -197,12 +197,13 @@ class StateFeed:
         if found is None:
             return
         pair = self._store.names.pair(*found)
-        if self._is_surplus(pair):
-            self._keys.give_up(event)
-        else:
+        if not self._is_surplus(pair):
             self._take(pair, event)
+        elif Part.DESIRED_STATE not in self._barrier.missing:  # or it may be wanted
+            self._keys.give_up(event)
 
     def _is_surplus(self, pair: Pair) -> bool:
+        """Tell whether a device has no room for one more state."""
         is_full = self._store.reported(pair.device) >= MOST_STATES
         return is_full and not self._store.knows(pair)
 

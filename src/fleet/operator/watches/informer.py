@@ -13,6 +13,7 @@ An object that can't be read, for a bug, stays in the view as it was; no other w
 """
 
 import asyncio
+import contextlib
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -75,6 +76,7 @@ class Informer:
         self.listed = asyncio.Event()
         self.renewed = asyncio.Event()
         self._seen: set[str] = set()  # uids that events spoke of since a list began
+        self._soon = asyncio.Event()
         self._gone = Tombstones()
         self._unreadable: set[str] = set()  # logged once
 
@@ -177,22 +179,23 @@ class Informer:
 
         *resynced* is called after each complete list.
         """
-        said, life = False, ""
+        said, life, undefined = False, "", False
         while True:
             found = await self._life()
+            self._soon.clear()
             try:
                 await self.list_all()
             except errors.FleetError as exc:
+                undefined = undefined or isinstance(exc, errors.ObjectNotFound)
                 if not said:
                     log.warning("cluster not listed", reason=exc.reason, error=str(exc))
                 said = True
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                said = False
-                if life and found not in {"", life}:
-                    log.warning("cluster made anew")
+                if life and (undefined or found not in {"", life}):
+                    log.warning("cluster made anew" if not undefined else "definitions made anew")
                     self.renewed.set()
-                life = found or life
+                said, life, undefined = False, found or life, False
                 await resynced()
                 await self._wait(every.total_seconds(), life)
 
@@ -200,9 +203,18 @@ class Informer:
         """Wait until it is time to list again: at once, where the cluster lives another life."""
         end = asyncio.get_running_loop().time() + seconds
         while (left := end - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(min(left, LIFE_SECONDS))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, LIFE_SECONDS)):
+                    await self._soon.wait()
+                return
             if await self._life() not in {"", life}:
                 return
+
+    async def list_soon(self) -> None:
+        """Have everything listed now, and wait until it was."""
+        self.listed.clear()
+        self._soon.set()
+        await self.listed.wait()
 
     async def _life(self) -> str:
         """Ask for the cluster's life; nothing is said where it doesn't answer."""

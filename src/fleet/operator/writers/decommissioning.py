@@ -6,17 +6,23 @@ Decommissions devices: withdraws their workloads, removes their keys, releases t
 what the device told (info, heartbeat, states) and the markers that it has
 acted on. A marker whose state still stood was perhaps never read: it stays
 for as long as it takes the device to come back.
+
+A device that goes along with the definition of all devices is left as it is: only its object ends.
 """
+
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from fleet.bus.port import Bus
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
+from fleet.contracts.resources import DEVICE_PLURAL
 from fleet.operator.clock import Clock
 from fleet.operator.decisions import events, finalizers
 from fleet.operator.decisions.finalizers import Verdict
 from fleet.operator.model.custom_resources import Device
+from fleet.operator.model.ending import Ending
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.writers.event_recorder import EventRecorder
@@ -28,8 +34,17 @@ log = structlog.get_logger()
 class Decommissioner:
     """Sweeps the keys of each device whose object is being deleted."""
 
-    def __init__(self, store: Store, bus: Bus, recorder: EventRecorder, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        recorder: EventRecorder,
+        *,
+        clock: Clock,
+        definitions_stand: Callable[[Ending], Awaitable[bool]],
+    ) -> None:
         self._store = store
+        self._definitions_stand = definitions_stand
         self._recorder = recorder
         self._clock = clock
         self._desired = bus.bucket(messages.DESIRED_STATE)
@@ -60,6 +75,10 @@ class Decommissioner:
             self._pending_deletions.grant(uid)  # somebody took the finalizer off by hand
             return
         if not self._pending_deletions.is_awaited(uid):
+            return
+        if not await self._definitions_stand(Ending(DEVICE_PLURAL, uid)):
+            self._pending_deletions.grant(uid)
+            log.warning("released, since its definition goes", device=device_id)
             return
         verdict = finalizers.judge_device(self._store, device, self._clock.now())
         if verdict.released:

@@ -7,11 +7,12 @@ status stands already. Counts wait for that; what turns a condition is news,
 which a person waits for: the beginning of a roll-out, its end, a failure.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import structlog
 
+from fleet.contracts.resources import DEPLOYMENT_PLURAL
 from fleet.operator.clock import Clock
 from fleet.operator.decisions import deployment_status, events, finalizers
 from fleet.operator.decisions.deployment_status import Situation
@@ -19,6 +20,7 @@ from fleet.operator.model import custom_resources
 from fleet.operator.model.aggregation import Standing
 from fleet.operator.model.conditions import stands
 from fleet.operator.model.custom_resources import Deployment
+from fleet.operator.model.ending import Ending
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Cluster, Counter
 from fleet.operator.writers.event_recorder import EventRecorder
@@ -41,7 +43,9 @@ class StatusWriter:
         clock: Clock,
         counter: Counter,
         written: Callable[[Deployment], None],
+        definitions_stand: Callable[[Ending], Awaitable[bool]],
     ) -> None:
+        self._definitions_stand = definitions_stand
         self._store = store
         self._cluster = cluster
         self._recorder = recorder
@@ -71,6 +75,10 @@ class StatusWriter:
 
     async def _try_release(self, deployment: Deployment) -> None:
         if not self.pending_deletions.is_awaited(deployment.uid):
+            return
+        if not await self._definitions_stand(Ending(DEPLOYMENT_PLURAL, deployment.uid)):
+            self.pending_deletions.grant(deployment.uid)
+            log.warning("released, since its definition goes", deployment=deployment.name)
             return
         verdict = finalizers.judge(self._store, deployment, self._clock.now())
         if not verdict.released:

@@ -1,6 +1,7 @@
 """Writes `desired-state`: one key at a time by compare-and-set, what `publishing` decided."""
 
-from typing import assert_never
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, assert_never
 
 import structlog
 
@@ -12,6 +13,7 @@ from fleet.operator.clock import Clock
 from fleet.operator.decisions import publishing
 from fleet.operator.decisions.orphans import Orphan
 from fleet.operator.decisions.publishing import Leave, Mark, Purge, PutValue
+from fleet.operator.model.ending import Ending
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
@@ -19,13 +21,16 @@ from fleet.operator.writers.withdrawals import Withdrawals
 
 log = structlog.get_logger()
 
+DefinitionsStand: TypeAlias = Callable[[Ending], Awaitable[bool]]
+
 
 class DesiredStateWriter:
     """
     The one writer of `desired-state`.
 
     What labels and a selector alone no longer want is withdrawn once `withdrawals` has read
-    both again.
+    both again. Nor may anything be for a deletion that *definitions_stand* denies: whoever
+    deletes a definition loses the objects, and keeps what runs.
     """
 
     def __init__(
@@ -36,7 +41,9 @@ class DesiredStateWriter:
         counter: Counter,
         *,
         withdrawals: Withdrawals,
+        definitions_stand: DefinitionsStand,
     ) -> None:
+        self._definitions_stand = definitions_stand
         self._withdrawals = withdrawals
         self._store = store
         self._bucket = bucket
@@ -56,9 +63,10 @@ class DesiredStateWriter:
         self._note_orphan(pair, publishing.orphan(facts))
         action = publishing.decide(facts)
         confirmed = self._withdrawals.take(pair)
-        if isinstance(action, Mark) and (owner := self._store.parted(pair)) and not confirmed:
-            self._withdrawals.ask(pair, owner)
-            return
+        if isinstance(action, Mark):
+            if not await self._is_meant(pair, confirmed=confirmed):
+                return
+            action = publishing.decide(self._store.facts(pair))
         if action is None or isinstance(action, Leave):
             return
         try:
@@ -67,6 +75,18 @@ class DesiredStateWriter:
             await self._read_again(pair)
             raise
         self._counter.published(type(action).__name__.lower())
+
+    async def _is_meant(self, pair: Pair, *, confirmed: bool) -> bool:
+        """Look again at what a withdrawal is for; one for a definition that goes is not meant."""
+        if owner := self._store.parted(pair):
+            if not confirmed:
+                self._withdrawals.ask(pair, owner)
+            return confirmed
+        endings = self._store.endings(pair)
+        if not endings or any([await self._definitions_stand(ending) for ending in endings]):
+            return True
+        log.warning("kept, since its definition goes", key=kv.desired_state_key(*pair))
+        return False
 
     async def _execute(self, pair: Pair, action: PutValue | Mark | Purge) -> None:
         key = kv.desired_state_key(*pair)

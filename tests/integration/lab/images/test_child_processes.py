@@ -20,7 +20,7 @@ from tests.lab_host import needs
 
 OTHER = Arch.AARCH64 if platform.machine() == Arch.X86_64 else Arch.X86_64
 OURS = f"fleet-qemu-{OTHER}"
-BUILDER = "import sys; from lab import commands; commands.run(*sys.argv[1:], within=600)"
+BUILDER = "import sys; from lab.system import commands; commands.run(*sys.argv[1:], within=600)"
 # Starts another in a session of its own, as daemons do, and has it hold FIFO's end.
 DETACHED = """
 import os, subprocess, sys
@@ -87,18 +87,41 @@ def test_what_a_killed_build_told_the_kernel_is_taken_back_by_the_next(table: Pa
     assert not (table / OURS).exists()
 
 
+@needs(f"qemu-{OTHER}-static")
+def test_two_builds_tell_the_kernel_one_after_the_other(table: Path):
+    emulating = (sys.executable, "-m", "lab.images.cloud.emulation", OTHER)
+    with builder(contained((*emulating, "sleep", "600"))) as process:
+
+        def held() -> str:
+            return "" if (table / OURS).exists() and is_building(table) else "nobody holds it"
+
+        wait_for("the first holds the table", held, within=30, every=0.05)
+        process.send_signal(signal.SIGKILL)
+
+        def free() -> str:
+            return "somebody holds it" if is_building(table) else ""
+
+        wait_for("the table is free", free, within=30, every=0.05)
+    subprocess.run(contained((*emulating, "true")), check=True, timeout=60)
+
+
+def is_building(table: Path) -> bool:
+    """Tell whether somebody holds the table of what the kernel can run, wherever it is mounted."""
+    with (table / "status").open() as status:
+        try:
+            fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[Path]:
     """What the kernel was told: seen from here, so that it lasts when a build's own mounts go."""
-    directory = os.open("/usr/bin", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pytest.skip("an image for another architecture is being built on this host")
-    finally:
-        os.close(directory)
     subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(tmp_path)], check=True)
     try:
+        if is_building(tmp_path):
+            pytest.skip("an image for another architecture is being built on this host")
         if (tmp_path / f"qemu-{OTHER}").exists():
             pytest.skip(f"this host runs programs of {OTHER} anyway")
         yield tmp_path

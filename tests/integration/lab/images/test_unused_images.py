@@ -14,7 +14,7 @@ from lab.images.cloud import cache, unused_images
 from lab.images.cloud.cache import Stored
 from lab.images.cloud.catalogue import Image
 from lab.images.cloud.unused_images import Kind, Unused
-from lab.system import commands
+from lab.system import commands, locks
 from tests.lab_host import needs
 
 pytestmark = needs("qemu-img")
@@ -79,7 +79,7 @@ def test_what_a_dead_build_left_goes_and_what_a_live_one_makes_stays(image: Imag
     assert left.bytes == 5
     assert not left.is_current
 
-    with cache.lock_of(cache.home() / draft.name):
+    with locks.beside(cache.home() / draft.name):
         assert found(Kind.DRAFT) == ()
         assert not unused_images.remove(left)
 

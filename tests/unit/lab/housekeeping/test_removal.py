@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleet import directories
-from lab.errors import LabBusy
-from lab.host import labs
+from lab.host import lab_host, labs
 from lab.host.lab_host import Addresses, LabHost, write_json
 from lab.housekeeping import removal, unused_caches
 from lab.housekeeping.unused_caches import Kind
@@ -150,18 +149,38 @@ def test_who_waits_for_a_lab_whose_directory_is_removed_holds_the_new_one():
 
     def second() -> None:
         with labs.held("one", "lab.up", within=10, saw=lambda _: waits.set()):
-            with pytest.raises(LabBusy), locks.of_directory(state, within=0, busy=busy):
-                pass
-            holds.append((state / "holder.json").read_text())
+            assert locks.take(state) is None
+            holds.append(f"{locks.holder(state)['command']} {state.is_dir()}")
 
     with labs.held("one", "lab.gc", within=0, saw=lambda _: None):
         other = threading.Thread(target=second)
         other.start()
         assert waits.wait(10)
         state.rename(state.with_name(".removing-one"))
+        locks.discard(state)
     other.join(10)
 
-    assert "lab.up" in holds[0]
+    assert holds == ["lab.up True"]
+
+
+def test_a_lab_whose_logs_are_removed_leaves_no_lock(cache: Path):
+    old(labs.state_of("down") / "logs")
+
+    removal.collect(unused_caches.find(WEEK))
+
+    assert list((cache / "labs").iterdir()) == []
+
+
+def test_a_lock_is_no_lab_and_nothing_to_remove():
+    use = locks.Use(labs.state_of("one"))
+    use.begin()
+    with labs.held("one", "lab.up", within=0, saw=lambda _: None):
+        labs.state_of("one").rmdir()
+        there = [path.name for path in sorted(lab_host.labs_dir().iterdir())]
+        assert (labs.names(), labs.all_there(), found()) == ((), (), {})
+    use.end()
+
+    assert there == ["one.lock", "one.users.lock"]
 
 
 def test_what_was_half_removed_is_removed_whatever_its_age(cache: Path):
@@ -177,7 +196,3 @@ def test_a_lab_of_which_nothing_runs_is_dead_and_told_with_the_rest():
     lab("dead")
 
     assert found() == {labs.state_of("dead"): Kind.LAB}
-
-
-def busy() -> LabBusy:
-    return LabBusy("somebody holds it")

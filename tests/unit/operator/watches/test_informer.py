@@ -271,6 +271,24 @@ def test_a_cluster_that_lives_on_is_listed_on_the_timer_alone():
     virtual_time.run(scenario())
 
 
+def test_definitions_that_went_and_came_again_are_watched_again():
+    async def scenario() -> None:
+        scene = Scene()
+        scene.cluster.add(deployment_body())
+        async with listing(scene):
+            await asyncio.sleep(1)
+            assert not scene.informer.renewed.is_set()
+            scene.cluster.unlistable = errors.ObjectNotFound("404: no such kind")
+            await asyncio.sleep(301)
+            assert not scene.informer.renewed.is_set()
+            assert scene.store.deployments
+            scene.cluster.unlistable = None
+            await asyncio.sleep(3)
+            assert scene.informer.renewed.is_set()
+
+    virtual_time.run(scenario())
+
+
 def test_a_cluster_made_anew_is_listed_and_watched_again_as_soon_as_it_knows_our_kinds():
     async def scenario() -> None:
         scene = Scene()

@@ -13,6 +13,7 @@ from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeviceId
 from fleet.operator.model.custom_resources import Device
 from fleet.operator.model.store import Store
+from fleet.operator.watches.definitions import Definitions
 from fleet.operator.writers.decommissioning import Decommissioner
 from fleet.operator.writers.event_recorder import EventRecorder
 from lab.bench.simulated_device import SimulatedDevice
@@ -32,8 +33,15 @@ class Scene:
         self.store = Store()
         self.bus = MemoryServer().connect()
         self.device = SimulatedDevice(self.bus, D1)
-        recorder = EventRecorder(FakeCluster(), FakeClock(), FakeCounter())
-        self.decommissioner = Decommissioner(self.store, self.bus, recorder, FakeClock())
+        self.cluster = FakeCluster()
+        recorder = EventRecorder(self.cluster, FakeClock(), FakeCounter())
+        self.decommissioner = Decommissioner(
+            self.store,
+            self.bus,
+            recorder,
+            clock=FakeClock(),
+            definitions_stand=Definitions(self.cluster).stand,
+        )
 
     async def prepare(self, leaving: Device) -> None:
         """Have it tell a state of "web", whose marker it never read, and have "db" cleaned up."""

@@ -13,11 +13,12 @@ from fleet.operator.model.custom_resources import Deployment
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Found
+from fleet.operator.watches.definitions import Definitions
 from fleet.operator.writers.desired_state import DesiredStateWriter
 from fleet.operator.writers.withdrawals import Withdrawals
 from tests.unit.operator import making
-from tests.unit.operator.fakes import FakeClock, FakeCounter
-from tests.unit.operator.making import deployment, device, pair
+from tests.unit.operator.fakes import FakeClock, FakeCluster, FakeCounter
+from tests.unit.operator.making import at, deployment, device, pair
 
 KEY = kv.desired_state_key(*pair())
 
@@ -29,10 +30,16 @@ class Scene:
         self.store = Store()
         self.bucket = MemoryServer().connect().bucket(messages.DESIRED_STATE)
         self.counter = FakeCounter()
+        self.cluster = FakeCluster()
         self.again: set[Pair] = set()
         self.withdrawals = Withdrawals(self.look_again, self.again.update, self.counter)
         self.publisher = DesiredStateWriter(
-            self.store, self.bucket, FakeClock(), self.counter, withdrawals=self.withdrawals
+            self.store,
+            self.bucket,
+            FakeClock(),
+            self.counter,
+            withdrawals=self.withdrawals,
+            definitions_stand=Definitions(self.cluster).stand,
         )
         self.labels: dict[str, str] | None = None  # of the device as it is, if not as was told
         self.store.put_device(device())
@@ -161,3 +168,40 @@ async def test_a_condemned_value_that_is_wanted_again_is_adopted(scene: Scene):
     entry = await scene.bucket.get(KEY)
     assert isinstance(entry, Put)
     assert entry.value == making.score()
+
+
+@pytest.mark.parametrize("plural", ["deployments", "devices"])
+@pytest.mark.parametrize("goes", [False, True], ids=["stands", "goes"])
+async def test_what_is_deleted_along_with_its_definition_is_not_withdrawn(
+    scene: Scene, plural: str, goes: bool
+):
+    scene.store.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    if plural == "deployments":
+        scene.store.put_deployment(deployment(deleted=1, version=2))
+    else:
+        scene.store.put_device(device(deleting_since=at(1)))
+    if goes:
+        scene.cluster.undefined = {plural}
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Put if goes else Deleted)
+
+
+async def test_what_a_person_ended_is_withdrawn_though_another_definition_goes(scene: Scene):
+    scene.store.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    scene.store.put_device(device(deleting_since=at(1)))
+    scene.store.put_deployment(deployment(deleted=1, version=2))
+    scene.cluster.undefined = {"deployments"}
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Deleted)
+
+
+async def test_nothing_is_withdrawn_while_nobody_says_whether_a_definition_stands(scene: Scene):
+    scene.store.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    scene.store.put_deployment(deployment(deleted=1, version=2))
+    scene.cluster.broken = errors.ClusterRefused("403: no right to read definitions")
+    with pytest.raises(errors.ClusterRefused):
+        await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Put)
