@@ -24,7 +24,6 @@ from fleet.contracts.hub import Server
 
 log = structlog.get_logger()
 
-CONNECT_SECONDS: Final = 5
 _FILE_SECONDS: Final = 5
 _CLOSE_SECONDS: Final = 0.5
 
@@ -113,6 +112,7 @@ class Keeper:
         self._chance = chance
         self._failures = 0
         self._closing = False
+        self._told = ""  # which kind of failure was logged since the last session
         self._since: float | None = None  # when the session that stands was opened
         self.faults = 0
         self.is_first = True  # nothing has gone wrong so far
@@ -159,6 +159,7 @@ class Keeper:
         self._since = asyncio.get_running_loop().time()
         try:
             self._change_to(current)
+            self._told = ""
             why = await current.ended()
             log.warning("nats disconnected", url=str(self._address), error=why)
         finally:
@@ -185,11 +186,12 @@ class Keeper:
 
     async def _open_to(self, server: Server, identity: Identity) -> Session:
         current = Session(self._address.name, self._address.inbox_prefix, self._pace)
+        seconds = self._pace.connect.total_seconds()
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(seconds):
                 await current.open(server, identity.login, identity.authority)
         except (OSError, TimeoutError) as exc:
-            why = str(exc) or f"no answer within {CONNECT_SECONDS} s"
+            why = str(exc) or f"no answer within {seconds:g} s"
             raise errors.BusUnavailable(why) from exc
         return current
 
@@ -201,8 +203,9 @@ class Keeper:
             log.exception("nats listener fault", url=str(self._address), faults=self.faults)
 
     def _log_failure(self, error: errors.FleetError) -> None:
-        """Say it once; a device that is offline for a year need not fill its disk with it."""
-        if self._failures == 0:
+        """Say each kind once; a device that is offline for a year need not fill its disk."""
+        if error.reason != self._told:
+            self._told = error.reason
             log.warning("nats connection failed", url=str(self._address), error=str(error))
         else:
             log.debug("nats connection failed", error=str(error), failures=self._failures + 1)

@@ -13,6 +13,7 @@ class Pace:
     it starts over. *jitter* spreads the replays of a fleet that comes back at once.
     *patience* is how long a call may take from its beginning to its end, *backlog* how
     many messages a slow reader of a watch may leave lying before it has to start over.
+    *connect* is how long one server may take to let us in, its handshake included.
     *ping* is how often the server is asked for a sign of life; a session in which nothing
     was heard for some of them is ended. One that lasted for less than *settled* counts as
     a failure: the next attempt waits longer.
@@ -23,6 +24,7 @@ class Pace:
     first_retry: timedelta = timedelta(seconds=0.2)
     longest_retry: timedelta = timedelta(seconds=15)
     patience: timedelta = timedelta(seconds=5)
+    connect: timedelta = timedelta(seconds=10)
     backlog: int = 512 * 1024
     ping: timedelta = timedelta(seconds=15)
     settled: timedelta = timedelta(seconds=10)

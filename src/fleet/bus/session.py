@@ -32,7 +32,6 @@ from fleet.contracts.hub import Server
 log = structlog.get_logger()
 T = TypeVar("T")
 
-_ANSWER_SECONDS: Final = 5
 _CLOSE_SECONDS: Final = 1.0
 # A loop that was busy for long finds what came meanwhile: it counts as heard.
 _GRACE_SECONDS: Final = 0.5
@@ -138,8 +137,9 @@ class Session:
                 await self._client.close()
         except Exception as exc:  # noqa: BLE001 - a half-open client asserts; it is over anyway
             log.debug("nats close failed", error=repr(exc))
-        for task in self._tasks:
-            task.cancel()
+        finally:
+            for task in tuple(self._tasks):
+                task.cancel()
         if self._wire:
             await self._wire.closed()
 
@@ -240,7 +240,7 @@ class Session:
             allow_reconnect=False,
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
-            connect_timeout=_ANSWER_SECONDS,
+            connect_timeout=self._pace.connect.total_seconds(),  # type: ignore[arg-type]
             ping_interval=self._pace.ping.total_seconds(),  # type: ignore[arg-type]
             error_cb=self._on_error,
             closed_cb=self._on_closed,

@@ -101,6 +101,7 @@ async def _serve(
             listed=collector.settle,
         )
         metrics.watch(controller.store, steps)
+        metrics.watch_connection(lambda: bus.unheard_for, lambda: bus.faults)
         answers = Answers(
             lambda: unhealthy(pulse), lambda: unready(bus, controller.barrier), metrics.render
         )

@@ -29,7 +29,12 @@ from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 VALUE = ReconcileScore(type="PodmanV0", data={"text": "x" * 100_000}, revision="1")
 SMALL = ReconcileScore(type="PodmanV0", data={}, revision="1")
-QUICK = replace(PACE, ping=timedelta(seconds=0.2), patience=timedelta(seconds=1))
+QUICK = replace(
+    PACE,
+    ping=timedelta(seconds=0.2),
+    patience=timedelta(seconds=1),
+    connect=timedelta(seconds=3),
+)
 
 
 def keys(number: int) -> list[str]:
@@ -434,3 +439,28 @@ async def test_a_call_without_an_answer_names_the_subject_and_the_time(bus: Nats
                 await other.ask(subject)
         finally:
             bus.server.resume()
+
+
+async def test_each_kind_of_failure_is_told_once(tmp_path: Path):
+    """The server isn't there; then the file of credentials isn't either."""
+    credentials = tmp_path / "user.json"
+    credentials.write_text('{"user": "device", "password": "secret"}')
+    with capture_logs() as logs:
+        async with await nats.connect(
+            "nats://127.0.0.1:1", credentials=credentials, name="x", pace=QUICK
+        ):
+
+            def told(level: str, text: str) -> int:
+                return sum(log["log_level"] == level and text in log["error"] for log in logs)
+
+            async def is_refused() -> bool:
+                return told("debug", "Connect call failed") > 1
+
+            await harness.until("it was refused again and again", is_refused)
+            credentials.unlink()
+
+            async def is_missing() -> bool:
+                return told("debug", "user.json") > 1
+
+            await harness.until("the file was missed again and again", is_missing)
+    assert told("warning", "Connect call failed") == told("warning", "user.json") == 1

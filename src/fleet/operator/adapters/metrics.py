@@ -1,6 +1,6 @@
 """What Prometheus may ask: counters that the work moves, and gauges read from the store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -80,6 +80,17 @@ class Metrics:
         """Have gauges read from *store* and *steps* whenever somebody asks."""
         self.registry.register(StoreCollector(store))
         self.registry.register(StepsCollector(steps))
+
+    def watch_connection(
+        self, unheard_for: Callable[[], float], faults: Callable[[], float]
+    ) -> None:
+        """Have the state of the connection to NATS read whenever somebody asks."""
+        told = {
+            "fleet_nats_unheard_seconds": ("Since when NATS has said nothing", unheard_for),
+            "fleet_nats_faults": ("Unexpected errors of the connection to NATS", faults),
+        }
+        for name, (meaning, read) in told.items():
+            Gauge(name, meaning, registry=self.registry).set_function(read)
 
     def render(self) -> bytes:
         """Render everything as Prometheus reads it."""

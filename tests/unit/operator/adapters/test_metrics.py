@@ -42,3 +42,13 @@ def test_what_is_counted_shows():
     assert metric(page, "fleet_resyncs_total") == 1
     assert metric(page, "fleet_bucket_bytes", bucket="device-info") == 50
     assert metric(page, "fleet_bucket_max_bytes", bucket="device-info") == 100
+
+
+def test_the_connection_shows_as_it_is_when_somebody_asks():
+    metrics, unheard, faults = Metrics(), [float("inf")], [0]
+    metrics.watch_connection(lambda: unheard[0], lambda: faults[0])
+    assert metric(metrics.render().decode(), "fleet_nats_unheard_seconds") == float("inf")
+    unheard[0], faults[0] = 1.5, 2
+    page = metrics.render().decode()
+    assert metric(page, "fleet_nats_unheard_seconds") == 1.5
+    assert metric(page, "fleet_nats_faults") == 2
