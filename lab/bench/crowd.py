@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fleet.bus import nats
 from fleet.contracts import scores
-from fleet.contracts.messages import Phase, StateError
+from fleet.contracts.messages import Phase, ServiceState, StateError
 from lab.bench import deployments
 from lab.bench.deployments import Board
 from lab.bench.simulated_device import SimulatedDevice
@@ -21,6 +21,7 @@ from lab.services.cluster.client import kube_client
 
 LABELS = {"site": "bench"}
 _IMAGE = "bench/app:1"
+_DIGEST = f"sha256:{'ab' * 32}"
 _AT_ONCE = 64
 _BEAT_SECONDS = 10.0
 
@@ -33,21 +34,28 @@ class Crowd:
     board: Board
     devices: tuple[SimulatedDevice, ...]
     names: tuple[str, ...]
+    services: int = 1
 
     async def report(self, devices: Iterable[SimulatedDevice], phase: Phase) -> None:
         """Have each of *devices* say of every deployment that it is in *phase*."""
-        data = deployments.score(_IMAGE)["data"]
+        data = deployments.score(_IMAGE, self.services)["data"]
+        services = tuple(
+            ServiceState(name=name, state="running", image=_DIGEST)
+            for name in deployments.service_names(self.services)
+        )
         revision = scores.revision("PodmanV0", data)
         error = StateError(reason="Bench") if phase is Phase.FAILED else None
         await together(
-            lambda d=device, n=name: d.report(n, phase, revision, error)  # type: ignore[misc]
+            lambda d=device, n=name: d.report(n, phase, revision, error, services=services)  # type: ignore[misc]
             for device in devices
             for name in self.names
         )
 
 
 @contextlib.asynccontextmanager
-async def gathered(devices: int, count: int, say: Callable[[str], None]) -> AsyncIterator[Crowd]:
+async def gathered(
+    devices: int, count: int, say: Callable[[str], None], *, services: int = 1
+) -> AsyncIterator[Crowd]:
     """Have *devices* that run *count* deployments, as the statuses say, until the block ends."""
     say(f"{devices} x {count}: starting a control plane")
     async with contextlib.AsyncExitStack() as stack:
@@ -65,11 +73,14 @@ async def gathered(devices: int, count: int, say: Callable[[str], None]) -> Asyn
             board,
             tuple(SimulatedDevice(bus, f"bench-{number:05}") for number in range(devices)),
             tuple(f"bench-{number}" for number in range(count)),
+            services,
         )
         await stack.enter_async_context(_heard(crowd.devices))
         say(f"{devices} x {count}: filling it")
         await together(lambda d=device: d.register(LABELS) for device in crowd.devices)  # type: ignore[misc]
-        await board.apply(deployments.manifest(name, _IMAGE, LABELS) for name in crowd.names)
+        await board.apply(
+            deployments.manifest(name, _IMAGE, LABELS, services) for name in crowd.names
+        )
         await crowd.report(crowd.devices, Phase.RUNNING)
         await board.right(crowd.names, running=devices)
         yield crowd

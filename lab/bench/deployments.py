@@ -14,22 +14,28 @@ _COLLECTION = f"{FLEET}/namespaces/{NAMESPACE}/deployments"
 Manifest = dict[str, Any]
 
 
-def manifest(name: str, image: str, labels: dict[str, str]) -> Manifest:
-    """Describe a deployment of one service."""
+def manifest(name: str, image: str, labels: dict[str, str], services: int = 1) -> Manifest:
+    """Describe a deployment of so many *services*."""
     return {
         "apiVersion": "fleet.nationtech.io/v1alpha1",
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "targetSelector": {"matchLabels": labels},
-            "score": score(image),
+            "score": score(image, services),
         },
     }
 
 
-def score(image: str) -> dict[str, Any]:
+def score(image: str, services: int = 1) -> dict[str, Any]:
     """Describe the score of such a deployment."""
-    return {"type": "PodmanV0", "data": {"services": [{"name": SERVICE, "image": image}]}}
+    listed = [{"name": name, "image": image} for name in service_names(services)]
+    return {"type": "PodmanV0", "data": {"services": listed}}
+
+
+def service_names(services: int) -> list[str]:
+    """Name the services of such a deployment."""
+    return [SERVICE, *(f"{SERVICE}-{number}" for number in range(1, services))]
 
 
 class Board:

@@ -6,13 +6,12 @@ Python of its device. The baseline is a Python that only sleeps.
 """
 
 import asyncio
-import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from lab.bench import crowd as crowds
+from lab.bench import processes
 from lab.bench.results import Figure
 from lab.devices import agent_environment
 from lab.errors import NothingThere
@@ -22,7 +21,6 @@ from lab.services.operator import PART as OPERATOR
 _BASELINE = "Python alone"
 _AGENT_MB = 30.0
 _AGENT_CPU = 0.3
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 async def measure(
@@ -34,7 +32,7 @@ async def measure(
     if not agents or not status["operator"]["pid"]:
         raise NothingThere(f"lab {lab} has no agents that run", element=lab, hint="invoke lab.up")
     with _sleeping(str(agent_environment.agent().with_name("python"))) as pid:
-        baseline = Figure.of(f"{_BASELINE}: memory", [_alone(pid)], unit="MB")
+        baseline = Figure.of(f"{_BASELINE}: memory", [processes.alone(pid)], unit="MB")
     say(f"the lab's processes, idle for {seconds:g} s")
     figures = [baseline, *await _weigh(f"agent, 1 of {len(agents)}", agents, seconds, aims=True)]
     title = f"operator, {len(agents)} devices"
@@ -50,19 +48,19 @@ async def measure(
 async def _weigh(
     title: str, pids: Sequence[int], seconds: float, *, aims: bool = False
 ) -> list[Figure]:
-    before = [_cpu_seconds(pid) for pid in pids]
+    before = [processes.cpu_seconds(pid) for pid in pids]
     await asyncio.sleep(seconds)
-    spent = [_cpu_seconds(pid) - b for pid, b in zip(pids, before, strict=True)]
+    spent = [processes.cpu_seconds(pid) - b for pid, b in zip(pids, before, strict=True)]
     baseline = f"{_BASELINE}: memory"
     return [
         Figure.of(
             f"{title}: PSS",
-            map(_pss, pids),
+            map(processes.pss, pids),
             unit="MB",
             baseline=baseline,
             aim=_AGENT_MB if aims else None,
         ),
-        Figure.of(f"{title}: alone", map(_alone, pids), unit="MB", baseline=baseline),
+        Figure.of(f"{title}: alone", map(processes.alone, pids), unit="MB", baseline=baseline),
         Figure.of(
             f"{title}: processor",
             (100 * cpu / seconds for cpu in spent),
@@ -81,24 +79,3 @@ def _sleeping(python: str) -> Iterator[int]:
             process.stdout.readline()
         yield process.pid
         process.terminate()
-
-
-def _pss(pid: int) -> float:
-    return _megabytes(pid, "Pss")
-
-
-def _alone(pid: int) -> float:
-    return _megabytes(pid, "Rss")
-
-
-def _megabytes(pid: int, field: str) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) / 1024
-    raise ValueError(f"pid {pid} has no {field}")
-
-
-def _cpu_seconds(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / _TICKS

@@ -20,6 +20,7 @@ from fleet.contracts.messages import (
     Inventory,
     Phase,
     ReconcileScore,
+    ServiceState,
     StateError,
 )
 from fleet.contracts.names import DeploymentName, DeviceId
@@ -75,7 +76,13 @@ class SimulatedDevice:
             await asyncio.gather(task, return_exceptions=True)
 
     async def report(
-        self, deployment: str, phase: Phase, revision: str, error: StateError | None = None
+        self,
+        deployment: str,
+        phase: Phase,
+        revision: str,
+        error: StateError | None = None,
+        *,
+        services: tuple[ServiceState, ...] = (),
     ) -> None:
         """Say how a deployment fares."""
         name = DeploymentName(deployment)
@@ -84,6 +91,7 @@ class SimulatedDevice:
             deployment=name,
             phase=phase,
             revision=revision,
+            services=services,
             error=error,
             updated_at=datetime.now(UTC),
         )

@@ -78,7 +78,7 @@ def scores(wanted: Operator) -> tuple[Score[LabHost], ...]:
             argv=(sys.executable, "-m", "fleet.operator.main"),
             env=_environment(wanted, identity),
             ready=probes.http(f"{wanted.health}/readyz"),
-            within=60,
+            within=180,  # a large fleet, on a machine that does other things as well
             config_digest=source_digests.digest("operator", "bus", "contracts"),
         ),
     )

@@ -92,6 +92,7 @@ def latency(
 @task(
     help={
         "sizes": "devices x deployments, comma-separated",
+        "services": "how many per deployment",
         "rounds": "how often",
         "format": _FORMAT,
     }
@@ -99,16 +100,19 @@ def latency(
 def start(
     _: Context,
     sizes: str = "20x3,200x5,2000x5",
+    services: int = 1,
     rounds: int = 3,
     format: str = "",  # noqa: A002 - the option's name
 ) -> None:
-    """Time the operator's cold start where a fleet is in operation."""
+    """Time and weigh the operator's cold start where a fleet is in operation."""
     from lab.bench import start as bench  # noqa: PLC0415 - the same
 
     def measure() -> list[Figure]:
-        return asyncio.run(bench.measure([_size(text) for text in sizes.split(",")], rounds, _say))
+        wanted = [bench.Size(*_size(text), services) for text in sizes.split(",")]
+        return asyncio.run(bench.measure(wanted, rounds, _say))
 
-    _run("start", f"bench.start --sizes {sizes} --rounds {rounds}", measure, format)
+    command = f"bench.start --sizes {sizes} --services {services} --rounds {rounds}"
+    _run("start", command, measure, format)
 
 
 @task(

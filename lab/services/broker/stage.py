@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fleet.contracts import permissions
 from fleet.contracts.names import DeviceId
+from fleet.scores import nats_server
 from fleet.scores.nats import NatsBasicScore
 from fleet.scores.nats_server import CLIENT_PORT, NatsServer
 from fleet.scores.score import Score
@@ -96,6 +97,7 @@ class BrokerScore(Score[LabHost]):
                 address=broker.address,
                 port=broker.port,
                 monitor=f"127.0.0.1:{broker.monitor_port}",
+                max_pending=nats_server.pending_for(len(broker.devices)),
             )
         )
 

@@ -5,9 +5,10 @@ Everything is asked for by subject, so the same code works for an agent that is
 confined to its own keys and for the operator.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -34,6 +35,8 @@ class Link(Protocol):
     def heartbeat(self) -> timedelta: ...
     @property
     def patience(self) -> timedelta: ...
+    @property
+    def replaying(self) -> asyncio.Lock: ...
     def require(self) -> Session: ...
     async def wait_for_session(self, after: int = 0) -> int: ...
     async def pause(self, failures: int) -> None: ...
@@ -111,16 +114,25 @@ class NatsBucket(Generic[M]):
             await self._link.pause(failures)
 
     async def _follow(self, key_filter: str) -> AsyncGenerator[Event[M], None]:
-        """Replay and follow within one session, until the place is lost."""
-        current = self._link.require()
-        subscription = await current.subscribe()
-        try:
-            pending = await self._create_consumer(current, subscription.inbox.subject, key_filter)
-            async with aclosing(self._read(current, subscription.inbox, pending)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            await subscription.close()
+        """
+        Replay and follow within one session, until the place is lost.
+
+        Replays take turns: together they would be more than the server holds for one connection.
+        """
+        async with AsyncExitStack() as turn:
+            await turn.enter_async_context(self._link.replaying)
+            current = self._link.require()
+            subscription = await current.subscribe()
+            inbox = subscription.inbox
+            try:
+                pending = await self._create_consumer(current, inbox.subject, key_filter)
+                async with aclosing(self._read(current, inbox, pending)) as events:
+                    async for event in events:
+                        if isinstance(event, Synced):
+                            await turn.aclose()
+                        yield event
+            finally:
+                await subscription.close()
 
     async def _create_consumer(self, current: Session, deliver_to: str, key_filter: str) -> int:
         """Start the replay, and return how many messages it has."""

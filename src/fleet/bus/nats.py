@@ -51,6 +51,7 @@ class NatsBus(Sessions):
         self._chance = chance
         self._current: Session | None = None
         self._buckets: dict[str, NatsBucket[Any]] = {}
+        self._replaying = asyncio.Lock()
         self._keeper = Keeper(address, pace, self._change_to, chance)
 
     async def __aenter__(self) -> Self:
@@ -124,6 +125,11 @@ class NatsBus(Sessions):
     def heartbeat(self) -> timedelta:
         """How often an idle watch wants to hear from the server."""
         return self._pace.heartbeat
+
+    @property
+    def replaying(self) -> asyncio.Lock:
+        """Whose turn it is to replay a bucket."""
+        return self._replaying
 
     async def pause(self, failures: int) -> None:
         """Wait before a watch tries again."""

@@ -7,6 +7,7 @@ names, where a dot, a wildcard or a space would change the meaning, so nothing
 unvalidated ever reaches a key.
 """
 
+import re
 import string
 from typing import ClassVar, Self
 
@@ -15,6 +16,7 @@ from fleet import errors
 LABEL_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 LABEL_MAX_LENGTH = 63
 
+_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _ALPHANUMERIC = frozenset(string.ascii_lowercase + string.digits)
 _ALLOWED = _ALPHANUMERIC | {"-"}
 
@@ -31,8 +33,10 @@ class _Label(str):
 
         :raises errors.InvalidName: with the rule that it breaks.
         """
-        broken = _broken_rule(value)
-        if broken:
+        if type(value) is cls:
+            return value
+        if not _LABEL.fullmatch(value):
+            broken = _broken_rule(value)
             raise errors.InvalidName(f"{value!r} is not a {cls.kind}: {broken}", element=str(value))
         return super().__new__(cls, value)
 

@@ -23,14 +23,17 @@ from fleet.bus.port import Bucket, Bus, Event
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
 from fleet.operator.clock import ServerClock, WallClock
+from fleet.operator.decisions import publishing
 from fleet.operator.decisions.coalescing import CoalescedKeys, Coalescing
 from fleet.operator.decisions.orphans import Suspects
 from fleet.operator.intervals import Intervals
+from fleet.operator.model import shared_values
 from fleet.operator.model.duplicate_agents import DuplicateAgents
 from fleet.operator.model.index import Pair
 from fleet.operator.model.presence import Presence
 from fleet.operator.model.store import Store, Touched
 from fleet.operator.ports import Cluster, Counter
+from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches import buckets, liveness
 from fleet.operator.watches.buckets import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
 from fleet.operator.watches.definitions import Definitions
@@ -46,6 +49,7 @@ from fleet.operator.writers.event_recorder import EventRecorder
 from fleet.operator.writers.failure_events import FailureEvents
 from fleet.operator.writers.junk_keys import JunkKeySweeper
 from fleet.operator.writers.orphans import OrphanRemover
+from fleet.operator.writers.withdrawals import Withdrawals
 from fleet.operator.writers.work_queue import Pace, WorkQueue
 from fleet.supervision import backoff
 from fleet.supervision.backoff import Backoff
@@ -98,6 +102,7 @@ class Controller:
         intervals: Intervals | None = None,
         paces: Paces = PACES,
         now: Callable[[], float] = time.monotonic,
+        listed: Callable[[], None] = lambda: None,
         failures: Failures | None = None,
         restart: Backoff = backoff.RESTART,
     ) -> None:
@@ -111,7 +116,10 @@ class Controller:
         self._presence = Presence(self._intervals.silence)
         self._duplicate_agents = DuplicateAgents(quiet=2 * self._intervals.silence)
         self._clock = ServerClock()
+        self._slice = TimeSlice()
+        self._desired_state = bus.bucket(shared_values.desired_state())
         self._now = now
+        self._listed = listed
         self._loads: CoalescedKeys[DeviceId] = CoalescedKeys(paces.loads)
         self.liveness = Liveness(
             self.store,
@@ -129,6 +137,7 @@ class Controller:
             self.liveness,
             self.dispatch,
             failures=self.failures,
+            time_slice=self._slice,
         )
         self._definitions = Definitions(cluster)
         self.recorder = EventRecorder(cluster, WallClock(), counter, failures=self.failures)
@@ -173,11 +182,12 @@ class Controller:
         touched = self.store.touched
         if touched.pairs or touched.deployments or touched.devices or touched.loads:
             self.store.touched = Touched()
-            self._desired.add(touched.pairs)
+            if not self.barrier.missing:  # everything is compared once it opens
+                self._desired.add(touched.pairs)
+                self._devices.add(touched.devices)
+                self._descriptions.add(touched.devices & self.store.devices.keys())
+                self._loads.add(touched.loads, self._now())
             self._statuses.add(touched.deployments)
-            self._devices.add(touched.devices)
-            self._descriptions.add(touched.devices & self.store.devices.keys())
-            self._loads.add(touched.loads, self._now())
             self._leaving.add(touched.devices.intersection(self.decommissioner.leaving()))
 
     @property
@@ -203,7 +213,7 @@ class Controller:
         """Compare all that stands with all that is wanted, after everything was listed."""
         if self.barrier.missing:
             return
-        self._desired.add(self.store.all_pairs())
+        await self._compare()
         with self.failures.contained("orphans"):
             await self._orphan_remover.look()
         self.dispatch()
@@ -211,12 +221,17 @@ class Controller:
 
     def _make_queues(self, cluster: Cluster, paces: Paces) -> None:
         counter = self._counter
+        self._withdrawals = Withdrawals(
+            self.informer.look_again,
+            lambda pairs: self._desired.add(pairs),  # noqa: PLW0108 - made below
+            counter,
+        )
         publisher = DesiredStateWriter(
             self.store,
-            self._bus.bucket(messages.DESIRED_STATE),
+            self._desired_state,
             self._clock,
             counter,
-            look_again=self.informer.look_again,
+            withdrawals=self._withdrawals,
             definitions_stand=self._definitions.stand,
         )
         self._orphan_remover = OrphanRemover(
@@ -228,7 +243,7 @@ class Controller:
             suspects=Suspects(self._intervals.orphans.total_seconds()),
             now=self._now,
         )
-        device_writer = DeviceWriter(
+        self._device_writer = device_writer = DeviceWriter(
             self.store,
             self._presence,
             self._duplicate_agents,
@@ -258,6 +273,7 @@ class Controller:
             self._devices,
             self._descriptions,
             self._leaving,
+            self._withdrawals.queue,
             self.recorder.queue,
         )
 
@@ -269,7 +285,13 @@ class Controller:
         is_news: Callable[[K], bool] = lambda _: False,
     ) -> WorkQueue[K]:
         return WorkQueue(
-            name, self._dispatching(work), pace, self._counter, is_news, failures=self.failures
+            name,
+            self._dispatching(work),
+            pace,
+            self._counter,
+            is_news,
+            failures=self.failures,
+            time_slice=self._slice,
         )
 
     def _dispatching(self, work: Callable[[K], Awaitable[None]]) -> Callable[[K], Awaitable[None]]:
@@ -286,12 +308,14 @@ class Controller:
     def _start_watches(self, supervisor: Supervisor) -> None:
         store, barrier, counter, failures = self.store, self.barrier, self._counter, self.failures
         junk = self._sweeper.add
-        desired = self._bus.bucket(messages.DESIRED_STATE)
+        desired = self._desired_state
         states = self._bus.bucket(messages.DEVICE_STATE)
         infos = self._bus.bucket(messages.DEVICE_INFO)
         heartbeats = self._bus.bucket(messages.DEVICE_HEARTBEAT)
-        desired_feed = DesiredFeed(store, desired, barrier, counter, failures)
-        state_feed = StateFeed(store, barrier, counter, failures, junk)
+        desired_feed = DesiredFeed(
+            store, desired, barrier, counter, failures, time_slice=self._slice
+        )
+        state_feed = StateFeed(store, barrier, counter, failures, junk, time_slice=self._slice)
         info_feed = InfoFeed(store, barrier, counter, failures, junk)
         heartbeat_feed = HeartbeatFeed(self.liveness, counter, junk)
         self._start_watch(supervisor, desired, desired_feed.handle, buckets.desired_owner)
@@ -318,7 +342,12 @@ class Controller:
         )
         retries = self._queue(bucket.name, taker.take_again, RETRY_PACE)
         resync = self._intervals.resync
-        supervisor.start(bucket.name, lambda: follow(bucket, taker.handle, resync=resync))
+
+        async def handle(event: Event[M]) -> None:
+            await taker.handle(event)
+            await self._slice.give_way()
+
+        supervisor.start(bucket.name, lambda: follow(bucket, handle, resync=resync))
         supervisor.start(f"{bucket.name} retries", retries.run)
 
     async def _keep_listing(self) -> None:
@@ -326,10 +355,23 @@ class Controller:
 
     async def _await_barrier(self) -> None:
         await self.barrier.opened()
+        self._listed()
         log.info(
             "barrier open", deployments=len(self.store.deployments), devices=len(self.store.devices)
         )
-        self._desired.add(self.store.all_pairs())
+        await self._compare()
+
+    async def _compare(self) -> None:
+        """Have every device and every key worked on where something is to be done."""
+        async for device in self._slice.over({*self.store.infos, *self.store.devices}):
+            with self.failures.contained("compare", device):
+                if self._device_writer.is_due(device):
+                    self._devices.add((device,))
+                    self._descriptions.add((device,))
+        async for pair in self._slice.over(self.store.all_pairs()):
+            with self.failures.contained("compare", pair):
+                if publishing.decide(self.store.facts(pair)) is not None:
+                    self._desired.add((pair,))
 
     async def _work(self, queue: WorkQueue[Any]) -> None:
         await self.barrier.opened()

@@ -77,6 +77,10 @@ def settings() -> kopf.OperatorSettings:
     made.networking.error_backoffs = (1, 1, 2, 3, 5)
     made.queueing.error_delays = (1, 1, 2, 3, 5, 8, 13, 21, 30)
     made.watching.server_timeout = 300
+    # All at once, ten thousand devices were one answer of tens of megabytes, and as many workers
+    # that each wait for five seconds whether more comes.
+    made.watching.chunk_size = 500
+    made.queueing.idle_timeout = 0.5
     return made
 
 

@@ -23,9 +23,10 @@ from fleet.bus.nats import NatsBus
 from fleet.bus.port import Bus
 from fleet.contracts.permissions import OPERATOR_INBOX_PREFIX
 from fleet.operator import kopf_handlers, settings
-from fleet.operator.adapters import http_server, logs, stream_storage
+from fleet.operator.adapters import collector, http_server, logs, stream_storage
 from fleet.operator.adapters.http_server import Answers
 from fleet.operator.adapters.kubernetes import KubernetesCluster
+from fleet.operator.adapters.loop_steps import Steps, loop_of
 from fleet.operator.adapters.metrics import Metrics
 from fleet.operator.adapters.stream_storage import Alarm
 from fleet.operator.controller import Controller
@@ -52,11 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"fleet-operator: {exc}\n")
         return 2
     logs.configure(told.log_format, told.log_level)
-    return program.run(run(told))
+    steps = Steps()
+    collector.expect_growth()
+    return program.run(run(told, steps), loop_of(steps))
 
 
-async def run(told: Settings) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
+async def run(told: Settings, steps: Steps | None = None) -> int:
+    """Run until SIGTERM or SIGINT, in a loop that tells *steps*; return the exit code."""
+    steps = steps or Steps()
     stop = asyncio.Event()
     program.stop_on_signals(stop)
     failures = Failures()
@@ -70,7 +74,7 @@ async def run(told: Settings) -> int:
             except errors.InvalidConfig as exc:
                 sys.stderr.write(f"fleet-operator: {exc}\n")
                 return 2
-            serving = _serve(told, bus, cluster, failures=failures, stop=stop)
+            serving = _serve(told, bus, cluster, failures=failures, stop=stop, steps=steps)
             code = await program.until(stop, serving)
     log.info("operator stopped")
     return code
@@ -83,12 +87,20 @@ async def _serve(
     *,
     failures: Failures,
     stop: asyncio.Event,
+    steps: Steps,
 ) -> None:
     """Run every part, until cancelled or one of them ends for good."""
     metrics, pulse = Metrics(), Pulse(time.monotonic)
     async with AsyncExitStack() as stack:
-        controller = Controller(bus, cluster, metrics, intervals=told.intervals, failures=failures)
-        metrics.watch(controller.store)
+        controller = Controller(
+            bus,
+            cluster,
+            metrics,
+            intervals=told.intervals,
+            failures=failures,
+            listed=collector.settle,
+        )
+        metrics.watch(controller.store, steps)
         metrics.watch_connection(lambda: bus.unheard_for, lambda: bus.faults)
         answers = Answers(
             lambda: unhealthy(pulse), lambda: unready(bus, controller.barrier), metrics.render

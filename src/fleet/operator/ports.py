@@ -1,6 +1,6 @@
 """What the operator needs of a Kubernetes cluster, and of somebody who counts."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,6 +23,14 @@ class Access:
     key_file: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which devices, and deployments by uid, are there: the store knows them as they are now."""
+
+    devices: frozenset[DeviceId] = field(default_factory=frozenset)
+    deployments: frozenset[str] = field(default_factory=frozenset)
+
+
 class Cluster(Protocol):
     """
     The custom resources, as plain JSON.
@@ -34,11 +42,11 @@ class Cluster(Protocol):
     async def life(self) -> str:
         """Name the cluster's life: one that lost its store, and was made anew, has another."""
 
-    async def list_deployments(self) -> list[Body]:
-        """List every `Deployment`, completely or not at all."""
+    def list_deployments(self) -> AsyncGenerator[list[Body], None]:
+        """List every `Deployment`, page by page; what raised is no list."""
 
-    async def list_devices(self) -> list[Body]:
-        """List every `Device`, completely or not at all."""
+    def list_devices(self) -> AsyncGenerator[list[Body], None]:
+        """List every `Device`, page by page; what raised is no list."""
 
     async def read_deployment(self, deployment: Deployment) -> Body:
         """Read one `Deployment` as it is now; refused when it isn't there."""

@@ -12,6 +12,8 @@ from typing import Any
 
 CLIENT_PORT = 4222
 MEBIBYTE = 1024 * 1024
+REPLAY = 32 * MEBIBYTE  # what flow control lets one replay have on its way
+KEY_BYTES = 2 * 1024  # of taste: an ordinary value with what the server adds to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class NatsServer:
     max_file_store: int = 4096 * MEBIBYTE
     max_memory_store: int = 64 * MEBIBYTE  # every bucket of Fleet is in files
     max_connections: int = 65536
+    max_pending: int = 64 * MEBIBYTE
 
 
 def render(server: NatsServer) -> str:
@@ -54,6 +57,7 @@ def render(server: NatsServer) -> str:
             f"http: {_text(server.monitor)}",
             f"max_payload: {server.max_payload}",
             f"max_connections: {server.max_connections}",
+            f"max_pending: {server.max_pending}",
             "jetstream {",
             f"  store_dir: {_text(server.store)}",
             f"  max_file_store: {server.max_file_store}",
@@ -67,6 +71,15 @@ def render(server: NatsServer) -> str:
             "",
         ]
     )
+
+
+def pending_for(devices: int) -> int:
+    """
+    Compute how much may wait for one connection of a fleet of so many *devices*.
+
+    The operator hears of all of them at once, while it replays; who has more waiting is dropped.
+    """
+    return max(2 * REPLAY, REPLAY + 8 * devices * KEY_BYTES)
 
 
 def _users(users: Iterable[NatsUser]) -> Iterable[str]:

@@ -7,7 +7,7 @@ anew: a part that ended for good, an exception, a library that called `sys.exit(
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import structlog
@@ -19,10 +19,14 @@ log = structlog.get_logger()
 FAILED: Final = 1
 
 
-def run(program: Coroutine[Any, Any, int]) -> int:
+def run(
+    program: Coroutine[Any, Any, int],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> int:
     """Run *program* in an event loop, and return its exit status, which no library decides."""
     try:
-        return asyncio.run(program)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(program)
     except SystemExit as exc:
         log.critical("a library ended the program", status=exc.code, exc_info=exc)
         return FAILED

@@ -19,7 +19,7 @@ from fleet.bus import jetstream, nats, streams
 from fleet.bus.port import Bucket, Put, Synced
 from fleet.bus.streams import Sizing
 from fleet.contracts import bounds, kv
-from fleet.contracts.messages import DESIRED_STATE, ReconcileScore
+from fleet.contracts.messages import DESIRED_STATE, DEVICE_HEARTBEAT, ReconcileScore
 from fleet.contracts.names import DeploymentName
 from lab.system import ports
 from tests import nats_server
@@ -324,3 +324,26 @@ async def _delete_consumers(bus: Nats) -> None:
     for name in await _consumers(bus):
         stream = f"KV_{kv.BUCKET_DESIRED_STATE}"
         assert json.dumps(await bus.admin.ask(f"$JS.API.CONSUMER.DELETE.{stream}.{name}"))
+
+
+async def test_replays_of_one_connection_take_turns(bus: Nats):
+    desired, beats = bus.operator.bucket(DESIRED_STATE), bus.operator.bucket(DEVICE_HEARTBEAT)
+    await desired.put(KEY, VALUE)
+    async with aclosing(desired.watch()) as first, aclosing(beats.watch()) as second:
+        assert isinstance(await following(first), Put)  # amid its replay
+        waiting = asyncio.ensure_future(anext(second))
+        for _ in range(10):  # round trips, of which a replay without keys takes three
+            await bus.operator.server_time()
+        assert not waiting.done()
+        assert isinstance(await following(first), Synced)
+        async with asyncio.timeout(harness.PATIENCE):
+            assert isinstance(await waiting, Synced)
+
+
+async def test_a_replay_that_is_given_up_is_no_turn_any_more(bus: Nats):
+    desired, beats = bus.operator.bucket(DESIRED_STATE), bus.operator.bucket(DEVICE_HEARTBEAT)
+    await desired.put(KEY, VALUE)
+    async with aclosing(desired.watch()) as first:
+        assert isinstance(await following(first), Put)  # amid its replay
+    async with aclosing(beats.watch()) as second:
+        assert isinstance(await following(second), Synced)

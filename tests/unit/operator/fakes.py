@@ -1,7 +1,7 @@
 """Fakes of the operator's own ports."""
 
 from collections import Counter as Counts
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,10 @@ class FakeCluster:
         # Once, while something of *interrupts* is on its way; empty: whatever it is.
         self.meanwhile: Callable[[], None] | None = None
         self.interrupts = ""
+        self.page = 2
+        self.between_pages: Callable[[], None] | None = None
+        self.lists: Counts[str] = Counts()
+        self.reads: Counts[str] = Counts()
         self._version = 100
 
     def add(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -51,23 +55,18 @@ class FakeCluster:
         self._check()
         return self.name
 
-    async def list_deployments(self) -> list[Body]:
+    def list_deployments(self) -> AsyncGenerator[list[Body], None]:
         """List copies."""
-        self._check(listing="deployments")
-        listed: list[Body] = [dict(body) for body in self.deployments.values()]
-        self._interrupt("deployments")
-        return listed
+        return self._list("deployments", self.deployments.values())
 
-    async def list_devices(self) -> list[Body]:
+    def list_devices(self) -> AsyncGenerator[list[Body], None]:
         """List copies."""
-        self._check(listing="devices")
-        listed: list[Body] = [dict(body) for body in self.devices.values()]
-        self._interrupt("devices")
-        return listed
+        return self._list("devices", self.devices.values())
 
     async def read_deployment(self, deployment: Deployment) -> Body:
         """Read a deployment."""
         self._check()
+        self.reads["deployment"] += 1
         if deployment.uid not in self.deployments:
             raise errors.ClusterRefused("404 not found")
         body = dict(self.deployments[deployment.uid])
@@ -77,6 +76,7 @@ class FakeCluster:
     async def read_device(self, device: DeviceId) -> Body:
         """Read a device."""
         self._check()
+        self.reads["device"] += 1
         if device not in self.devices:
             raise errors.ClusterRefused("404 not found")
         return dict(self.devices[device])
@@ -148,6 +148,18 @@ class FakeCluster:
     def status(self, uid: str = "u1") -> dict[str, Any]:
         """Read a deployment's status."""
         return dict(self.deployments[uid].get("status") or {})
+
+    async def _list(self, listing: str, bodies: Iterable[Body]) -> AsyncGenerator[list[Body], None]:
+        """List what was there when the list began; what happens meanwhile, and failures, come."""
+        self._check(listing=listing)
+        listed = [dict(body) for body in bodies]
+        self._interrupt(listing)
+        self.lists[listing] += 1
+        for start in range(0, max(1, len(listed)), self.page):
+            self._check(listing=listing)
+            yield [*listed[start : start + self.page]]
+            if self.between_pages is not None:
+                self.between_pages()
 
     def _interrupt(self, what: str) -> None:
         if self.interrupts not in {"", what}:

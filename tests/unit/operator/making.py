@@ -121,4 +121,4 @@ def report(
     state = DeploymentState(
         device_id=device_id, deployment=name, phase=phase, revision=revision, **more
     )
-    return Report(state, START)
+    return Report.of(state, START)

@@ -5,7 +5,7 @@ The exception comes through the ports: from a call, from a watch, or from a valu
 reader. It is counted for the part, and told where the owner of the device or deployment looks.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +38,13 @@ class FaultyCluster(FakeCluster):
         self._faults.check("life")
         return await super().life()
 
-    async def list_deployments(self) -> list[Body]:
+    def list_deployments(self) -> AsyncGenerator[list[Body], None]:
         self._faults.check("list_deployments")
-        return await super().list_deployments()
+        return super().list_deployments()
 
-    async def list_devices(self) -> list[Body]:
+    def list_devices(self) -> AsyncGenerator[list[Body], None]:
         self._faults.check("list_devices")
-        return await super().list_devices()
+        return super().list_devices()
 
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
         self._faults.check("apply_device", device)

@@ -1,6 +1,6 @@
 """The configuration file of nats-server, byte for byte."""
 
-from fleet.scores.nats_server import NatsServer, NatsUser, render
+from fleet.scores.nats_server import MEBIBYTE, NatsServer, NatsUser, pending_for, render
 
 ADMIN = NatsUser("admin", "$2b$04$admin")
 DEVICE = NatsUser("dev-01", "$2b$04$device", publish=("$KV.a.>",), subscribe=("_INBOX_dev-01.>",))
@@ -12,6 +12,7 @@ listen: "10.213.0.1:4222"
 http: "127.0.0.1:8222"
 max_payload: 1048576
 max_connections: 65536
+max_pending: 67108864
 jetstream {
   store_dir: "/state/broker/store"
   max_file_store: 4294967296
@@ -44,3 +45,8 @@ def test_the_order_of_users_changes_nothing():
 def test_no_subject_at_all_is_a_denial_and_not_a_missing_rule():
     mute = NatsUser("mute", "hash", publish=(), subscribe=None)
     assert '"permissions": {"publish": {"deny": ">"}}' in render(_server(mute))
+
+
+def test_a_large_fleet_may_have_more_on_its_way_and_a_small_one_what_is_usual():
+    assert pending_for(0) == pending_for(1_000) == 64 * MEBIBYTE
+    assert pending_for(10_000) > 128 * MEBIBYTE

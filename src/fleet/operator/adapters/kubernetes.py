@@ -13,7 +13,7 @@ import hashlib
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -57,7 +57,8 @@ PASSING: Final = (
 class KubernetesCluster:
     """`ports.Cluster` over HTTPS, as who the environment says: KUBECONFIG, or the pod's account."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, page: int = PAGE) -> None:
+        self._page = page
         self._client: client.ApiClient | None = None
         self._read_at = float("-inf")
 
@@ -98,13 +99,13 @@ class KubernetesCluster:
         """Name the cluster's life, by the uid of Fleet's own namespace."""
         return str((await self._namespace())["metadata"]["uid"])
 
-    async def list_deployments(self) -> list[Body]:
-        """List every `Deployment`, completely or not at all."""
-        return await self._list(DEPLOYMENTS)
+    def list_deployments(self) -> AsyncGenerator[list[Body], None]:
+        """List every `Deployment`, page by page; what raised is no list."""
+        return self._list(DEPLOYMENTS)
 
-    async def list_devices(self) -> list[Body]:
-        """List every `Device`, completely or not at all."""
-        return await self._list(DEVICES)
+    def list_devices(self) -> AsyncGenerator[list[Body], None]:
+        """List every `Device`, page by page; what raised is no list."""
+        return self._list(DEVICES)
 
     async def read_deployment(self, deployment: Deployment) -> Body:
         """Read one `Deployment` as it is now."""
@@ -157,16 +158,15 @@ class KubernetesCluster:
     async def _namespace(self) -> Body:
         return await self._request("GET", f"/api/v1/namespaces/{resources.NAMESPACE}")
 
-    async def _list(self, path: str) -> list[Body]:
-        items: list[Body] = []
+    async def _list(self, path: str) -> AsyncGenerator[list[Body], None]:
         page = ""
         while True:
-            query = [("limit", str(PAGE)), *([("continue", page)] if page else [])]
+            query = [("limit", str(self._page)), *([("continue", page)] if page else [])]
             answer = await self._request("GET", path, query=query)
-            items.extend(_items(path, answer))
+            yield _items(path, answer)
             page = answer["metadata"].get("continue", "")
             if not page:
-                return items
+                return
 
     async def _apply(self, path: str, body: Body) -> Body:
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from fleet.operator.adapters.loop_steps import Steps
 from fleet.operator.model.store import Store
 
 
@@ -74,9 +76,10 @@ class Metrics:
             registry=self.registry,
         )
 
-    def watch(self, store: Store) -> None:
-        """Have gauges read from *store* whenever somebody asks."""
+    def watch(self, store: Store, steps: Steps) -> None:
+        """Have gauges read from *store* and *steps* whenever somebody asks."""
         self.registry.register(StoreCollector(store))
+        self.registry.register(StepsCollector(steps))
 
     def watch_connection(
         self, unheard_for: Callable[[], float], faults: Callable[[], float]
@@ -145,6 +148,30 @@ class Metrics:
     def orphans_held(self, count: int) -> None:
         """Say how many orphans wait for a word."""
         self._orphans_held.set(count)
+
+
+class StepsCollector(Collector):
+    """Reads how evenly the event loop works when asked."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def collect(self) -> Iterator[Metric]:
+        """Read it."""
+        steps = self._steps
+        yield GaugeMetricFamily(
+            "fleet_loop_step_seconds_max",
+            "The longest that the event loop was busy at a stretch",
+            value=steps.worst,
+        )
+        yield GaugeMetricFamily(
+            "fleet_loop_step_cpu_seconds_max",
+            "The most processor time that one step of the event loop took",
+            value=steps.worst_cpu,
+        )
+        yield CounterMetricFamily(
+            "fleet_loop_long_steps", "Steps that took more than 0.1 s", value=steps.long
+        )
 
 
 class StoreCollector(Collector):

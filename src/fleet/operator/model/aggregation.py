@@ -15,13 +15,14 @@ looked at when a status is made of it.
 """
 
 import heapq
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
+from typing import Self, assert_never
 
-from fleet.contracts.messages import DeploymentState, Phase
+from fleet.contracts.messages import DeploymentState, Phase, StateError
 from fleet.contracts.names import DeviceId
 
 FAILING_SHOWN = 10
@@ -55,10 +56,18 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A state that a device told; *at* is the server's time of the message."""
+    """What counts of a state that a device told: not its services, of which there are many."""
 
-    state: DeploymentState
+    phase: Phase
+    revision: str
+    error: StateError | None
     at: datetime
+
+    @classmethod
+    def of(cls, state: DeploymentState, at: datetime) -> Self:
+        """Read a state; *at* is the server's time. Equal revisions become one object."""
+        revision = sys.intern(state.revision)
+        return cls(state.phase, revision, state.error, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +88,26 @@ class Aggregate:
         return tuple(device for device, _ in self.failures)
 
 
+_UNKNOWN = Judgement(Standing.UNKNOWN)
+_PENDING = Judgement(Standing.PENDING)
+_RUNNING = Judgement(Standing.RUNNING)
+
+
 def judge(report: Report | None, *, silent: bool, revision: str) -> Judgement:
     """Say what a device counts as, of which *revision* is wanted."""
     if silent:
-        return Judgement(Standing.UNKNOWN)
-    if report is None or report.state.revision != revision:
-        return Judgement(Standing.PENDING)
-    match report.state.phase:
+        return _UNKNOWN
+    if report is None or report.revision != revision:
+        return _PENDING
+    match report.phase:
         case Phase.PENDING:
-            return Judgement(Standing.PENDING)
+            return _PENDING
         case Phase.RUNNING:
-            return Judgement(Standing.RUNNING)
+            return _RUNNING
         case Phase.FAILED:
             return Judgement(Standing.FAILED, _failure(report))
         case _:
-            assert_never(report.state.phase)
+            assert_never(report.phase)
 
 
 class Tally:
@@ -153,7 +167,7 @@ class Tally:
 
 
 def _failure(report: Report) -> Failure:
-    error = report.state.error
+    error = report.error
     return Failure(
         reason=error.reason if error else "Failed",
         message=_sentence(error.service, error.message) if error else "",

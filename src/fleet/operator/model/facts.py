@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fleet.bus.port import Entry
+from fleet.bus.port import Entry, Put
 from fleet.contracts.messages import ReconcileScore
 
 
@@ -27,3 +27,15 @@ class Facts:
     unread: bool = False
     condemned: bool = False
     remade: bool = False
+
+
+def tells(entry: Entry[ReconcileScore] | None, wanted: ReconcileScore | None) -> bool:
+    """Tell whether the wanted content of the same owner stands there, of whichever generation."""
+    if not isinstance(entry, Put) or wanted is None or wanted.owner is None:
+        return False
+    found = entry.value
+    return (
+        found.owner is not None
+        and found.owner.uid == wanted.owner.uid
+        and found.revision == wanted.revision
+    )

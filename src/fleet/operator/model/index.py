@@ -16,6 +16,30 @@ class Pair(NamedTuple):
     deployment: DeploymentName
 
 
+class Names:
+    """
+    The names in keys: one object for each, however many keys hold it.
+
+    It forgets all of them where there are too many: who holds one keeps it.
+    """
+
+    def __init__(self, most: int = 200_000) -> None:
+        self._most = most
+        self._devices: dict[DeviceId, DeviceId] = {}
+        self._deployments: dict[DeploymentName, DeploymentName] = {}
+
+    def device(self, found: DeviceId) -> DeviceId:
+        """Find the one object of a device's id."""
+        return _shared(self._devices, found, self._most)
+
+    def pair(self, device: DeviceId, deployment: DeploymentName) -> Pair:
+        """Make a pair of the one object of either name."""
+        return Pair(
+            _shared(self._devices, device, self._most),
+            _shared(self._deployments, deployment, self._most),
+        )
+
+
 class Relation(Generic[K]):
     """A set of (device, other) that answers for either side at once."""
 
@@ -55,6 +79,12 @@ class Relation(Generic[K]):
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+
+def _shared(table: dict[A, A], found: A, most: int) -> A:
+    if len(table) >= most:
+        table.clear()
+    return table.setdefault(found, found)
 
 
 def _drop(sets: dict[A, set[B]], key: A, value: B) -> None:

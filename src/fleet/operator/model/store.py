@@ -6,8 +6,8 @@ device's labels are matched against the deployments, one selector against the
 devices. What was touched is noted in `Store.touched` for whoever acts on it.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from fleet.bus.port import Deleted, Entry, Put
@@ -19,8 +19,10 @@ from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.device_loads import DeviceLoads
 from fleet.operator.model.ending import Ending
-from fleet.operator.model.facts import Facts
-from fleet.operator.model.index import Pair, Relation
+from fleet.operator.model.facts import Facts, tells
+from fleet.operator.model.index import Names, Pair, Relation
+from fleet.operator.model.label_index import LabelIndex
+from fleet.operator.model.name_conflicts import Incumbents
 
 
 @dataclass(slots=True)
@@ -53,11 +55,11 @@ class Store:
         self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
         self.loads = DeviceLoads()
         self.touched = Touched()
+        self.names = Names()
+        self._labels = LabelIndex()
         self._named: defaultdict[DeploymentName, set[str]] = defaultdict(set)
         self._holders: dict[DeploymentName, str] = {}
-        self._incumbents: defaultdict[DeploymentName, Counter[tuple[str, str]]] = defaultdict(
-            Counter
-        )
+        self._incumbents = Incumbents()
         self._keys: Relation[DeploymentName] = Relation()
         self._matches: Relation[str] = Relation()
         self._tallies: dict[str, Tally] = {}
@@ -99,14 +101,17 @@ class Store:
         """Count the deployments that *device* has or had something of, or that are wanted of it."""
         return self._keys.count(device) + self.cleared.count(device)
 
-    def all_pairs(self) -> set[Pair]:
-        """List every key that is there or wanted."""
-        wanted = (
-            Pair(device, self.deployments[uid].name)
-            for uid in self._tallies
-            for device in self._matches.devices(uid)
-        )
-        return {*self.desired, *self.states, *wanted}
+    def all_pairs(self) -> Iterator[Pair]:
+        """List every key that is there or wanted; what changes meanwhile is touched."""
+        yield from tuple(self.desired)
+        for pair in tuple(self.states):
+            if pair not in self.desired:
+                yield pair
+        for uid, name in [(uid, self.deployments[uid].name) for uid in self._tallies]:
+            for device in self._matches.devices(uid):
+                pair = Pair(device, name)
+                if pair not in self.desired and pair not in self.states:
+                    yield pair
 
     def facts(self, pair: Pair) -> Facts:
         """Gather what decides about one key."""
@@ -157,8 +162,8 @@ class Store:
         self._named[deployment.name].add(deployment.uid)
         self.touched.deployments.add(deployment.uid)
         if not self._settle_holder(deployment.name):
-            self._match_all(deployment.uid)
-        self._touch_name(deployment.name)
+            self._match_again(before, deployment)
+        self._touch_claims(before, deployment)
 
     def drop_deployment(self, uid: str) -> None:
         """Forget a resource that the API server no longer has."""
@@ -181,6 +186,7 @@ class Store:
         self.devices[device.id] = device
         if before == device:
             return
+        self._labels.relabel(device.id, before.labels if before else {}, device.labels)
         if not own_status or before is None or replace(before, status=device.status) != device:
             self.touched.devices.add(device.id)
         leaves = device.deleting_since is not None
@@ -190,13 +196,16 @@ class Store:
         if not was_there:
             self._touch_device(device.id)
         if before is None or not was_there or before.labels != device.labels:
-            for uid in self._holders.values():
-                self._match(uid, device.id)
+            self._match_device(device.id)
+        if before is not None and before.labels != device.labels:
+            self._touch_claims_on(device.id, before.labels, device.labels)
 
     def drop_device(self, device: DeviceId) -> None:
         """Forget a `Device` object that the API server no longer has; its keys stay."""
-        if self.devices.pop(device, None) is None:
+        found = self.devices.pop(device, None)
+        if found is None:
             return
+        self._labels.relabel(device, found.labels, {})
         self.silent.discard(device)
         for uid in self._matches.others(device):
             self._match(uid, device)
@@ -227,7 +236,7 @@ class Store:
             self.desired[pair] = entry
         self._index(pair)
         self.touched.pairs.add(pair)
-        if self._count_incumbent(pair.deployment, before, entry):
+        if self._incumbents.count(pair.deployment, before, entry) and self._is_contested(pair):
             self._settle_holder(pair.deployment)
         self._touch_deleting(pair.deployment)
 
@@ -235,8 +244,12 @@ class Store:
         """Take note of what a device told; None when that can't be read."""
         if report is None and self.states.get(pair) is not None:
             return  # what doesn't decode changes nothing
+        is_news = pair not in self.states or self.cleared.has(*pair)
         self.states[pair] = report
         self.cleared.relate(*pair, related=False)
+        if is_news:
+            self._index(pair)
+            self.touched.pairs.add(pair)
         self._state_changed(pair)
 
     def clear_state(self, pair: Pair) -> None:
@@ -249,6 +262,8 @@ class Store:
         """Take note that no state stands there any more, whoever removed it."""
         if pair in self.states:
             del self.states[pair]
+            self._index(pair)
+            self.touched.pairs.add(pair)
             self._state_changed(pair)
 
     def set_silent(self, device: DeviceId, *, silent: bool) -> None:
@@ -267,14 +282,13 @@ class Store:
 
     def condemn(self, orphans: Mapping[Pair, int]) -> None:
         """Take note of which orphans may go, and of no others."""
-        self.condemned = dict(orphans)
-        self.touched.pairs.update(orphans)
+        before, self.condemned = self.condemned, dict(orphans)
+        changed = before.items() ^ self.condemned.items()
+        self.touched.pairs.update(pair for pair, _ in changed)
 
     # How a change spreads.
 
     def _state_changed(self, pair: Pair) -> None:
-        self._index(pair)
-        self.touched.pairs.add(pair)
         uid = self._holders.get(pair.deployment)
         if uid is not None:
             self._judge(uid, pair.device)
@@ -282,7 +296,7 @@ class Store:
 
     def _settle_holder(self, name: DeploymentName) -> bool:
         """Choose who holds *name* anew; tell whether that changed."""
-        chosen = name_conflicts.holder(self.rivals(name), self._incumbents.get(name, {}))
+        chosen = name_conflicts.holder(self.rivals(name), self._incumbents.of(name))
         before = self._holders.get(name)
         uid = chosen.uid if chosen else None
         if uid == before:
@@ -302,7 +316,24 @@ class Store:
         if self._holders.get(deployment.name) != uid:
             return
         self._tallies.setdefault(uid, Tally())
-        for device in self.devices:
+        candidates = self._labels.candidates(deployment.selector)
+        for device in self.devices if candidates is None else candidates:
+            self._match(uid, device)
+        for device in self._matches.devices(uid):
+            self._match(uid, device)
+
+    def _match_again(self, before: Deployment | None, deployment: Deployment) -> None:
+        """Match a deployment that holds, or doesn't hold, its name as before it changed."""
+        self._match_all(deployment.uid)
+        if before is None or before.score == deployment.score:
+            return
+        for device in self._matches.devices(deployment.uid):
+            pair = Pair(device, deployment.name)
+            if not tells(self.desired.get(pair), deployment.score):
+                self.touched.pairs.add(pair)
+
+    def _match_device(self, device: DeviceId) -> None:
+        for uid in self._holders.values():
             self._match(uid, device)
 
     def _unmatch_all(self, uid: str) -> None:
@@ -323,9 +354,12 @@ class Store:
             and deployment.has_finalizer
             and deployment.selector.matches(found.labels)
         )
-        self._matches.relate(device, uid, related=matches)
-        self.touched.pairs.add(Pair(device, deployment.name))
-        self._judge(uid, device)
+        matched = self._matches.has(device, uid)
+        if matches is not matched:
+            self._matches.relate(device, uid, related=matches)
+            self.touched.pairs.add(Pair(device, deployment.name))
+        if matches or matched:
+            self._judge(uid, device)
 
     def _judge(self, uid: str, device: DeviceId) -> None:
         deployment = self.deployments[uid]
@@ -348,24 +382,8 @@ class Store:
         if self.loads.count(device, before, after):
             self.touched.loads.add(device)
 
-    def _count_incumbent(
-        self,
-        name: DeploymentName,
-        before: Entry[ReconcileScore] | None,
-        after: Entry[ReconcileScore] | None,
-    ) -> bool:
-        was, now = _place(before), _place(after)
-        if was == now:
-            return False
-        counter = self._incumbents[name]
-        if was is not None:
-            counter[was] -= 1
-        if now is not None:
-            counter[now] += 1
-        self._incumbents[name] = +counter
-        if not self._incumbents[name]:
-            del self._incumbents[name]
-        return len(self._named.get(name, ())) > 1
+    def _is_contested(self, pair: Pair) -> bool:
+        return len(self._named.get(pair.deployment, ())) > 1
 
     def _index(self, pair: Pair) -> None:
         known = pair in self.desired or pair in self.states
@@ -380,6 +398,26 @@ class Store:
 
     def _touch_name(self, name: DeploymentName) -> None:
         self.touched.pairs.update(Pair(device, name) for device in self._keys.devices(name))
+
+    def _touch_claims(self, before: Deployment | None, deployment: Deployment) -> None:
+        """Touch the keys that *deployment* claims as it didn't before, or no longer."""
+        if before is None or before.deleting_since != deployment.deleting_since:
+            self._touch_name(deployment.name)
+            return
+        if (before.selector, before.refusal) == (deployment.selector, deployment.refusal):
+            return
+        for device in self._keys.devices(deployment.name):
+            found = self.devices.get(device)
+            if found and before.may_want(found.labels) is not deployment.may_want(found.labels):
+                self.touched.pairs.add(Pair(device, deployment.name))
+
+    def _touch_claims_on(
+        self, device: DeviceId, before: Mapping[str, str], labels: Mapping[str, str]
+    ) -> None:
+        """Touch the keys of *device* that some deployment claims by one of its labels alone."""
+        for name in self._keys.others(device):
+            if any(r.may_want(before) is not r.may_want(labels) for r in self.rivals(name)):
+                self.touched.pairs.add(Pair(device, name))
 
     def _touch_deleting(self, name: DeploymentName) -> None:
         for uid in self._named.get(name, ()):
@@ -428,9 +466,3 @@ class Store:
         place = (owner.namespace, owner.name)
         rivals = self.rivals(pair.deployment)
         return any(rival.place == place and rival.deleting_since is None for rival in rivals)
-
-
-def _place(entry: Entry[ReconcileScore] | None) -> tuple[str, str] | None:
-    if not isinstance(entry, Put) or entry.value.owner is None:
-        return None
-    return entry.value.owner.namespace, entry.value.owner.name

@@ -31,6 +31,7 @@ from fleet.operator.model.aggregation import Report
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
+from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
 from fleet.supervision.failures import Failures
@@ -123,9 +124,12 @@ class DesiredFeed:
         barrier: SyncBarrier,
         counter: Counter,
         failures: Failures,
+        *,
+        time_slice: TimeSlice | None = None,
     ) -> None:
         self._failures = failures
         self._store = store
+        self._slice = time_slice or TimeSlice()
         self._bucket = bucket
         self._barrier = barrier
         self._keys = Keys(bucket.name, counter)
@@ -133,9 +137,9 @@ class DesiredFeed:
     async def handle(self, event: Event[ReconcileScore]) -> None:
         """Take note of one event."""
         if isinstance(event, Synced):
-            for pair in [
-                p for p in self._store.desired if kv.desired_state_key(*p) not in event.keys
-            ]:
+            async for pair in self._slice.over(tuple(self._store.desired)):
+                if _desired_key(pair) in event.keys:
+                    continue
                 # It may have been written since the replay began.
                 with self._failures.contained(
                     self._bucket.name, pair, passes=(errors.RetryableError,)
@@ -146,7 +150,7 @@ class DesiredFeed:
         found = self._keys.read(event, kv.parse_desired_state_key)
         if found is None:
             return
-        pair = Pair(*found)
+        pair = self._store.names.pair(*found)
         known = self._store.desired.get(pair)
         if known is not None and event.revision < known.revision:
             # The echo of what was overwritten since, or a bucket made anew.
@@ -168,30 +172,33 @@ class StateFeed:
         counter: Counter,
         failures: Failures,
         junk: Junk,
+        *,
+        time_slice: TimeSlice | None = None,
     ) -> None:
         self._failures = failures
         self._store = store
+        self._slice = time_slice or TimeSlice()
         self._barrier = barrier
         self._keys = Keys(kv.BUCKET_DEVICE_STATE, counter, junk)
 
     async def handle(self, event: Event[DeploymentState]) -> None:
         """Take note of one event."""
         if isinstance(event, Synced):
-            for pair in [
-                p for p in self._store.states if kv.device_state_key(*p) not in event.keys
-            ]:
-                with self._failures.contained(kv.BUCKET_DEVICE_STATE, pair):
-                    self._store.drop_state(pair)
-            for cleared in tuple(self._store.cleared.pairs()):
-                if kv.device_state_key(*cleared) not in event.keys:
+            async for pair in self._slice.over(tuple(self._store.states)):
+                if _state_key(pair) not in event.keys:
+                    with self._failures.contained(kv.BUCKET_DEVICE_STATE, pair):
+                        self._store.drop_state(pair)
+            async for cleared in self._slice.over(tuple(self._store.cleared.pairs())):
+                if _state_key(Pair(*cleared)) not in event.keys:
                     self._store.cleared.relate(*cleared, related=False)
             self._barrier.listed(Part.DEVICE_STATE)
             return
         found = self._keys.read(event, kv.parse_device_state_key)
         if found is None:
             return
-        if not self._is_surplus(Pair(*found)):
-            self._take(Pair(*found), event)
+        pair = self._store.names.pair(*found)
+        if not self._is_surplus(pair):
+            self._take(pair, event)
         elif Part.DESIRED_STATE not in self._barrier.missing:  # or it may be wanted
             self._keys.give_up(event)
 
@@ -203,7 +210,7 @@ class StateFeed:
     def _take(self, pair: Pair, entry: Entry[DeploymentState]) -> None:
         match entry:
             case Put(value=value, at=at):
-                self._store.put_state(pair, Report(value, at))
+                self._store.put_state(pair, Report.of(value, at))
             case Deleted():
                 self._store.clear_state(pair)
             case Undecodable():
@@ -239,7 +246,7 @@ class InfoFeed:
             return
         match event:
             case Put(value=value):
-                self._store.put_info(device, value)
+                self._store.put_info(self._store.names.device(device), value)
             case Deleted():
                 self._store.put_info(device, None)
             case Undecodable():
@@ -261,3 +268,14 @@ class HeartbeatFeed:
         device = self._keys.read(event, kv.parse_device_heartbeat_key)
         if device is not None and isinstance(event, Put):
             self._liveness.heard(device, event.at, event.value.instance)
+
+
+# Names of the store are valid, so nothing is checked again: there are hundreds of thousands.
+
+
+def _desired_key(pair: Pair) -> str:
+    return f"{pair.device!s}.{pair.deployment!s}"
+
+
+def _state_key(pair: Pair) -> str:
+    return f"state.{pair.device!s}.{pair.deployment!s}"

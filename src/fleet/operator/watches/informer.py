@@ -14,7 +14,17 @@ An object that can't be read, for a bug, stays in the view as it was; no other w
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Iterator,
+    Mapping,
+)
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -26,7 +36,8 @@ from fleet.operator.model import custom_resources
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.store import Store
 from fleet.operator.model.tombstones import Tombstones
-from fleet.operator.ports import Body, Cluster
+from fleet.operator.ports import Body, Cluster, Found
+from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
 from fleet.supervision.failures import Failures
@@ -36,6 +47,7 @@ T = TypeVar("T")
 
 RETRY_SECONDS: Final = 2.0
 LIFE_SECONDS: Final = 10.0
+FEW: Final = 20  # reads cost less than a page of a list
 DEPLOYMENTS: Final = "deployments"
 DEVICES: Final = "devices"
 
@@ -51,6 +63,7 @@ class Informer:
         liveness: Liveness,
         changed: Callable[[], None],
         *,
+        time_slice: TimeSlice | None = None,
         failures: Failures | None = None,
     ) -> None:
         self._failures = failures or Failures()
@@ -59,6 +72,7 @@ class Informer:
         self._cluster = cluster
         self._liveness = liveness
         self._changed = changed
+        self._slice = time_slice or TimeSlice()
         self.listed = asyncio.Event()
         self.renewed = asyncio.Event()
         self._seen: set[str] = set()  # uids that events spoke of since a list began
@@ -117,19 +131,47 @@ class Informer:
         self._seen.add(device.uid)
         self.observe_device(device, own_status=True)
 
-    async def look_again(self, device: DeviceId, deployment: Deployment) -> None:
+    async def look_again(
+        self, devices: Collection[DeviceId], deployments: Collection[Deployment]
+    ) -> Found:
         """
-        Read the two as they are now: what a watch tells may have been overtaken long ago.
+        Read these as they are now: one by one where they are few, else by a list.
 
         :raises errors.ClusterUnavailable: the API server didn't answer.
-        :raises errors.ClusterRefused: one of them is gone, of which the watch will tell.
         """
-        device_body = await self._cluster.read_device(device)
-        deployment_body = await self._cluster.read_deployment(deployment)
-        if found := self._read(custom_resources.parse_device, device_body):
-            self.observe_device(found)
-        if wanted := self._read(custom_resources.parse_deployment, deployment_body):
-            self.observe_deployment(wanted)
+        found: set[DeviceId] = set()
+        async for body in self._current_devices(devices):
+            if device := self._read(custom_resources.parse_device, body):
+                self.observe_device(device)
+                found.add(device.id)
+        uids: set[str] = set()
+        async for body in self._current_deployments(deployments):
+            if deployment := self._read(custom_resources.parse_deployment, body):
+                self.observe_deployment(deployment)
+                uids.add(deployment.uid)
+        self._changed()
+        return Found(frozenset(found), frozenset(uids))
+
+    async def _current_devices(self, devices: Collection[DeviceId]) -> AsyncIterator[Body]:
+        if len(devices) > FEW:
+            async for body in self._bodies(self._cluster.list_devices()):
+                if body["metadata"]["name"] in devices:
+                    yield body
+            return
+        for device in devices:
+            with _gone():
+                yield await self._cluster.read_device(device)
+
+    async def _current_deployments(
+        self, deployments: Collection[Deployment]
+    ) -> AsyncIterator[Body]:
+        if len(deployments) > FEW:
+            async for body in self._bodies(self._cluster.list_deployments()):
+                yield body
+            return
+        for deployment in deployments:
+            with _gone():
+                yield await self._cluster.read_deployment(deployment)
 
     async def keep_listing(self, every: timedelta, resynced: Callable[[], Awaitable[None]]) -> None:
         """
@@ -190,46 +232,44 @@ class Informer:
         """
         self._seen.clear()
         deployments = self._readable(
-            custom_resources.parse_deployment,
-            await self._cluster.list_deployments(),
-            DEPLOYMENTS,
+            custom_resources.parse_deployment, self._cluster.list_deployments(), DEPLOYMENTS
         )
-        self._take_deployments({d.uid: d for d in deployments})
+        await self._take_deployments({d.uid: d async for d in deployments})
         self._seen.clear()
         devices = self._readable(
-            custom_resources.parse_device, await self._cluster.list_devices(), DEVICES
+            custom_resources.parse_device, self._cluster.list_devices(), DEVICES
         )
-        self._take_devices({d.id: d for d in devices})
+        await self._take_devices({d.id: d async for d in devices})
         self.listed.set()
         self._changed()
 
-    def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
-        for deployment in listed.values():
+    async def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
+        async for deployment in self._slice.over(listed.values()):
             if deployment.uid not in self._seen:
                 with self._failures.contained(DEPLOYMENTS, deployment.uid):
                     self._gone.exhume(deployment.uid)
                     self._store.put_deployment(deployment)
-        for uid in self._store.deployments.keys() - listed.keys() - self._seen:
+        async for uid in self._slice.over(self._store.deployments.keys() - listed.keys()):
+            if uid in self._seen:
+                continue
             with self._failures.contained(DEPLOYMENTS, uid):
                 self._drop_deployment(uid)
         self._store.touched.deployments.update(listed)
         self._barrier.listed(Part.DEPLOYMENTS)
 
-    def _take_devices(self, listed: Mapping[DeviceId, Device]) -> None:
-        for device in listed.values():
+    async def _take_devices(self, listed: Mapping[DeviceId, Device]) -> None:
+        async for device in self._slice.over(listed.values()):
             known = self._store.devices.get(device.id)
             if not {device.uid, known.uid if known else ""} & self._seen:
                 with self._failures.contained(DEVICES, device.id):
                     self._gone.exhume(device.uid)
                     self._put_device(device)
-        gone = self._store.devices.keys() - listed.keys()
-        for device in [self._store.devices[device_id] for device_id in gone]:
-            if device.uid not in self._seen:
-                with self._failures.contained(DEVICES, device.id):
-                    self._gone.bury(device.uid)
-                    self._drop_device(device)
-        # Those without an object have lost it along with the definition of all.
-        self._store.touched.devices.update(listed, self._store.infos)
+        async for device_id in self._slice.over(self._store.devices.keys() - listed.keys()):
+            gone = self._store.devices.get(device_id)
+            if gone is not None and gone.uid not in self._seen:
+                with self._failures.contained(DEVICES, device_id):
+                    self._gone.bury(gone.uid)
+                    self._drop_device(gone)
         self._barrier.listed(Part.DEVICES)
 
     def _drop_deployment(self, uid: str) -> None:
@@ -246,21 +286,31 @@ class Informer:
             self._store.drop_device(device.id)
             self._liveness.forget(device.id)
 
-    def _readable(self, parse: Callable[[Body], T], bodies: Iterable[Body], part: str) -> list[T]:
-        """Read what can be read. What can't for a bug of ours isn't gone for that."""
-        found: list[T] = []
-        for body in bodies:
-            uid = body["metadata"]["uid"]
+    async def _readable(
+        self, parse: Callable[[Body], T], pages: AsyncGenerator[list[Body], None], part: str
+    ) -> AsyncIterator[T]:
+        """
+        Read a list to its end, and keep nothing of a page but what is needed.
+
+        What can't be read for a bug of ours isn't gone for that.
+        """
+        async for body in self._bodies(pages):
+            uid, item = body["metadata"]["uid"], None
             contained = self._failures.contained(
                 part, _device_key(body) if part == DEVICES else uid
             )
             with contained:
                 item = self._read(parse, body)
-                if item is not None:
-                    found.append(item)
             if contained.failure:
                 self._seen.add(uid)
-        return found
+            if item is not None:
+                yield item
+
+    async def _bodies(self, pages: AsyncGenerator[list[Body], None]) -> AsyncIterator[Body]:
+        async with aclosing(pages):
+            async for page in pages:
+                async for body in self._slice.over(page):
+                    yield body
 
     def _read(self, parse: Callable[[Body], T], body: Body) -> T | None:
         try:
@@ -287,3 +337,12 @@ def _is_later(known: Device, device: Device) -> bool:
     if known.uid == device.uid:
         return known.version > device.version
     return (known.created, known.version) > (device.created, device.version)
+
+
+@contextmanager
+def _gone() -> Iterator[None]:
+    """Go on where an object isn't there any more, of which the watch will tell."""
+    try:
+        yield
+    except errors.ClusterRefused as exc:
+        log.info("not read again", reason=exc.reason, error=str(exc))

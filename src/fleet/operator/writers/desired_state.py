@@ -9,20 +9,18 @@ from fleet import errors
 from fleet.bus.port import Bucket, Deleted, Put
 from fleet.contracts import kv
 from fleet.contracts.messages import ReconcileScore
-from fleet.contracts.names import DeviceId
 from fleet.operator.clock import Clock
 from fleet.operator.decisions import publishing
 from fleet.operator.decisions.orphans import Orphan
 from fleet.operator.decisions.publishing import Leave, Mark, Purge, PutValue
-from fleet.operator.model.custom_resources import Deployment
 from fleet.operator.model.ending import Ending
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
+from fleet.operator.writers.withdrawals import Withdrawals
 
 log = structlog.get_logger()
 
-LookAgain: TypeAlias = Callable[[DeviceId, Deployment], Awaitable[None]]
 DefinitionsStand: TypeAlias = Callable[[Ending], Awaitable[bool]]
 
 
@@ -30,9 +28,8 @@ class DesiredStateWriter:
     """
     The one writer of `desired-state`.
 
-    *look_again* reads a device and a deployment as they are now. What a watch tells may be
-    overtaken: after a pause it tells of labels that have long been put back, and nothing may be
-    withdrawn for that. Nor may anything be for a deletion that *definitions_stand* denies: whoever
+    What labels and a selector alone no longer want is withdrawn once `withdrawals` has read
+    both again. Nor may anything be for a deletion that *definitions_stand* denies: whoever
     deletes a definition loses the objects, and keeps what runs.
     """
 
@@ -43,11 +40,11 @@ class DesiredStateWriter:
         clock: Clock,
         counter: Counter,
         *,
-        look_again: LookAgain,
+        withdrawals: Withdrawals,
         definitions_stand: DefinitionsStand,
     ) -> None:
         self._definitions_stand = definitions_stand
-        self._look_again = look_again
+        self._withdrawals = withdrawals
         self._store = store
         self._bucket = bucket
         self._clock = clock
@@ -65,8 +62,9 @@ class DesiredStateWriter:
         facts = self._store.facts(pair)
         self._note_orphan(pair, publishing.orphan(facts))
         action = publishing.decide(facts)
+        confirmed = self._withdrawals.take(pair)
         if isinstance(action, Mark):
-            if not await self._is_meant(pair):
+            if not await self._is_meant(pair, confirmed=confirmed):
                 return
             action = publishing.decide(self._store.facts(pair))
         if action is None or isinstance(action, Leave):
@@ -78,11 +76,12 @@ class DesiredStateWriter:
             raise
         self._counter.published(type(action).__name__.lower())
 
-    async def _is_meant(self, pair: Pair) -> bool:
+    async def _is_meant(self, pair: Pair, *, confirmed: bool) -> bool:
         """Look again at what a withdrawal is for; one for a definition that goes is not meant."""
         if owner := self._store.parted(pair):
-            await self._look_again(pair.device, owner)
-            return True
+            if not confirmed:
+                self._withdrawals.ask(pair, owner)
+            return confirmed
         endings = self._store.endings(pair)
         if not endings or any([await self._definitions_stand(ending) for ending in endings]):
             return True

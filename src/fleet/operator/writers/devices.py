@@ -57,6 +57,12 @@ class DeviceWriter:
         self._observe = observe
         self._status_written = status_written
 
+    def is_due(self, device_id: DeviceId) -> bool:
+        """Tell whether anything is to be written to an object."""
+        device = self._store.devices.get(device_id)
+        labels = registration.labels_to_apply(self._store.infos.get(device_id), device)
+        return labels is not None or self._status(device_id) is not None
+
     async def register(self, device_id: DeviceId) -> None:
         """Bring one object, its labels and its finalizer about."""
         device = self._store.devices.get(device_id)

@@ -7,7 +7,8 @@ true when it starts, and however many changes came before cost one pass.
 
 What fails is tried again after a backoff, whatever it raised: a bug in the work
 for one key is recorded, and no other key waits for it. Only what was refused
-for good (`errors.PermanentError`) waits until the key is added again.
+for good (`errors.PermanentError`) waits until the key is added again. A queue whose work
+never waits gives way to others all the same: it works in time slices.
 
 After a pass its key rests for a while. What is news cuts the rest short, and
 the time that it saved is waited for later: a key's passes never come faster
@@ -23,6 +24,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import structlog
 
 from fleet import errors
+from fleet.operator.time_slice import TimeSlice
 from fleet.supervision import containment
 from fleet.supervision.failures import Failures
 
@@ -79,6 +81,7 @@ class WorkQueue(Generic[K]):
         watcher: Watcher,
         is_news: Callable[[K], bool] = _never,
         *,
+        time_slice: TimeSlice | None = None,
         failures: Failures | None = None,
     ) -> None:
         self.name = name
@@ -86,6 +89,7 @@ class WorkQueue(Generic[K]):
         self._pace = pace
         self._watcher = watcher
         self._is_news = is_news
+        self._slice = time_slice or TimeSlice()
         self._recorded = failures or Failures()
         self._waiting: asyncio.Queue[K] = asyncio.Queue()
         self._known: set[K] = set()  # waiting
@@ -126,6 +130,7 @@ class WorkQueue(Generic[K]):
             self._busy.add(key)
             await self._attempt(key)
             self._rest(key)
+            await self._slice.give_way()
 
     async def _attempt(self, key: K) -> None:
         started = time.monotonic()

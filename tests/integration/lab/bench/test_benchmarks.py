@@ -23,10 +23,16 @@ async def test_the_control_plane_is_timed_from_apply_to_right_statuses():
 
 
 async def test_a_cold_start_is_timed_until_statuses_tell_what_happened_meanwhile():
-    figures = await start.measure([(2, 1)], 1, lambda _: None)
+    figures = await start.measure([start.Size(2, 1, services=3)], 1, lambda _: None)
     assert [figure.name for figure in figures] == [
         "imports alone",
+        "imports alone: processor",
+        "imports alone: memory",
         "2 x 1 ready",
         "2 x 1 statuses right",
+        "2 x 1 processor",
+        "2 x 1 memory",
+        "2 x 1 worst step",
+        "2 x 1 worst step: processor",
     ]
     assert all(figure.median > 0 for figure in figures)

@@ -88,8 +88,8 @@ async def cluster(file: Path) -> AsyncIterator[KubernetesCluster]:
 
 async def each_request(cluster: KubernetesCluster) -> AsyncIterator[Any]:
     """Make one request of each kind."""
-    yield cluster.list_deployments()
-    yield cluster.list_devices()
+    yield anext(cluster.list_deployments())
+    yield anext(cluster.list_devices())
     yield cluster.read_device(DeviceId("d1"))
     yield cluster.read_deployment(deployment())
     yield cluster.apply_device(DeviceId("d1"), {})
@@ -123,7 +123,7 @@ async def test_a_list_that_is_none_is_no_answer(
     server.text = json.dumps({"metadata": {}, "items": items})
     for request in (cluster.list_deployments(), cluster.list_devices()):
         with pytest.raises(errors.ClusterUnavailable, match="not a list of objects"):
-            await request
+            await anext(request)
 
 
 @pytest.mark.parametrize("text", [HTML, "[]", "null", '{"message": ["x"]}'])

@@ -1,5 +1,6 @@
 """Metrics: what is counted shows, under the names that dashboards know."""
 
+from fleet.operator.adapters.loop_steps import Steps
 from fleet.operator.adapters.metrics import Metrics
 from fleet.operator.model.store import Store
 from tests.operator_process import metric
@@ -7,8 +8,10 @@ from tests.unit.operator.making import deployment, device
 
 
 def test_what_is_counted_shows():
-    metrics, store = Metrics(), Store()
-    metrics.watch(store)
+    metrics, store, steps = Metrics(), Store(), Steps()
+    metrics.watch(store, steps)
+    steps.take(0.25, 0.2)
+    steps.take(0.01, 0.01)
     store.put_deployment(deployment())
     for name in ("d1", "d2", "d3"):
         store.put_device(device(name))
@@ -23,6 +26,9 @@ def test_what_is_counted_shows():
     metrics.resynced()
     metrics.stored("device-info", 50, 100)
     page = metrics.render().decode()
+    assert metric(page, "fleet_loop_step_seconds_max") == 0.25
+    assert metric(page, "fleet_loop_step_cpu_seconds_max") == 0.2
+    assert metric(page, "fleet_loop_long_steps_total") == 1
     assert metric(page, "fleet_deployments") == 1
     assert metric(page, "fleet_devices", silent="false") == 2
     assert metric(page, "fleet_devices", silent="true") == 1

@@ -1,6 +1,7 @@
 """Aggregation: the table of standings, and counters that equal a count from scratch."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -13,7 +14,7 @@ from fleet.operator.model import aggregation
 from fleet.operator.model.aggregation import Failure, Judgement, Report, Standing, Tally
 from tests.unit.operator.making import at, pair, report
 
-REVISION = report().state.revision
+REVISION = report().revision
 
 judgements = st.one_of(
     st.none(),
@@ -73,7 +74,7 @@ def test_the_last_error_is_the_one_heard_last_whatever_a_devices_clock_says(
     tally = Tally()
     for device, second, updated_at in (("d1", 1, clock), ("d2", 2, at(2)), ("d3", 0, clock)):
         told = report(Phase.FAILED, key=pair(device), updated_at=updated_at)
-        heard = Report(told.state, at(second))
+        heard = replace(told, at=at(second))
         tally.count(DeviceId(device), aggregation.judge(heard, silent=False, revision=REVISION))
     last = tally.aggregate().last_error
     assert last is not None

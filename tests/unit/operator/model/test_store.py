@@ -211,7 +211,7 @@ class WorldMachine(RuleBasedStateMachine):
     @invariant()
     def every_key_is_found(self) -> None:
         wanted = {pair(name) for name in self.facts.wanting()}
-        assert self.store.all_pairs() == {*self.facts.desired, *self.facts.states, *wanted}
+        assert set(self.store.all_pairs()) == {*self.facts.desired, *self.facts.states, *wanted}
         keyed = {each.device for each in (*self.facts.desired, *self.facts.states)}
         assert self.store.keyed_devices(DeploymentName("web")) == keyed
 
@@ -222,8 +222,8 @@ class WorldMachine(RuleBasedStateMachine):
             name not in self.facts.silent
             and told is not None
             and owner.score is not None
-            and told.state.revision == owner.score.revision
-            and told.state.phase is phase
+            and told.revision == owner.score.revision
+            and told.phase is phase
         )
 
 

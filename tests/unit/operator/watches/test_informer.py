@@ -15,12 +15,13 @@ from fleet.operator.clock import ServerClock
 from fleet.operator.model.duplicate_agents import DuplicateAgents
 from fleet.operator.model.presence import SILENCE, Presence
 from fleet.operator.model.store import Store
-from fleet.operator.watches.informer import Informer
+from fleet.operator.ports import Found
+from fleet.operator.watches.informer import FEW, Informer
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
 from tests import virtual_time
 from tests.unit.operator.fakes import FakeCluster
-from tests.unit.operator.making import at, deployment_body
+from tests.unit.operator.making import at, deployment, deployment_body
 
 
 class Scene:
@@ -203,7 +204,7 @@ async def test_an_object_that_is_deleted_while_it_is_read_again_stays_gone(scene
 
     scene.cluster.meanwhile = meanwhile
     scene.cluster.interrupts = "read"
-    await scene.informer.look_again(DeviceId("d1"), known)
+    await scene.informer.look_again([DeviceId("d1")], [known])
     assert not scene.store.deployments
     assert not scene.store.devices
 
@@ -308,3 +309,59 @@ def test_a_cluster_made_anew_is_listed_and_watched_again_as_soon_as_it_knows_our
             assert len(listed) == 2
 
     virtual_time.run(scenario())
+
+
+async def test_a_list_of_many_pages_is_read_to_its_end(scene: Scene):
+    for number in range(7):
+        scene.add_device(f"d{number}")
+        scene.cluster.add(deployment_body(f"web-{number}", uid=f"u{number}"))
+    await scene.informer.list_all()
+    assert len(scene.store.devices) == len(scene.store.deployments) == 7
+    assert scene.cluster.page < 7
+
+
+async def test_a_list_that_breaks_off_midway_forgets_nobody(scene: Scene):
+    for number in range(7):
+        scene.add_device(f"d{number}")
+    await scene.informer.list_all()
+
+    def break_off() -> None:
+        scene.cluster.unlistable = errors.ClusterUnavailable("410: the list expired")
+
+    scene.cluster.between_pages = break_off
+    with pytest.raises(errors.ClusterUnavailable):
+        await scene.informer.list_all()
+    assert len(scene.store.devices) == 7
+
+
+async def test_few_devices_are_read_again_one_by_one_and_many_by_one_list(scene: Scene):
+    names = [DeviceId(f"d{number}") for number in range(FEW + 1)]
+    for name in names:
+        scene.add_device(name)
+    scene.cluster.add(deployment_body())
+    await scene.informer.list_all()
+    wanted = scene.store.deployments["u1"]
+    for name in names:
+        scene.add_device(name, version=2, site="b")
+    scene.cluster.lists.clear()
+
+    found = await scene.informer.look_again(names[:FEW], [wanted])
+    assert scene.cluster.reads == {"device": FEW, "deployment": 1}
+    assert not scene.cluster.lists
+    assert found == Found(frozenset(names[:FEW]), frozenset({"u1"}))
+
+    scene.cluster.reads.clear()
+    found = await scene.informer.look_again(names, [wanted])
+    assert scene.cluster.reads == {"deployment": 1}
+    assert scene.cluster.lists == {"devices": 1}
+    assert found.devices == set(names)
+    assert all(each.labels == {"site": "b"} for each in scene.store.devices.values())
+
+
+@pytest.mark.parametrize("count", [1, FEW + 1])
+async def test_what_is_gone_when_it_is_read_again_is_not_found(scene: Scene, count: int):
+    names = [DeviceId(f"d{number}") for number in range(count)]
+    for name in names[1:]:
+        scene.add_device(name)
+    found = await scene.informer.look_again(names, [deployment()])
+    assert found == Found(frozenset(names[1:]), frozenset())

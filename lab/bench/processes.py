@@ -1,0 +1,30 @@
+"""What a process weighs and spends, as the kernel counts it."""
+
+import os
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def pss(pid: int) -> float:
+    """Read the memory of *pid* in MB, with shared pages divided among those who map them."""
+    return _megabytes(pid, "Pss")
+
+
+def alone(pid: int) -> float:
+    """Read the memory of *pid* in MB, with shared pages in full."""
+    return _megabytes(pid, "Rss")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Read the processor time that *pid* has spent."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / _TICKS
+
+
+def _megabytes(pid: int, field: str) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) / 1024
+    raise ValueError(f"pid {pid} has no {field}")
