@@ -21,6 +21,7 @@ from fleet.bus.credentials import Login
 from fleet.bus.pace import Pace
 from fleet.bus.session import Session
 from fleet.contracts.hub import Server
+from fleet.supervision import containment
 
 log = structlog.get_logger()
 
@@ -83,7 +84,7 @@ class Files:
         if not done:
             raise errors.BusUnavailable(f"credentials not read within {_FILE_SECONDS} s")
         reading, self._reading = self._reading, None
-        return reading.result()
+        return await containment.shared(reading)
 
     def close(self) -> None:
         """Wait for nothing any more."""
@@ -150,7 +151,9 @@ class Keeper:
             await self._hold(await self._open())
         except errors.FleetError as exc:
             self._log_failure(exc)
-        except Exception:
+        except BaseException as exc:
+            if containment.must_end(exc):
+                raise
             self.faults += 1
             log.exception("nats connection fault", url=str(self._address), faults=self.faults)
         return 0.0 if self._since is None else loop.time() - self._since

@@ -13,7 +13,6 @@ under a supervisor: one that fails is run again, and no other notices.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -41,6 +40,7 @@ from fleet.operator.watches.entries import EntryTaker
 from fleet.operator.watches.informer import Informer
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import SyncBarrier
+from fleet.operator.writers import deployment_status, desired_state, devices
 from fleet.operator.writers.decommissioning import Decommissioner
 from fleet.operator.writers.deployment_status import StatusWriter
 from fleet.operator.writers.desired_state import DesiredStateWriter
@@ -65,26 +65,13 @@ LOOK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """
-    How fast each queue works; the API server is the limit of all but the first.
+    """How fast each queue works: what each writer says, unless a test is in a hurry."""
 
-    *loads*: when a `Device` is looked at of which only the count of deployments changed.
-    """
+    desired: Pace = desired_state.PACE
+    statuses: Pace = deployment_status.PACE
+    devices: Pace = devices.PACE
+    loads: Coalescing = devices.LOADS
 
-    desired: Pace
-    statuses: Pace
-    devices: Pace
-    loads: Coalescing
-
-
-PACES: Final = Paces(
-    desired=Pace(workers=64, longest_retry=5.0),
-    # A roll-out begins and ends with news, and may go wrong in between; then comes the next one.
-    statuses=Pace(workers=10, spacing=1.0, burst=4),
-    devices=Pace(workers=10, spacing=1.0),
-    # A roll-out takes seconds on a device: most of them are written once, or not at all.
-    loads=Coalescing(settle=5.0, portion=50),
-)
 
 # What a watch could not take: a bug is rare, and meets the same entry again.
 RETRY_PACE: Final = Pace(workers=2, first_retry=1.0)
@@ -100,7 +87,7 @@ class Controller:
         counter: Counter,
         *,
         intervals: Intervals | None = None,
-        paces: Paces = PACES,
+        paces: Paces = Paces(),
         now: Callable[[], float] = time.monotonic,
         listed: Callable[[], None] = lambda: None,
         failures: Failures | None = None,

@@ -8,7 +8,7 @@ which a person waits for: the beginning of a roll-out, its end, a failure.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -25,8 +25,13 @@ from fleet.operator.model.store import Store
 from fleet.operator.ports import Cluster, Counter
 from fleet.operator.writers.event_recorder import EventRecorder
 from fleet.operator.writers.pending_deletions import PendingDeletions
+from fleet.operator.writers.work_queue import Pace
 
 log = structlog.get_logger()
+
+# The status of one deployment is written about once a second. A roll-out begins and ends with
+# news, and may go wrong in between; then comes the next one.
+PACE: Final = Pace(workers=10, spacing=1.0, burst=4)
 
 Outlook: TypeAlias = tuple[int, frozenset[Standing]]
 

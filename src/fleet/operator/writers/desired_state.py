@@ -1,7 +1,7 @@
 """Writes `desired-state`: one key at a time by compare-and-set, what `publishing` decided."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 import structlog
 
@@ -18,8 +18,11 @@ from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
 from fleet.operator.writers.withdrawals import Withdrawals
+from fleet.operator.writers.work_queue import Pace
 
 log = structlog.get_logger()
+
+PACE: Final = Pace(workers=64, longest_retry=5.0)
 
 DefinitionsStand: TypeAlias = Callable[[Ending], Awaitable[bool]]
 

@@ -14,6 +14,7 @@ import structlog
 from fleet.contracts.names import DeviceId
 from fleet.operator.clock import Clock
 from fleet.operator.decisions import events, registration
+from fleet.operator.decisions.coalescing import Coalescing
 from fleet.operator.decisions.token_bucket import TokenBucket
 from fleet.operator.model import custom_resources
 from fleet.operator.model.custom_resources import Device
@@ -22,8 +23,14 @@ from fleet.operator.model.presence import Presence
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Body, Cluster, Counter
 from fleet.operator.writers.event_recorder import EventRecorder
+from fleet.operator.writers.work_queue import Pace
 
 log = structlog.get_logger()
+
+PACE: Final = Pace(workers=10, spacing=1.0)
+# When a `Device` is looked at of which only the count of deployments changed. A roll-out takes
+# seconds on a device: most of them are written once, or not at all.
+LOADS: Final = Coalescing(settle=5.0, portion=50)
 
 # The API server takes some 300 in a second; deployments' statuses come first.
 STATUSES_PER_SECOND: Final = 100.0
