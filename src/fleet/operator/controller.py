@@ -13,6 +13,7 @@ under a supervisor: one that fails is run again, and no other notices.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -73,6 +74,8 @@ class Paces:
     loads: Coalescing = devices.LOADS
 
 
+PACES: Final = Paces()
+
 # What a watch could not take: a bug is rare, and meets the same entry again.
 RETRY_PACE: Final = Pace(workers=2, first_retry=1.0)
 
@@ -87,7 +90,7 @@ class Controller:
         counter: Counter,
         *,
         intervals: Intervals | None = None,
-        paces: Paces = Paces(),
+        paces: Paces = PACES,
         now: Callable[[], float] = time.monotonic,
         listed: Callable[[], None] = lambda: None,
         failures: Failures | None = None,
