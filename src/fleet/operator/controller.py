@@ -70,8 +70,8 @@ class Paces:
 
     desired: Pace = desired_state.PACE
     statuses: Pace = deployment_status.PACE
-    devices: Pace = devices.PACE
     loads: Coalescing = devices.LOADS
+    devices: Pace = devices.PACE
 
 
 PACES: Final = Paces()
