@@ -27,7 +27,7 @@ from fleet.operator.decisions import publishing
 from fleet.operator.decisions.coalescing import CoalescedKeys, Coalescing
 from fleet.operator.decisions.orphans import Suspects
 from fleet.operator.intervals import Intervals
-from fleet.operator.model import shared_values
+from fleet.operator.model import key_facts, shared_values
 from fleet.operator.model.duplicate_agents import DuplicateAgents
 from fleet.operator.model.index import Pair
 from fleet.operator.model.presence import Presence
@@ -360,7 +360,7 @@ class Controller:
                     self._descriptions.add((device,))
         async for pair in self._slice.over(self.store.all_pairs()):
             with self.failures.contained("compare", pair):
-                if publishing.decide(self.store.facts(pair)) is not None:
+                if publishing.decide(key_facts.gather(self.store, pair)) is not None:
                     self._desired.add((pair,))
 
     async def _work(self, queue: WorkQueue[Any]) -> None:

@@ -10,16 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from fleet.bus.port import Deleted, Entry, Put
-from fleet.contracts.messages import DeviceInfo, Owner, ReconcileScore
+from fleet.bus.port import Entry
+from fleet.contracts.messages import DeviceInfo, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
-from fleet.contracts.resources import DEPLOYMENT_PLURAL, DEVICE_PLURAL
 from fleet.operator.model import aggregation, name_conflicts
 from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.device_loads import DeviceLoads
-from fleet.operator.model.ending import Ending
-from fleet.operator.model.facts import Facts, tells
+from fleet.operator.model.facts import tells
 from fleet.operator.model.index import Names, Pair, Relation
 from fleet.operator.model.label_index import LabelIndex
 from fleet.operator.model.name_conflicts import Incumbents
@@ -113,41 +111,12 @@ class Store:
                 if pair not in self.desired and pair not in self.states:
                     yield pair
 
-    def facts(self, pair: Pair) -> Facts:
-        """Gather what decides about one key."""
-        entry = self.desired.get(pair)
-        leaving = self._is_leaving(pair.device)
-        owner = entry.value.owner if isinstance(entry, Put) else None
-        return Facts(
-            wanted=self._wanted(pair),
-            entry=entry,
-            has_state=pair in self.states,
-            ended=leaving or self._has_ended(pair, owner),
-            unclaimed=self._is_unclaimed(pair, owner, has_entry=entry is not None),
-            unread=self._is_unread(pair, entry),
-            condemned=self.condemned.get(pair) == (entry.revision if entry else 0),
-            remade=self._is_remade(pair, owner),
-        )
-
-    def parted(self, pair: Pair) -> Deployment | None:
-        """Find who owns a key, and by labels and selector alone no longer wants it."""
-        entry = self.desired.get(pair)
-        owner = entry.value.owner if isinstance(entry, Put) else None
-        deployment = self.deployments.get(owner.uid) if owner else None
-        if deployment is None or deployment.deleting_since is not None:
+    def wanted(self, pair: Pair) -> ReconcileScore | None:
+        """Find what shall stand at a key: the score of who holds the name and matches."""
+        uid = self._holders.get(pair.deployment)
+        if uid is None or not self._matches.has(pair.device, uid):
             return None
-        return None if self._is_leaving(pair.device) else deployment
-
-    def endings(self, pair: Pair) -> tuple[Ending, ...]:
-        """Find what is being deleted that a key stands for: its device, and who owns it."""
-        entry = self.desired.get(pair)
-        owner = entry.value.owner if isinstance(entry, Put) else None
-        device = self.devices.get(pair.device)
-        deployment = self.deployments.get(owner.uid) if owner else None
-        found = ((DEVICE_PLURAL, device), (DEPLOYMENT_PLURAL, deployment))
-        return tuple(
-            Ending(plural, each.uid) for plural, each in found if each and each.deleting_since
-        )
+        return self.deployments[uid].score
 
     # What changes it.
 
@@ -423,46 +392,3 @@ class Store:
         for uid in self._named.get(name, ()):
             if self.deployments[uid].deleting_since is not None:
                 self.touched.deployments.add(uid)
-
-    # What is known about one key.
-
-    def _wanted(self, pair: Pair) -> ReconcileScore | None:
-        uid = self._holders.get(pair.deployment)
-        if uid is None or not self._matches.has(pair.device, uid):
-            return None
-        return self.deployments[uid].score
-
-    def _has_ended(self, pair: Pair, owner: Owner | None) -> bool:
-        deployment = self.deployments.get(owner.uid) if owner else None
-        if deployment is None:
-            return False
-        if deployment.deleting_since is not None:
-            return True
-        device = self.devices.get(pair.device)
-        return device is not None and not deployment.may_want(device.labels)
-
-    def _is_leaving(self, device: DeviceId) -> bool:
-        found = self.devices.get(device)
-        return found is not None and found.deleting_since is not None
-
-    def _is_unread(self, pair: Pair, entry: Entry[ReconcileScore] | None) -> bool:
-        """Tell whether a marker was perhaps never read: left to a predecessor, or to nobody."""
-        if not isinstance(entry, Deleted) or self.cleared.has(*pair):
-            return False
-        device = self.devices.get(pair.device)
-        return device is None or device.deleting_since is not None or device.created > entry.at
-
-    def _is_unclaimed(self, pair: Pair, owner: Owner | None, *, has_entry: bool) -> bool:
-        if owner is not None and owner.uid in self.deployments:
-            return False
-        device = self.devices.get(pair.device)
-        if device is None:  # of a device that isn't known, what it wants isn't either
-            return has_entry and not self._named.get(pair.deployment)
-        return not any(rival.may_want(device.labels) for rival in self.rivals(pair.deployment))
-
-    def _is_remade(self, pair: Pair, owner: Owner | None) -> bool:
-        if owner is None:
-            return False
-        place = (owner.namespace, owner.name)
-        rivals = self.rivals(pair.deployment)
-        return any(rival.place == place and rival.deleting_since is None for rival in rivals)

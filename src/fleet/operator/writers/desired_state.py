@@ -13,6 +13,7 @@ from fleet.operator.clock import Clock
 from fleet.operator.decisions import publishing
 from fleet.operator.decisions.orphans import Orphan
 from fleet.operator.decisions.publishing import Leave, Mark, Purge, PutValue
+from fleet.operator.model import key_facts
 from fleet.operator.model.ending import Ending
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store
@@ -57,19 +58,19 @@ class DesiredStateWriter:
     def orphans(self) -> tuple[Orphan, ...]:
         """List the keys that are orphans now."""
         for pair in tuple(self._orphans):
-            self._note_orphan(pair, publishing.orphan(self._store.facts(pair)))
+            self._note_orphan(pair, publishing.orphan(key_facts.gather(self._store, pair)))
         return tuple(self._orphans.values())
 
     async def work(self, pair: Pair) -> None:
         """Bring one key to what is wanted."""
-        facts = self._store.facts(pair)
+        facts = key_facts.gather(self._store, pair)
         self._note_orphan(pair, publishing.orphan(facts))
         action = publishing.decide(facts)
         confirmed = self._withdrawals.take(pair)
         if isinstance(action, Mark):
             if not await self._is_meant(pair, confirmed=confirmed):
                 return
-            action = publishing.decide(self._store.facts(pair))
+            action = publishing.decide(key_facts.gather(self._store, pair))
         if action is None or isinstance(action, Leave):
             return
         try:
@@ -81,11 +82,11 @@ class DesiredStateWriter:
 
     async def _is_meant(self, pair: Pair, *, confirmed: bool) -> bool:
         """Look again at what a withdrawal is for; one for a definition that goes is not meant."""
-        if owner := self._store.parted(pair):
+        if owner := key_facts.parted(self._store, pair):
             if not confirmed:
                 self._withdrawals.ask(pair, owner)
             return confirmed
-        endings = self._store.endings(pair)
+        endings = key_facts.endings(self._store, pair)
         if not endings or any([await self._definitions_stand(ending) for ending in endings]):
             return True
         log.warning("kept, since its definition goes", key=kv.desired_state_key(*pair))
@@ -110,7 +111,7 @@ class DesiredStateWriter:
     async def _purge(self, pair: Pair, key: str) -> None:
         """Purge a marker, after a look: the bucket may have been made anew since."""
         await self._read_again(pair)
-        action = publishing.decide(self._store.facts(pair))
+        action = publishing.decide(key_facts.gather(self._store, pair))
         if isinstance(action, Purge):
             await self._bucket.purge(key, last=action.last)
             await self._read_again(pair)

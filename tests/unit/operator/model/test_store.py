@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from fleet.bus.port import Entry, Put
 from fleet.contracts.messages import Phase, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
-from fleet.operator.model import custom_resources
+from fleet.operator.model import custom_resources, key_facts
 from fleet.operator.model.aggregation import Report
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.index import Pair
@@ -154,7 +154,7 @@ class WorldMachine(RuleBasedStateMachine):
         wanting = self.facts.wanting()
         for name in DEVICES:
             expected = wanting[name].score if name in wanting else None
-            assert self.store.facts(pair(name)).wanted == expected
+            assert key_facts.gather(self.store, pair(name)).wanted == expected
 
     @invariant()
     def the_sums_are_the_same(self) -> None:
@@ -179,7 +179,7 @@ class WorldMachine(RuleBasedStateMachine):
     @invariant()
     def the_evidence_is_positive(self) -> None:
         for name in DEVICES:
-            found = self.store.facts(pair(name))
+            found = key_facts.gather(self.store, pair(name))
             leaving = self.facts.is_leaving(name)
             if leaving:
                 assert found.ended
@@ -261,8 +261,8 @@ def test_a_device_that_is_leaving_counts_no_longer_and_is_told_to_stop():
 
     store.put_device(device(deleting_since=at(1)))
     assert store.aggregate("u1").matched == 0
-    assert store.facts(pair()).wanted is None
-    assert store.facts(pair()).ended
+    assert key_facts.gather(store, pair()).wanted is None
+    assert key_facts.gather(store, pair()).ended
     assert store.touched.deployments == {"u1"}
     assert store.touched.pairs == {pair(), pair(deployment="old")}
 
@@ -283,16 +283,16 @@ def test_a_marker_is_unread_until_somebody_who_could_read_it_has_acted(
     if there is not None:
         store.put_device(there)
     store.put_desired(pair(), making.marker())
-    assert store.facts(pair()).unread is unread
+    assert key_facts.gather(store, pair()).unread is unread
     store.put_state(pair(), making.report())
     store.drop_state(pair())  # swept, or lost
-    assert store.facts(pair()).unread is unread
+    assert key_facts.gather(store, pair()).unread is unread
     store.touched.pairs.clear()
     store.clear_state(pair())
-    assert not store.facts(pair()).unread
+    assert not key_facts.gather(store, pair()).unread
     assert store.touched.pairs == {pair()}
     store.put_state(pair(), making.report())
-    assert store.facts(pair()).unread is unread
+    assert key_facts.gather(store, pair()).unread is unread
 
 
 def test_what_was_written_and_is_told_back_is_no_change():
@@ -349,8 +349,8 @@ def test_nothing_is_wanted_of_a_deployment_that_could_vanish_unseen():
     bare = making.deployment_body()
     del bare["metadata"]["finalizers"]
     store.put_deployment(custom_resources.parse_deployment(bare))
-    assert store.facts(pair()).wanted is None
+    assert key_facts.gather(store, pair()).wanted is None
 
     store.put_deployment(deployment(version=2))
-    assert store.facts(pair()).wanted is not None
+    assert key_facts.gather(store, pair()).wanted is not None
     assert store.aggregate("u1").matched == 1

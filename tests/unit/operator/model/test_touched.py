@@ -19,7 +19,7 @@ from fleet.contracts.messages import Phase, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.decisions import publishing
 from fleet.operator.decisions.publishing import Action
-from fleet.operator.model import custom_resources
+from fleet.operator.model import custom_resources, key_facts
 from fleet.operator.model.index import Pair
 from fleet.operator.model.store import Store, Touched
 from tests.unit.operator import making
@@ -127,7 +127,7 @@ class TouchMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_to_be_done_anew_is_touched(self) -> None:
-        after = {key: publishing.decide(self.store.facts(key)) for key in PAIRS}
+        after = {key: publishing.decide(key_facts.gather(self.store, key)) for key in PAIRS}
         due = {key for key in PAIRS if after[key] is not None and after[key] != self.before[key]}
         assert due <= self.store.touched.pairs
         self.before = after
@@ -154,7 +154,7 @@ def store() -> Store:
         made.put_device(device(f"d{number}"))
         for each in range(DEPLOYMENTS):
             key = pair(f"d{number}", f"web-{each}")
-            value = made.facts(key).wanted
+            value = key_facts.gather(made, key).wanted
             assert value is not None
             made.put_desired(key, making.put(value, key=key))
             made.put_state(key, making.report(key=key))

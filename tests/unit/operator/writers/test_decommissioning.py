@@ -11,6 +11,7 @@ from fleet.bus.port import Deleted, Put
 from fleet.contracts import kv
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeviceId
+from fleet.operator.model import key_facts
 from fleet.operator.model.custom_resources import Device
 from fleet.operator.model.store import Store
 from fleet.operator.watches.definitions import Definitions
@@ -93,7 +94,7 @@ async def test_all_that_it_told_goes_and_the_markers_that_it_read(scene: Scene):
     assert isinstance(unread, Deleted)
     assert D1 not in scene.store.infos
     assert not scene.store.states
-    assert scene.store.facts(pair()).unread
+    assert key_facts.gather(scene.store, pair()).unread
 
 
 async def test_a_device_that_nobody_waits_for_is_not_swept(scene: Scene):
