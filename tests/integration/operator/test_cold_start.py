@@ -12,6 +12,7 @@ from fleet.bus import jetstream
 from fleet.contracts import kv, messages
 from fleet.contracts.messages import DeploymentState, DeviceInfo, HeartbeatPayload, Message, Phase
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.operator.controller import Controller
 from fleet.operator.decisions import registration
 from fleet.operator.intervals import Intervals
 from fleet.operator.model import custom_resources
@@ -39,7 +40,7 @@ async def scene(tmp_path) -> AsyncIterator[BusScene]:
 
 async def test_what_is_so_already_is_read_and_nothing_is_written(scene: BusScene):
     async with scene.running() as controller:
-        await settled(scene)  # the deployments' statuses are written
+        await settled(scene, controller)  # the deployments' statuses are written
         for name in NAMES:
             sums = controller.store.aggregate(name)
             assert (sums.matched, sums.running) == (len(DEVICES), len(DEVICES))
@@ -47,17 +48,16 @@ async def test_what_is_so_already_is_read_and_nothing_is_written(scene: BusScene
     scene.counter.counts.clear()
 
     async with scene.running() as controller:
-        await settled(scene)
+        await settled(scene, controller)
         assert len(controller.store.desired) == KEYS
         assert not controller.store.silent
     assert not {key: count for key, count in scene.cluster.writes.items() if key != "event"}
     assert not {"putvalue", "mark", "purge"} & set(scene.counter.counts)
 
 
-async def settled(scene: BusScene) -> None:
-    """Wait until every key was looked at, and all that came of it was done."""
-    counts = scene.counter.counts
-    await scene.until(lambda: counts["worked desired"] >= KEYS, "every key was looked at")
+async def settled(scene: BusScene, controller: Controller) -> None:
+    """Wait until everything was listed and compared, and all that came of it was done."""
+    await scene.until(lambda: not controller.barrier.missing, "everything was listed")
     for queue in ("devices", "descriptions"):
         await scene.until(partial(all_were_seen, scene, queue), f"all devices: {queue}")
     await scene.until(partial(all_are_ready, scene), "all statuses are right")
@@ -76,7 +76,12 @@ async def register(scene: BusScene, info: DeviceInfo, now: datetime) -> None:
     """Make the object as an operator left it that heard the device."""
     body = await scene.cluster.apply_device(info.device_id, info.labels)
     status = registration.status_to_apply(
-        info, custom_resources.parse_device(body), Hearing.HEARD, heard_at=now, now=now
+        info,
+        custom_resources.parse_device(body),
+        Hearing.HEARD,
+        heard_at=now,
+        now=now,
+        deployments=f"{len(NAMES)}/{len(NAMES)}",
     )
     assert status is not None
     await scene.cluster.apply_device_status(info.device_id, status)

@@ -244,7 +244,6 @@ async def test_conditions_of_others_are_kept_beside_ours(site: Site):
         "status": {"conditions": [foreign]},
     }
     await site.kube.apply(f"{path}/status", body)
-    await site.resyncs(2)
     await device.register({"site": site.site, "new": "label"})
     found = await eventually(
         lambda: site.device_where(device, lambda b: "new=" in b["status"]["summary"]["labels"]),

@@ -24,6 +24,12 @@ async def test_a_restart_writes_nothing_that_is_so_already(site: Site):
     await eventually(
         lambda: site.device_where(device, lambda body: body["status"].get("lastHeartbeat")), "heard"
     )
+    await eventually(
+        lambda: site.device_where(
+            device, lambda body: body["status"]["summary"]["deployments"] == "1/1"
+        ),
+        "counted",
+    )
     versions = await settled(site)
 
     site.operator.kill()
