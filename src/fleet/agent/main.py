@@ -24,7 +24,7 @@ import structlog
 from fleet import errors
 from fleet.agent import settings as settings_module
 from fleet.agent.settings import LogFormat, Settings
-from fleet.agent.system import state_directory
+from fleet.agent.system import lossy, state_directory
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +95,7 @@ def set_up_logging(settings: settings_module.Log) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=lossy.lossy(sys.stderr)),
         cache_logger_on_first_use=True,
     )
 

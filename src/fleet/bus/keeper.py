@@ -129,10 +129,18 @@ class Keeper:
 
     async def _run(self) -> None:
         while not self._closing:
-            stood = await self._hold_one()
-            self.is_first = False
-            self._failures = self._pace.failures_after(self._failures, stood=stood)
-            await asyncio.sleep(self._pause())
+            try:
+                stood = await self._hold_one()
+                self.is_first = False
+                self._failures = self._pace.failures_after(self._failures, stood=stood)
+                pause = self._pause()
+            except BaseException as exc:
+                if containment.must_end(exc):
+                    raise
+                # Not even telling of it worked, as where the log takes nothing.
+                self.faults += 1
+                pause = self._pace.longest_retry.total_seconds()
+            await asyncio.sleep(pause)
 
     def _pause(self) -> float:
         """Compute how long to wait; whatever goes wrong with that, it isn't nothing."""

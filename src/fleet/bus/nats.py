@@ -18,7 +18,7 @@ import structlog
 from fleet import errors
 from fleet.bus import jetstream
 from fleet.bus.bucket import NatsBucket
-from fleet.bus.keeper import Address, Files, Keeper
+from fleet.bus.keeper import Address, Keeper
 from fleet.bus.pace import Pace
 from fleet.bus.session import Session
 from fleet.bus.sessions import Sessions
@@ -166,11 +166,11 @@ async def connect(
     Begin to connect, and return without waiting for it.
 
     *name* shows in the server's monitoring and begins our consumers' names. *on_change*
-    hears each time the connection is made (True) or lost.
+    hears each time the connection is made (True) or lost. The files are read anew for each
+    session: one that is missing or damaged, now or later, is logged and tried again.
 
-    :raises errors.InvalidConfig: *url* holds a password or is none, or a file isn't one.
+    :raises errors.InvalidConfig: *url* holds a password, or is no address.
     """
     servers = hub.parse_servers(url, where="nats.url")
     address = Address(servers, credentials, name, inbox_prefix, ca)
-    await Files(address).read()
     return NatsBus(address, pace or Pace(), on_change, chance)

@@ -33,8 +33,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _CLOSE_SECONDS: Final = 1.0
-# A loop that was busy for long finds what came meanwhile: it counts as heard.
-_GRACE_SECONDS: Final = 0.5
+# A loop that stood still finds what came meanwhile, and the answer to what it asks only now: a
+# server across a slow link is heard by then.
+_GRACE_SECONDS: Final = 5.0
 # There is no public way to learn that one of them died (nats-py 2.16).
 _LIBRARY_TASKS: Final = ("_reading_task", "_flusher_task", "_ping_interval_task")
 

@@ -64,11 +64,20 @@ async def _encrypt(
     """Shake hands. What came in clear after the greeting stays unread."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=greeting.MAX_BYTES)
-    protocol = asyncio.StreamReaderProtocol(reader)
+    protocol = _Encrypted(reader)
     transport = await loop.start_tls(writer.transport, protocol, context, server_hostname=host)
     if transport is None:
         raise errors.BusUnavailable("the connection was lost while shaking hands")
+    reader.set_transport(transport)  # so that it pauses what nobody reads; start_tls doesn't
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+class _Encrypted(asyncio.StreamReaderProtocol):
+    """A protocol over TLS, which can't be half closed: asyncio logs whoever asks for that."""
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

@@ -5,14 +5,17 @@ On a real nats-server, broken for real: frozen, reset, half open, and a server t
 """
 
 import asyncio
+import errno
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from fleet import errors
@@ -360,7 +363,7 @@ async def test_a_signed_user_is_let_in_and_a_file_cut_off_meanwhile_is_told(tmp_
             assert await later_session(other, 0) == 1
             await streams.ensure_streams(other)
             with capture_logs() as logs:
-                made.credentials.write_text(whole[: whole.index("SU") + 10])
+                made.credentials.write_text(whole[: whole.index("\nSU") + 10])
                 server.kill()
                 server.start()
 
@@ -415,6 +418,24 @@ async def test_an_error_that_nobody_thought_of_is_logged_counted_and_tried_again
             assert other.faults == 3
     told = [log for log in logs if log["event"] == "nats connection fault"]
     assert all(log["log_level"] == "error" and log["exc_info"] for log in told)
+
+
+async def test_a_log_that_takes_nothing_ends_no_connection(tmp_path: Path):
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with nats_server.running_nats(tmp_path) as server:
+        server.kill()
+        structlog.configure(processors=[refuse])
+        async with await nats.connect(server.url, name="x", pace=QUICK) as other:
+
+            async def is_refused() -> bool:
+                return other.faults > 0
+
+            await harness.until("something could not be told", is_refused)
+            structlog.reset_defaults()
+            server.start()
+            assert await later_session(other, 0) == 1
 
 
 async def test_a_listener_that_fails_is_told_and_ends_nothing(tmp_path: Path):

@@ -76,11 +76,28 @@ async def test_a_wrong_password_is_tried_again_until_the_file_is_right(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"user": "x"}', "user: x"])
-async def test_a_credentials_file_that_is_none_is_refused_at_the_start(tmp_path, content: str):
-    path = tmp_path / "credentials.json"
-    path.write_text(content)
-    with pytest.raises(errors.InvalidConfig, match="credentials"):
-        await nats.connect("nats://127.0.0.1:1", credentials=path, name="x")
+async def test_a_credentials_file_that_is_none_at_the_start_is_told_and_tried_again(
+    tmp_path, content: str
+):
+    """A device whose file a power cut damaged starts all the same, and runs what it runs."""
+    user = nats_server.device(DEVICE)
+    with nats_server.running_nats(tmp_path, [user]) as server, capture_logs() as logs:
+        path = server.credentials(user)
+        path.write_text(content)
+        async with await nats.connect(
+            server.url,
+            credentials=path,
+            name="agent",
+            inbox_prefix=user.inbox_prefix,
+            pace=PACE,
+        ) as bus:
+
+            async def is_told() -> bool:
+                return any(str(path) in log.get("error", "") for log in logs)
+
+            await harness.until("it is told", is_told)
+            server.credentials(user)
+            assert await connected(bus) == 1
 
 
 async def test_the_first_of_several_servers_that_answers_is_taken(tmp_path):

@@ -61,3 +61,10 @@ def test_a_secret_in_an_address_is_refused_and_never_repeated(before: str, secre
     with pytest.raises(errors.InvalidConfig, match="holds no user, password or token") as refused:
         parse_servers(f"{before}{secret}@{after}")
     assert f"{secret}@" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["nats://fleet:se,cret@10.0.0.1:4222", "nats://fleet:secret"])
+def test_half_an_address_with_a_password_repeats_none_of_it(url: str):
+    with pytest.raises(errors.InvalidConfig) as refused:
+        parse_servers(url)
+    assert "se" not in str(refused.value).replace("user", "").replace("those", "")

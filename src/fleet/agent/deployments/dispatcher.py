@@ -24,6 +24,8 @@ from fleet.supervision.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
+LOOP = "deployment loop"
+
 MakeLoop = Callable[[DeploymentName, intents.Intent], Loop]
 
 
@@ -76,7 +78,7 @@ class Dispatcher:
             return
         self._loops[deployment] = self._make_loop(deployment, intent)
         live = partial(self._live, deployment)
-        self._supervisor.start(loop_module.PART, live, key=deployment, may_end=True)
+        self._supervisor.start(LOOP, live, key=deployment, may_end=True)
 
     def poke(self, deployment: DeploymentName | None) -> None:
         """Have *deployment*, or all, looked at again."""

@@ -221,7 +221,8 @@ class Loop:
     async def _wait(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._woken.wait()
+                # What a bug follows upon may itself wake us: only newer intent cuts its backoff.
+                await (self._newer if self._bugs else self._woken).wait()
         except TimeoutError:
             pass
 

@@ -109,7 +109,7 @@ def test_a_loop_that_dies_of_a_bug_is_made_anew_and_takes_no_other_with_it():
         await asyncio.sleep(100)
         assert scripted.dispatcher.intent(WEB) == APPLY
         assert [loop.deployment for loop in scripted.made] == [WEB, other, WEB]
-        assert [(f.part, f.key) for f in scripted.watcher.failures] == [("deployment", WEB)]
+        assert [(f.part, f.key) for f in scripted.watcher.failures] == [("deployment loop", WEB)]
         for loop in scripted.made:
             loop.intend(intents.Withdraw())
             loop.end.set()
