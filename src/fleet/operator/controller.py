@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from fleet import errors
 from fleet.bus.port import Bucket, Bus, Event
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
@@ -187,6 +188,7 @@ class Controller:
 
     async def released(self, uid: str) -> None:
         """Wait until a deployment that is being deleted can go."""
+        self._require_read(uid)
         if uid not in self.store.deployments:
             return  # its name can't be a key, so nothing of it is anywhere
         self._statuses.add((uid,))
@@ -194,10 +196,20 @@ class Controller:
 
     async def decommissioned(self, uid: str) -> None:
         """Wait until a device that is being deleted can go."""
+        self._require_read(uid)
         device = next((d for d in self.store.devices.values() if d.uid == uid), None)
         if device is not None:
             self._leaving.add((device.id,))
             await self.decommissioner.released(device)
+
+    def _require_read(self, uid: str) -> None:
+        """
+        Let nothing go of which a bug of ours hides what it left on devices.
+
+        :raises errors.InternalError: the last list held it, and it couldn't be read.
+        """
+        if uid in self.informer.unread:
+            raise errors.InternalError("what it left on devices isn't known", element=uid)
 
     async def resynced(self) -> None:
         """Compare all that stands with all that is wanted, after everything was listed."""
@@ -205,7 +217,11 @@ class Controller:
             return
         await self._compare()
         with self.failures.contained("orphans"):
-            await self._orphan_remover.look()
+            if self.informer.unread:  # whose keys may be anybody's
+                log.warning("orphans not looked at", unread=len(self.informer.unread))
+                self.store.condemn({})
+            else:
+                await self._orphan_remover.look()
         self.dispatch()
         self._counter.resynced()
 
@@ -215,6 +231,8 @@ class Controller:
             self.informer.look_again,
             lambda pairs: self._desired.add(pairs),  # noqa: PLW0108 - made below
             counter,
+            failures=self.failures,
+            time_slice=self._slice,
         )
         publisher = DesiredStateWriter(
             self.store,
@@ -241,7 +259,7 @@ class Controller:
             recorder=self.recorder,
             clock=WallClock(),
             counter=counter,
-            observe=self.informer.observe_device,
+            observe=self.informer.device_registered,
             status_written=self.informer.device_status_written,
         )
         self._desired: WorkQueue[Pair] = self._queue("desired", publisher.work, paces.desired)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fleet import errors
 from fleet.bus.port import Bus
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeviceId
@@ -231,3 +232,27 @@ async def test_a_deployment_whose_status_cannot_be_written_costs_no_other(scene:
         await scene.until(lambda: "1/" in str(scene.cluster.status().get("ready")), "1/2")
         await scene.until(lambda: "broken" in scene.told_at(), "its owner is told")
     assert scene.counter.counts["contained statuses"]
+
+
+async def test_what_a_bug_hides_is_nobodys_orphan_and_is_not_let_go():
+    """Absence is not an instruction: a deployment that can't be read is there all the same."""
+    scene = MemoryScene()
+    scene.cluster.add(deployment_body())
+    scene.cluster.add(deployment_body("other", uid="u9", labels={"site": "nowhere"}))
+    await scene.device.register({"site": "a"})
+    async with scene.running():
+        await scene.until_wanted()
+    spec, scene.cluster.deployments["u1"]["spec"] = scene.cluster.deployments["u1"]["spec"], 7
+    async with scene.running() as controller:
+        await scene.until(lambda: not controller.barrier.missing, "all is listed")
+        for _ in range(3):
+            await scene.resync(controller, after=601)
+            await scene.acts(controller)
+        assert await scene.device.wanted("web")
+        with pytest.raises(errors.InternalError):
+            await controller.released("u1")
+        scene.cluster.deployments["u1"]["spec"] = spec
+        await scene.resync(controller)
+        assert not controller.informer.unread
+        assert await scene.device.wanted("web")
+    await scene.bus.close()

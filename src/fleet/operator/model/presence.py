@@ -33,6 +33,7 @@ class Presence:
         self.interval = silence
         self._last: OrderedDict[DeviceId, datetime] = OrderedDict()
         self._hearing: dict[DeviceId, Hearing] = {}
+        self._before: dict[DeviceId, datetime] = {}  # the last of who fell silent
         self._listening_since: datetime | None = None
         self._listened: datetime | None = None
 
@@ -64,6 +65,7 @@ class Presence:
         """Await *device* no longer."""
         self._hearing.pop(device, None)
         self._last.pop(device, None)
+        self._before.pop(device, None)
 
     def hear(self, device: DeviceId, at: datetime, now: datetime) -> None:
         """Take note of a heartbeat that the server received *at*."""
@@ -86,14 +88,18 @@ class Presence:
         return now - at <= self.interval
 
     def last_heard(self, device: DeviceId) -> datetime | None:
-        """Say when *device* was last heard, if it is."""
-        heard = self.hearing(device) is Hearing.HEARD
-        return self._last.get(device) if heard else None
+        """Say when *device* was last heard, if it is or was in this process."""
+        if self.hearing(device) is Hearing.HEARD:
+            return self._last.get(device)
+        return self._before.get(device)
 
     def silence(self, device: DeviceId) -> None:
         """Take note that *device* fell silent."""
+        was_heard = self.hearing(device) is Hearing.HEARD
         self._hearing[device] = Hearing.SILENT
-        self._last.pop(device, None)
+        last = self._last.pop(device, None)
+        if was_heard and last is not None:
+            self._before[device] = last
 
     def _note(self, device: DeviceId, at: datetime) -> None:
         self._last[device] = at

@@ -79,6 +79,8 @@ class Informer:
         self._soon = asyncio.Event()
         self._gone = Tombstones()
         self._unreadable: set[str] = set()  # logged once
+        self._failing: set[str] = set()  # uids that a bug keeps out of the list under way
+        self.unread: frozenset[str] = frozenset()  # and kept out of the last complete one
 
     def deployment_event(self, kind: str | None, body: Body) -> None:
         """Take note of one `Deployment`; *kind* is the watch's word."""
@@ -126,6 +128,11 @@ class Informer:
             return
         self._put_device(device, own_status=own_status)
 
+    def device_registered(self, device: Device) -> None:
+        """Take note of a device just registered, before the watch tells of it."""
+        self._seen.add(device.uid)
+        self.observe_device(device)
+
     def device_status_written(self, device: Device) -> None:
         """Take note of a status just written, before the watch tells of it."""
         self._seen.add(device.uid)
@@ -137,18 +144,24 @@ class Informer:
         """
         Read these as they are now: one by one where they are few, else by a list.
 
+        What can't be read, for a bug, isn't among what was found.
+
         :raises errors.ClusterUnavailable: the API server didn't answer.
         """
         found: set[DeviceId] = set()
         async for body in self._current_devices(devices):
-            if device := self._read(custom_resources.parse_device, body):
-                self.observe_device(device)
-                found.add(device.id)
+            with self._failures.contained(DEVICES, _device_key(body)):
+                if device := self._read(custom_resources.parse_device, body):
+                    self._seen.add(device.uid)
+                    self.observe_device(device)
+                    found.add(device.id)
         uids: set[str] = set()
         async for body in self._current_deployments(deployments):
-            if deployment := self._read(custom_resources.parse_deployment, body):
-                self.observe_deployment(deployment)
-                uids.add(deployment.uid)
+            with self._failures.contained(DEPLOYMENTS, body["metadata"]["uid"]):
+                if deployment := self._read(custom_resources.parse_deployment, body):
+                    self._seen.add(deployment.uid)
+                    self.observe_deployment(deployment)
+                    uids.add(deployment.uid)
         self._changed()
         return Found(frozenset(found), frozenset(uids))
 
@@ -231,6 +244,7 @@ class Informer:
         :raises errors.ClusterRefused: it doesn't know these resources, or us.
         """
         self._seen.clear()
+        self._failing = set()
         deployments = self._readable(
             custom_resources.parse_deployment, self._cluster.list_deployments(), DEPLOYMENTS
         )
@@ -240,15 +254,18 @@ class Informer:
             custom_resources.parse_device, self._cluster.list_devices(), DEVICES
         )
         await self._take_devices({d.id: d async for d in devices})
+        self.unread = frozenset(self._failing)
         self.listed.set()
         self._changed()
 
     async def _take_deployments(self, listed: Mapping[str, Deployment]) -> None:
         async for deployment in self._slice.over(listed.values()):
             if deployment.uid not in self._seen:
-                with self._failures.contained(DEPLOYMENTS, deployment.uid):
+                with self._failures.contained(DEPLOYMENTS, deployment.uid) as contained:
                     self._gone.exhume(deployment.uid)
                     self._store.put_deployment(deployment)
+                if contained.failure:
+                    self._failing.add(deployment.uid)
         async for uid in self._slice.over(self._store.deployments.keys() - listed.keys()):
             if uid in self._seen:
                 continue
@@ -261,9 +278,11 @@ class Informer:
         async for device in self._slice.over(listed.values()):
             known = self._store.devices.get(device.id)
             if not {device.uid, known.uid if known else ""} & self._seen:
-                with self._failures.contained(DEVICES, device.id):
+                with self._failures.contained(DEVICES, device.id) as contained:
                     self._gone.exhume(device.uid)
                     self._put_device(device)
+                if contained.failure:
+                    self._failing.add(device.uid)
         async for device_id in self._slice.over(self._store.devices.keys() - listed.keys()):
             gone = self._store.devices.get(device_id)
             if gone is not None and gone.uid not in self._seen:
@@ -303,6 +322,7 @@ class Informer:
                 item = self._read(parse, body)
             if contained.failure:
                 self._seen.add(uid)
+                self._failing.add(uid)
             if item is not None:
                 yield item
 

@@ -14,7 +14,9 @@ from fleet.contracts.names import DeviceId
 from fleet.operator.model.custom_resources import Deployment
 from fleet.operator.model.index import Pair
 from fleet.operator.ports import Counter, Found
+from fleet.operator.time_slice import TimeSlice
 from fleet.operator.writers.work_queue import Pace, WorkQueue
+from fleet.supervision.failures import Failures
 
 PACE: Final = Pace(workers=1, longest_retry=5.0)
 LULL_SECONDS: Final = 0.02
@@ -32,12 +34,17 @@ class Withdrawals:
         look_again: LookAgain,
         again: Callable[[Iterable[Pair]], None],
         counter: Counter,
+        *,
+        failures: Failures | None = None,
+        time_slice: TimeSlice | None = None,
     ) -> None:
         self._look_again = look_again
         self._again = again
         self._asked: dict[Pair, Deployment] = {}
         self._confirmed: set[Pair] = set()
-        self.queue: WorkQueue[str] = WorkQueue("withdrawals", self._work, PACE, counter)
+        self.queue: WorkQueue[str] = WorkQueue(
+            "withdrawals", self._work, PACE, counter, failures=failures, time_slice=time_slice
+        )
 
     def take(self, pair: Pair) -> bool:
         """Tell whether both were read again since *pair* asked; it counts for one pass."""

@@ -111,3 +111,13 @@ def test_the_forgotten_are_awaited_no_longer():
     presence.forget(D1)
     listening(presence, 40)
     assert overdue(presence, 40) == []
+
+
+def test_a_silent_device_was_last_heard_by_its_last_heartbeat():
+    presence = Presence()
+    presence.hear(D1, at(0), at(0))
+    presence.hear(D1, at(10), at(10))
+    presence.silence(D1)
+    assert presence.last_heard(D1) == at(10)
+    presence.forget(D1)
+    assert presence.last_heard(D1) is None

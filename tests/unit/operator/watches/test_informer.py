@@ -12,6 +12,7 @@ from fleet import errors
 from fleet.bus.memory import MemoryServer
 from fleet.contracts.names import DeviceId
 from fleet.operator.clock import ServerClock
+from fleet.operator.model import custom_resources
 from fleet.operator.model.duplicate_agents import DuplicateAgents
 from fleet.operator.model.presence import SILENCE, Presence
 from fleet.operator.model.store import Store
@@ -365,3 +366,26 @@ async def test_what_is_gone_when_it_is_read_again_is_not_found(scene: Scene, cou
         scene.add_device(name)
     found = await scene.informer.look_again(names, [deployment()])
     assert found == Found(frozenset(names[1:]), frozenset())
+
+
+async def test_a_device_that_is_registered_while_a_list_is_on_its_way_stays_known(scene: Scene):
+    await scene.informer.list_all()
+    made: list[dict[str, Any]] = []
+
+    def register() -> None:
+        made.append(scene.add_device("d1", version=5))
+        scene.informer.device_registered(custom_resources.parse_device(made[0]))
+
+    scene.cluster.interrupts, scene.cluster.meanwhile = "devices", register
+    await scene.informer.list_all()
+    scene.informer.device_event("ADDED", made[0])
+    assert DeviceId("d1") in scene.store.devices
+
+
+async def test_what_cannot_be_read_for_a_bug_is_not_found_and_hides_no_other(scene: Scene):
+    wanted = [deployment(f"web{n}", uid=f"u{n}") for n in range(FEW + 1)]
+    for each in wanted:
+        scene.cluster.add(deployment_body(str(each.name), uid=each.uid))
+    scene.cluster.deployments["u0"]["spec"] = 7
+    found = await scene.informer.look_again((), wanted)
+    assert found.deployments == {each.uid for each in wanted} - {"u0"}
