@@ -125,14 +125,15 @@ class Journal:
             self._problems.set(reason, str(exc) or f"not read within {_LOADING_SECONDS:g} s")
             return {}
         complaints = list(loaded.complaints)
+        end = asyncio.get_running_loop().time() + _LOADING_SECONDS
         recalled: dict[DeploymentName, intents.Intent] = {}
         for deployment, content in loaded.content.items():
             with self._failures.contained(PART, deployment):
                 try:
                     entry = entries.decode(self._device_id, deployment, content)
                 except errors.DamagedJournal as exc:
-                    place = await self._store.set_aside(deployment)
-                    complaints.append(f"{deployment}: {exc}; see {place}")
+                    place = await self._set_aside(deployment, by=end)
+                    complaints.append(f"{deployment}: {exc}; {place}")
                 else:
                     recalled[deployment] = entries.intent(entry)
                     self._stored[deployment] = content
@@ -140,6 +141,14 @@ class Journal:
             # It stands until the agent is started again: mended at once, it would go unseen.
             self._problems.set(errors.DamagedJournal.reason, "; ".join(complaints))
         return recalled
+
+    async def _set_aside(self, deployment: DeploymentName, *, by: float) -> str:
+        """Set an entry aside, and say where it is; a disk that hangs holds up no start."""
+        try:
+            async with asyncio.timeout_at(by):
+                return f"see {await self._store.set_aside(deployment)}"
+        except TimeoutError:
+            return "it could not be set aside in time"
 
     def note(self, deployment: DeploymentName, intent: intents.Intent) -> None:
         """Have *intent* written, unless it stands there already."""

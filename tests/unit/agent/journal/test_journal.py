@@ -26,6 +26,11 @@ class Disk(MemoryStore):
         self.writes: list[DeploymentName] = []
         self.is_full = False
         self.seconds = 0.0
+        self.aside_seconds = 0.0
+
+    async def set_aside(self, deployment: DeploymentName) -> str:
+        await asyncio.sleep(self.aside_seconds)
+        return await super().set_aside(deployment)
 
     async def load(self) -> Loaded:
         await asyncio.sleep(self.seconds)
@@ -139,6 +144,19 @@ def test_a_disk_that_hangs_does_not_keep_an_agent_from_starting():
         disk.seconds = 10_000.0
         assert await journal.load() == {}
         assert reasons(problems) == ["JournalUnavailable"]
+
+    play(scenario)
+
+
+def test_a_damaged_entry_that_cannot_be_set_aside_keeps_no_agent_from_starting():
+    async def scenario(journal: Journal, disk: Disk, problems: Problems) -> None:
+        entry = entries.of(DEVICE, WEB, ONE)
+        assert entry
+        disk.aside_seconds = 10_000.0
+        disk.content = {OTHER: b"garbage", WEB: entries.encode(entry)}
+        async with asyncio.timeout(60):
+            assert await journal.load() == {WEB: ONE}
+        assert "set aside in time" in problems.list()[0].message
 
     play(scenario)
 
