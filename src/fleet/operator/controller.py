@@ -165,7 +165,9 @@ class Controller:
             supervisor.start("barrier", self._await_barrier, may_end=True)
             for queue in self._queues:
                 supervisor.start(queue.name, partial(self._work, queue))
-            supervisor.start(self._sweeper.queue.name, self._sweeper.queue.run)
+            # Neither waits for the barrier: an Event may tell why that stays shut.
+            for each in (self._sweeper.queue, self.recorder.queue):
+                supervisor.start(each.name, each.run)
             self._start_watches(supervisor)
 
     def dispatch(self) -> None:
@@ -203,11 +205,7 @@ class Controller:
             await self.decommissioner.released(device)
 
     def _require_read(self, uid: str) -> None:
-        """
-        Let nothing go of which a bug of ours hides what it left on devices.
-
-        :raises errors.InternalError: the last list held it, and it couldn't be read.
-        """
+        """Let nothing go of which a bug hides what it left; raises `errors.InternalError`."""
         if uid in self.informer.unread:
             raise errors.InternalError("what it left on devices isn't known", element=uid)
 
@@ -282,7 +280,6 @@ class Controller:
             self._descriptions,
             self._leaving,
             self._withdrawals.queue,
-            self.recorder.queue,
         )
 
     def _queue(
