@@ -331,7 +331,7 @@ def _refusal(error: Mapping[str, Any]) -> errors.FleetError:
     text = str(error.get("description", "refused"))
     code = error.get("err_code")
     if code in WRONG_LAST_SEQUENCE:
-        found = re.search(r": (\d+)$", text)
+        found = re.search(r": (\d+)\Z", text)
         return errors.RevisionConflict(text, found=int(found[1]) if found else None)
     if code == MESSAGE_TOO_LARGE:
         return errors.ValueTooLarge(text)

@@ -38,22 +38,22 @@ _PREFIXES = {
 
 def desired_state_key(device_id: DeviceId, deployment: DeploymentName) -> str:
     """Build the key of what *deployment* wants of a device."""
-    return f"{DeviceId(device_id)}.{DeploymentName(deployment)}"
+    return f"{_device_id(device_id)}.{_deployment_name(deployment)}"
 
 
 def device_info_key(device_id: DeviceId) -> str:
     """Build the key of a device's description."""
-    return f"{_INFO}.{DeviceId(device_id)}"
+    return f"{_INFO}.{_device_id(device_id)}"
 
 
 def device_state_key(device_id: DeviceId, deployment: DeploymentName) -> str:
     """Build the key of how *deployment* fares on a device."""
-    return f"{_STATE}.{DeviceId(device_id)}.{DeploymentName(deployment)}"
+    return f"{_STATE}.{_device_id(device_id)}.{_deployment_name(deployment)}"
 
 
 def device_heartbeat_key(device_id: DeviceId) -> str:
     """Build the key of a device's heartbeat."""
-    return f"{_HEARTBEAT}.{DeviceId(device_id)}"
+    return f"{_HEARTBEAT}.{_device_id(device_id)}"
 
 
 def parse_desired_state_key(key: str) -> tuple[DeviceId, DeploymentName]:
@@ -80,12 +80,12 @@ def parse_device_heartbeat_key(key: str) -> DeviceId:
 
 def desired_state_filter(device_id: DeviceId) -> str:
     """Build the filter, in NATS's subject language, for all that is wanted of one device."""
-    return f"{DeviceId(device_id)}.>"
+    return f"{_device_id(device_id)}.>"
 
 
 def device_state_keys(device_id: DeviceId) -> str:
     """Build the pattern of the keys that one device reports at: one token after its id."""
-    return f"{_STATE}.{DeviceId(device_id)}.*"
+    return f"{_STATE}.{_device_id(device_id)}.*"
 
 
 def device_state_filter(device_id: DeviceId) -> str:
@@ -95,7 +95,7 @@ def device_state_filter(device_id: DeviceId) -> str:
 
 def all_keys_filter(bucket: str, device_id: DeviceId) -> str:
     """Build the filter for all that stands under one device's id in a bucket of devices."""
-    return f"{_PREFIXES[bucket]}.{DeviceId(device_id)}.>"
+    return f"{_PREFIXES[bucket]}.{_device_id(device_id)}.>"
 
 
 def writer(bucket: str, key: str) -> DeviceId | None:
@@ -135,3 +135,12 @@ def _deployment(key: str, token: str) -> DeploymentName:
         return DeploymentName(token)
     except errors.InvalidName as exc:
         raise errors.InvalidKey(f"key {key!r}: {exc}", element=key) from exc
+
+
+def _device_id(given: str) -> DeviceId:
+    """Check what isn't an id yet; an id was checked when it was made, and there are many."""
+    return given if type(given) is DeviceId else DeviceId(given)
+
+
+def _deployment_name(given: str) -> DeploymentName:
+    return given if type(given) is DeploymentName else DeploymentName(given)

@@ -138,7 +138,7 @@ class DesiredFeed:
         """Take note of one event."""
         if isinstance(event, Synced):
             async for pair in self._slice.over(tuple(self._store.desired)):
-                if _desired_key(pair) in event.keys:
+                if kv.desired_state_key(*pair) in event.keys:
                     continue
                 # It may have been written since the replay began.
                 with self._failures.contained(
@@ -185,11 +185,11 @@ class StateFeed:
         """Take note of one event."""
         if isinstance(event, Synced):
             async for pair in self._slice.over(tuple(self._store.states)):
-                if _state_key(pair) not in event.keys:
+                if kv.device_state_key(*pair) not in event.keys:
                     with self._failures.contained(kv.BUCKET_DEVICE_STATE, pair):
                         self._store.drop_state(pair)
             async for cleared in self._slice.over(tuple(self._store.cleared.pairs())):
-                if _state_key(Pair(*cleared)) not in event.keys:
+                if kv.device_state_key(*cleared) not in event.keys:
                     self._store.cleared.relate(*cleared, related=False)
             self._barrier.listed(Part.DEVICE_STATE)
             return
@@ -268,14 +268,3 @@ class HeartbeatFeed:
         device = self._keys.read(event, kv.parse_device_heartbeat_key)
         if device is not None and isinstance(event, Put):
             self._liveness.heard(device, event.at, event.value.instance)
-
-
-# Names of the store are valid, so nothing is checked again: there are hundreds of thousands.
-
-
-def _desired_key(pair: Pair) -> str:
-    return f"{pair.device!s}.{pair.deployment!s}"
-
-
-def _state_key(pair: Pair) -> str:
-    return f"state.{pair.device!s}.{pair.deployment!s}"
