@@ -51,7 +51,7 @@ def test_a_flag_beats_the_environment():
         ["--replicas", "many"],
         ["--silence", "long"],
         ["--resync", "now"],
-        ["--nats-url", "bus:4222"],
+        ["--nats-url", "bus"],
     ],
 )
 def test_a_bad_value_is_named(arguments: list[str]):
