@@ -6,6 +6,7 @@ import os
 import select
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import structlog
 from invoke.exceptions import Exit
@@ -74,7 +75,12 @@ def _is_unread(pipe: int) -> bool:
 def log_to(host: LabHost) -> None:
     """Write what the scores log to the lab's own log: the console shows progress instead."""
     host.logs.mkdir(parents=True, exist_ok=True)
-    file = host.log("lab").open("a", buffering=1)
+    log_to_file(host.log("lab"))
+
+
+def log_to_file(path: Path) -> None:
+    """Write what is logged to *path*, a JSON object a line."""
+    file = path.open("a", buffering=1)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

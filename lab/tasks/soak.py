@@ -1,14 +1,12 @@
 """The invoke task that soaks the bus; it fails where a session did, and says how to repeat that."""
 
 import asyncio
-import logging
 import os
 import secrets
 import shutil
 import time
 from pathlib import Path
 
-import structlog
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -16,6 +14,7 @@ from invoke.tasks import task
 from rich.console import Console
 
 from lab.bench.results import Results
+from lab.console import invocation
 from lab.proof import evidence
 from lab.soak import driver, outcome, report, schedule
 from lab.soak.driver import Layout
@@ -67,17 +66,7 @@ def _prepared() -> Path:
     """Make the directory anew; the buses log to it."""
     shutil.rmtree(_DIRECTORY, ignore_errors=True)
     _DIRECTORY.mkdir(parents=True)
-    log = (_DIRECTORY / "bus.log").open("a", buffering=1)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(default=str),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(log),
-    )
+    invocation.log_to_file(_DIRECTORY / "bus.log")
     return _DIRECTORY
 
 
