@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.scores import nats_server
 from fleet.scores.capabilities import Manifest
 from fleet.scores.score import Score
 from lab.errors import LabError
@@ -106,6 +107,7 @@ def _environment(wanted: Operator, identity: ServiceAccountScore) -> Mapping[str
     return {
         "KUBECONFIG": str(identity.kubeconfig),
         "FLEET_NATS_URL": wanted.broker.url,
+        "FLEET_MAX_BYTES": str(nats_server.bucket_bytes_for(len(wanted.broker.devices))),
         "FLEET_NATS_CREDENTIALS": str(wanted.broker.credentials(OPERATOR)),
         "FLEET_HEALTH_LISTEN": f"{wanted.address}:{wanted.health_port}",
         "FLEET_METRICS_LISTEN": f"{wanted.address}:{wanted.metrics_port}",

@@ -98,6 +98,7 @@ class BrokerScore(Score[LabHost]):
                 port=broker.port,
                 monitor=f"127.0.0.1:{broker.monitor_port}",
                 max_pending=nats_server.pending_for(len(broker.devices)),
+                max_file_store=nats_server.file_store_for(len(broker.devices)),
             )
         )
 

@@ -8,12 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from fleet import errors
+from fleet.bus.streams import MAX_BYTES
 from fleet.contracts import hub
 from fleet.operator.adapters.http_server import Listen
 from fleet.operator.adapters.logs import LogFormat
 from fleet.operator.intervals import Intervals
-
-MAX_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

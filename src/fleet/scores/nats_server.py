@@ -10,10 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.contracts import kv
+
 CLIENT_PORT = 4222
 MEBIBYTE = 1024 * 1024
 REPLAY = 32 * MEBIBYTE  # what flow control lets one replay have on its way
 KEY_BYTES = 2 * 1024  # of taste: an ordinary value with what the server adds to it
+DEVICE_BYTES = 64 * 1024  # of taste: thirty ordinary values of one device, in one bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,16 @@ def pending_for(devices: int) -> int:
     The operator hears of all of them at once, while it replays; who has more waiting is dropped.
     """
     return max(2 * REPLAY, REPLAY + 8 * devices * KEY_BYTES)
+
+
+def bucket_bytes_for(devices: int) -> int:
+    """Compute the ``max_bytes`` of each bucket of a fleet of so many *devices*."""
+    return max(256 * MEBIBYTE, devices * DEVICE_BYTES)
+
+
+def file_store_for(devices: int) -> int:
+    """Compute the ``max_file_store`` that all buckets fit into; each reserves what it may hold."""
+    return max(4096 * MEBIBYTE, 2 * len(kv.BUCKETS) * bucket_bytes_for(devices))
 
 
 def _users(users: Iterable[NatsUser]) -> Iterable[str]:

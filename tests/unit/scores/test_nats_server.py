@@ -1,6 +1,15 @@
 """The configuration file of nats-server, byte for byte."""
 
-from fleet.scores.nats_server import MEBIBYTE, NatsServer, NatsUser, pending_for, render
+from fleet.contracts import kv
+from fleet.scores.nats_server import (
+    MEBIBYTE,
+    NatsServer,
+    NatsUser,
+    bucket_bytes_for,
+    file_store_for,
+    pending_for,
+    render,
+)
 
 ADMIN = NatsUser("admin", "$2b$04$admin")
 DEVICE = NatsUser("dev-01", "$2b$04$device", publish=("$KV.a.>",), subscribe=("_INBOX_dev-01.>",))
@@ -50,3 +59,10 @@ def test_no_subject_at_all_is_a_denial_and_not_a_missing_rule():
 def test_a_large_fleet_may_have_more_on_its_way_and_a_small_one_what_is_usual():
     assert pending_for(0) == pending_for(1_000) == 64 * MEBIBYTE
     assert pending_for(10_000) > 128 * MEBIBYTE
+
+
+def test_the_buckets_of_a_large_fleet_may_hold_more_and_still_fit_into_the_store():
+    assert bucket_bytes_for(0) == bucket_bytes_for(1_000) == 256 * MEBIBYTE
+    assert bucket_bytes_for(10_000) > 512 * MEBIBYTE
+    for devices in (0, 1_000, 100_000):
+        assert file_store_for(devices) > len(kv.BUCKETS) * bucket_bytes_for(devices)
