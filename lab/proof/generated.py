@@ -34,7 +34,7 @@ def locks(*, upgrade: bool) -> tuple[Suite, ...]:
 
 
 def write_crds(directory: Path) -> Iterator[Path]:
-    """Write every manifest of fleet.contracts.crds, and tell which."""
+    """Write every manifest of fleet.contracts.schemas.crds, and tell which."""
     # Late: `invoke check` must be able to tell what is wrong with a tree that doesn't import.
     from fleet.contracts import crds  # noqa: PLC0415
 

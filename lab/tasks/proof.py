@@ -95,7 +95,7 @@ def lock(_: Context, upgrade: bool = False) -> None:
 
 @task
 def crds(_: Context) -> None:
-    """Write deploy/crds/*.yaml from fleet.contracts.crds."""
+    """Write deploy/crds/*.yaml from fleet.contracts.schemas.crds."""
     for path in generated.write_crds(_ROOT / "deploy" / "crds"):
         _console.print(path.relative_to(_ROOT))
 

@@ -9,8 +9,9 @@ import yaml
 
 from fleet import directories
 from fleet.agent import settings
-from fleet.contracts import crds, kv, resources
+from fleet.contracts import kv, resources
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.contracts.schemas import crds
 
 ROOT = Path(__file__).parents[2]
 SPELLS_THEM = ROOT / "src/fleet/contracts/kv.py"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fleet.contracts import crds
+from fleet.contracts.schemas import crds
 from fleet.scores.capabilities import Manifest
 from fleet.scores.score import Score
 from lab.host import files

@@ -30,7 +30,7 @@ from fleet.operator.decisions.orphans import Suspects
 from fleet.operator.intervals import Intervals
 from fleet.operator.model import key_facts, shared_values
 from fleet.operator.model.duplicate_agents import DuplicateAgents
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.presence import Presence
 from fleet.operator.model.store import Store, Touched
 from fleet.operator.ports import Cluster, Counter

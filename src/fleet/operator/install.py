@@ -7,7 +7,7 @@ Installs Fleet's custom resource definitions into the cluster of the environment
 import sys
 
 from fleet import errors
-from fleet.contracts import crds
+from fleet.contracts.schemas import crds
 from fleet.scores.resources import K8sResourceScore
 from fleet.scores.score import Outcome
 from fleet.scores.topologies import K8sBareTopology

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fleet.contracts import crds, resources
+from fleet.contracts import resources
+from fleet.contracts.schemas import crds
 from tests.kube_api import KubeApi
 
 pytestmark = pytest.mark.timeout(120)  # each worker starts an API server of its own

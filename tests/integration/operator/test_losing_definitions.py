@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from fleet.contracts import crds
 from fleet.contracts.messages import Phase
+from fleet.contracts.schemas import crds
 from lab.services.cluster.client import FLEET, Refused
 from tests.integration.operator.site import Site, is_marked, owner_uid, until_gone
 from tests.kube_api import ControlPlane, KubeApi, running_control_plane

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from fleet.contracts import crds, openapi, scores
+from fleet.contracts import scores
+from fleet.contracts.schemas import crds, openapi
 
 Schema = dict[str, Any]
 

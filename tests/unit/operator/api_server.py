@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet import errors
-from fleet.contracts import crds
+from fleet.contracts.schemas import crds
 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _INT64 = 2**63

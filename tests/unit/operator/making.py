@@ -11,7 +11,7 @@ from fleet.contracts.resources import FINALIZER
 from fleet.operator.model import custom_resources
 from fleet.operator.model.aggregation import Report
 from fleet.operator.model.custom_resources import Deployment, Device
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

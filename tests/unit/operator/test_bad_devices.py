@@ -14,7 +14,7 @@ from fleet.contracts import kv
 from fleet.contracts.messages import DeploymentState, Phase
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.decisions.junk_keys import MOST_STATES, JunkKey
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.watches.buckets import StateFeed
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier

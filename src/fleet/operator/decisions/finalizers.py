@@ -14,7 +14,7 @@ from typing import Final
 from fleet.bus.port import Deleted, Put
 from fleet.contracts.names import DeviceId
 from fleet.operator.model.custom_resources import Deployment, Device
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 
 PATIENCE: Final = timedelta(seconds=300)

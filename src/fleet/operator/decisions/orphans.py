@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Final
 
 from fleet.contracts import kv
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 
 INTERVAL: Final = timedelta(minutes=10)
 MOST_AT_ONCE: Final = 5

@@ -15,8 +15,8 @@ from fleet.contracts import bounds, scores
 from fleet.contracts.messages import DESIRED_STATE, Owner, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.contracts.resources import FINALIZER
-from fleet.operator.model import selectors
-from fleet.operator.model.selectors import Selector
+from fleet.operator.model.matching import selectors
+from fleet.operator.model.matching.selectors import Selector
 
 FIELD_MANAGER = "fleet-operator"
 BEGINNING = datetime.min.replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ from fleet.contracts.resources import DEPLOYMENT_PLURAL, DEVICE_PLURAL
 from fleet.operator.model.custom_resources import Deployment
 from fleet.operator.model.ending import Ending
 from fleet.operator.model.facts import Facts
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 
 

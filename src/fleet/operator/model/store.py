@@ -18,8 +18,8 @@ from fleet.operator.model.aggregation import Aggregate, Report, Standing, Tally
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.device_loads import DeviceLoads
 from fleet.operator.model.facts import tells
-from fleet.operator.model.index import Names, Pair, Relation
-from fleet.operator.model.label_index import LabelIndex
+from fleet.operator.model.matching.index import Names, Pair, Relation
+from fleet.operator.model.matching.label_index import LabelIndex
 from fleet.operator.model.name_conflicts import Incumbents
 
 

@@ -28,7 +28,7 @@ from fleet.contracts.messages import (
 )
 from fleet.operator.decisions.junk_keys import MOST_STATES, JunkKey
 from fleet.operator.model.aggregation import Report
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
 from fleet.operator.time_slice import TimeSlice

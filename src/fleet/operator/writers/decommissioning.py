@@ -23,7 +23,7 @@ from fleet.operator.decisions import events, finalizers
 from fleet.operator.decisions.finalizers import Verdict
 from fleet.operator.model.custom_resources import Device
 from fleet.operator.model.ending import Ending
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.writers.event_recorder import EventRecorder
 from fleet.operator.writers.pending_deletions import PendingDeletions

@@ -15,7 +15,7 @@ from fleet.operator.decisions.orphans import Orphan
 from fleet.operator.decisions.publishing import Leave, Mark, Purge, PutValue
 from fleet.operator.model import key_facts
 from fleet.operator.model.ending import Ending
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
 from fleet.operator.writers.withdrawals import Withdrawals

@@ -11,7 +11,7 @@ from fleet.contracts.names import DeviceId
 from fleet.operator.decisions import events
 from fleet.operator.decisions.events import Subject
 from fleet.operator.model.custom_resources import Deployment, Device
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
 from fleet.operator.writers import event_recorder

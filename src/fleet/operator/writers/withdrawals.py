@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from fleet.contracts.names import DeviceId
 from fleet.operator.model.custom_resources import Deployment
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.ports import Counter, Found
 from fleet.operator.time_slice import TimeSlice
 from fleet.operator.writers.work_queue import Pace, WorkQueue

@@ -10,7 +10,7 @@ from fleet.contracts.messages import DeploymentState, Phase
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.model import shared_values
 from fleet.operator.model.aggregation import Report
-from fleet.operator.model.index import Names
+from fleet.operator.model.matching.index import Names
 from tests.unit.operator import making
 from tests.unit.operator.making import pair
 

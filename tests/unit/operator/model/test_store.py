@@ -14,7 +14,7 @@ from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.model import custom_resources, key_facts
 from fleet.operator.model.aggregation import Report
 from fleet.operator.model.custom_resources import Deployment, Device
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 from tests.unit.operator import making
 from tests.unit.operator.making import at, deployment, device, pair

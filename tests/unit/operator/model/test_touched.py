@@ -20,7 +20,7 @@ from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.decisions import publishing
 from fleet.operator.decisions.publishing import Action
 from fleet.operator.model import custom_resources, key_facts
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store, Touched
 from tests.unit.operator import making
 from tests.unit.operator.making import at, deployment, deployment_body, device, pair

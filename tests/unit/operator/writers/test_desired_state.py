@@ -10,7 +10,7 @@ from fleet.bus.port import Deleted, Put
 from fleet.contracts import kv, messages
 from fleet.contracts.names import DeviceId
 from fleet.operator.model.custom_resources import Deployment
-from fleet.operator.model.index import Pair
+from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Found
 from fleet.operator.watches.definitions import Definitions

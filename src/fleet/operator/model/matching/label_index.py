@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 from fleet.contracts.names import DeviceId
-from fleet.operator.model.selectors import Operator, Requirement, Selector
+from fleet.operator.model.matching.selectors import Operator, Requirement, Selector
 
 
 class LabelIndex:

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.contracts.names import DeviceId
-from fleet.operator.model.label_index import LabelIndex
-from fleet.operator.model.selectors import Operator, Requirement, Selector
+from fleet.operator.model.matching.label_index import LabelIndex
+from fleet.operator.model.matching.selectors import Operator, Requirement, Selector
 
 DEVICES = [DeviceId(f"d{number}") for number in range(4)]
 labels = st.dictionaries(st.sampled_from(["site", "rack"]), st.sampled_from(["a", "b", "c"]))

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
-from fleet.contracts import resources, rules
-from fleet.contracts.openapi import Schema, schema
+from fleet.contracts import resources
+from fleet.contracts.schemas import rules
+from fleet.contracts.schemas.openapi import Schema, schema
 
-_HEADER = "# Made by `invoke crds` from fleet.contracts.crds; changes by hand are lost.\n"
+_HEADER = "# Made by `invoke crds` from fleet.contracts.schemas.crds; changes by hand are lost.\n"
 
 # Merged by name when several parties apply parts of them.
 _LISTS = {("status", "conditions"): "type"}

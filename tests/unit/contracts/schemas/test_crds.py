@@ -8,9 +8,10 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from fleet import errors
-from fleet.contracts import crds, openapi, scores
+from fleet.contracts import scores
+from fleet.contracts.schemas import crds, openapi
 
-CRDS = Path(__file__).parents[3] / "deploy" / "crds"
+CRDS = Path(__file__).parents[4] / "deploy" / "crds"
 FILES = crds.manifests()
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet import errors
-from fleet.operator.model import selectors
-from fleet.operator.model.selectors import Operator, Requirement, Selector
+from fleet.operator.model.matching import selectors
+from fleet.operator.model.matching.selectors import Operator, Requirement, Selector
 
 LABELS = {"site": "a", "arch": "arm64"}
 labels = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"))
