@@ -72,91 +72,127 @@ async def run(
 
     :raises supervisor.Ended: a part ended for good.
     """
-    failures = failures or Failures()
-    supervisor = Supervisor(failures, backoff.EAGER, random=random)
-    may_speak = asyncio.Event()
-    states = bus.bucket(messages.DEVICE_STATE)
-    publisher = StatePublisher(
-        identity.device_id, states, now, may_speak, random, failures=failures
+    agent = _Agent(
+        identity,
+        runtime,
+        bus,
+        store or MemoryStore(),
+        failures or Failures(),
+        rhythm=rhythm,
+        keeping=keeping,
+        hub=hub,
+        spread=spread,
+        now=now,
+        random=random,
     )
+    await agent.run(state_dir, on_beat)
 
-    def make_loop(deployment: DeploymentName, intent: intents.Intent) -> Loop:
+
+class _Agent:
+    """The parts, wired: what the hub wants goes down, what is so goes up."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        runtime: Runtime,
+        bus: Bus,
+        store: Store,
+        failures: Failures,
+        *,
+        rhythm: Rhythm,
+        keeping: Keeping,
+        hub: str,
+        spread: float,
+        now: Callable[[], datetime],
+        random: backoff.Random,
+    ) -> None:
+        self._runtime = runtime
+        self._bus = bus
+        self._failures = failures
+        self._rhythm = rhythm
+        self._random = random
+        self._supervisor = Supervisor(failures, backoff.EAGER, random=random)
+        device = identity.device_id
+        may_speak = asyncio.Event()
+        self._states = StatePublisher(
+            device, bus.bucket(messages.DEVICE_STATE), now, may_speak, random, failures=failures
+        )
+        self._info = DeviceInfoPublisher(
+            _describe(identity),
+            bus.bucket(messages.DEVICE_INFO),
+            runtime,
+            every=rhythm.check,
+            now=now,
+            random=random,
+            spread=spread,
+        )
+        problems = self._info.problems
+        failures.add_watcher(InternalErrors(failures, problems))
+        self._journal = Journal(device, store, problems, random, failures)
+        self._dispatcher = Dispatcher(
+            runtime, self._journal, self._make_loop, random, self._supervisor
+        )
+        self._images = Images(runtime, keeping, self._dispatcher.images)
+        self._desired = DesiredWatch(
+            device,
+            bus.bucket(messages.DESIRED_STATE),
+            self._dispatcher,
+            may_speak=may_speak,
+            on_again=self._info.repeat,
+            random=random,
+            spread=spread,
+            failures=failures,
+        )
+        self._heartbeat = Heartbeat(
+            device,
+            identity.instance,
+            bus.bucket(messages.DEVICE_HEARTBEAT),
+            problems,
+            session=lambda: bus.session,
+            on_again=self._desired.say_again,
+            now=now,
+            random=random,
+        )
+        self._overview = Overview(
+            device, identity.version, bus, self._dispatcher, problems, hub=hub, now=now
+        )
+
+    async def run(self, state_dir: Path | None, on_beat: Callable[[], None]) -> None:
+        """Run all parts; see `run`."""
+        recalled: dict[DeploymentName, intents.Intent] = {}
+        with self._failures.contained("journal"):
+            recalled = await self._journal.load()
+        pulse = Pulse(asyncio.get_running_loop().time, [on_beat, self._failures.expire])
+        async with self._supervisor as supervisor:
+            supervisor.start("pulse", pulse.run)
+            supervisor.start("journal", self._journal.run)
+            self._dispatcher.recall(recalled)
+            supervisor.start("dispatcher", self._dispatcher.run)
+            supervisor.start("desired state", self._desired.run)
+            supervisor.start("runtime", self._info.check)
+            supervisor.start("images", self._images.run)
+            supervisor.start("overview", self._overview.run)
+            if state_dir is not None:
+                serve = partial(
+                    status_socket.serve, state_dir, self._overview.snapshot, self._failures
+                )
+                supervisor.start(status_socket.PART, serve)
+            # These have nobody to talk to before; everything else works without.
+            supervisor.start("device info", partial(_in_session, self._bus, self._info.run))
+            supervisor.start("heartbeat", partial(_in_session, self._bus, self._heartbeat.run))
+
+    def _make_loop(self, deployment: DeploymentName, intent: intents.Intent) -> Loop:
         return Loop(
             deployment,
             intent,
-            runtime,
-            publisher,
-            rhythm=rhythm,
-            random=random,
-            fetch=images.fetch,
-            settled=journal.settled,
-            failures=failures,
+            self._runtime,
+            self._states,
+            rhythm=self._rhythm,
+            random=self._random,
+            fetch=self._images.fetch,
+            settled=self._journal.settled,
+            failures=self._failures,
         )
-
-    infos = bus.bucket(messages.DEVICE_INFO)
-    info_publisher = DeviceInfoPublisher(
-        _describe(identity),
-        infos,
-        runtime,
-        every=rhythm.check,
-        now=now,
-        random=random,
-        spread=spread,
-    )
-    failures.add_watcher(InternalErrors(failures, info_publisher.problems))
-    journal = Journal(
-        identity.device_id, store or MemoryStore(), info_publisher.problems, random, failures
-    )
-    dispatcher = Dispatcher(runtime, journal, make_loop, random, supervisor)
-    images = Images(runtime, keeping, dispatcher.images)
-    link = DesiredWatch(
-        identity.device_id,
-        bus.bucket(messages.DESIRED_STATE),
-        dispatcher,
-        may_speak=may_speak,
-        on_again=info_publisher.repeat,
-        random=random,
-        spread=spread,
-        failures=failures,
-    )
-    heartbeat = Heartbeat(
-        identity.device_id,
-        identity.instance,
-        bus.bucket(messages.DEVICE_HEARTBEAT),
-        info_publisher.problems,
-        session=lambda: bus.session,
-        on_again=link.say_again,
-        now=now,
-        random=random,
-    )
-    overview = Overview(
-        identity.device_id,
-        identity.version,
-        bus,
-        dispatcher,
-        info_publisher.problems,
-        hub=hub,
-        now=now,
-    )
-    recalled: dict[DeploymentName, intents.Intent] = {}
-    with failures.contained("journal"):
-        recalled = await journal.load()
-    pulse = Pulse(asyncio.get_running_loop().time, [on_beat, failures.expire])
-    async with supervisor:
-        supervisor.start("pulse", pulse.run)
-        supervisor.start("journal", journal.run)
-        dispatcher.recall(recalled)
-        supervisor.start("dispatcher", dispatcher.run)
-        supervisor.start("desired state", link.run)
-        supervisor.start("runtime", info_publisher.check)
-        supervisor.start("images", images.run)
-        supervisor.start("overview", overview.run)
-        if state_dir is not None:
-            serve = partial(status_socket.serve, state_dir, overview.snapshot, failures)
-            supervisor.start(status_socket.PART, serve)
-        # These have nobody to talk to before; everything else works without.
-        supervisor.start("device info", partial(_in_session, bus, info_publisher.run))
-        supervisor.start("heartbeat", partial(_in_session, bus, heartbeat.run))
 
 
 async def _in_session(bus: Bus, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
