@@ -19,6 +19,7 @@ from tests.using_lab.waiting import eventually
 
 WITHIN = 20.0  # the requirement: every aggregate is right so soon after the apply
 GONE_WITHIN = 60.0
+LOOK = 1.0  # each look is a process, on the cores that the devices share
 NAMES = ("load-one", "load-two", "load-three")
 EVERYWHERE = {"load": "yes"}
 
@@ -82,7 +83,7 @@ def await_running(cluster: Cluster, devices: int, image: str, *, within: float) 
         assert sums == {name: NOTHING | {"matched": devices, "running": devices} for name in NAMES}
 
     look.__doc__ = f"{devices} devices run {image} of {', '.join(NAMES)}"
-    eventually(look, within=within)
+    eventually(look, within=within, every=LOOK)
 
 
 def aggregate(found: dict[str, Any]) -> dict[str, int]:

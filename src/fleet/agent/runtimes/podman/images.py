@@ -4,6 +4,8 @@ Bring images, remember which, and let go of those that nobody needs.
 What the agent brought stands in a file, since podman doesn't know who pulled
 what. Where the file is lost, so is the right to remove: those images stay.
 
+Deployments that want the same image take turns: the first brings it, and the others find it there.
+
 Pruning waits for nobody and nobody waits for it; only a pull that finds no
 space left makes room first, once, and tries again.
 """
@@ -13,6 +15,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -94,6 +97,7 @@ class Images:
         self._brought = keeping.record.read()
         self._transfers = Transfers(keeping.transfers)
         self._doubting = asyncio.Lock()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -104,7 +108,8 @@ class Images:
             async with self._doubting:
                 if image in self._transfers.suspect:
                     await self._discard(image, policy)
-        fetched = await self._fetch(image, policy)
+        async with self._turns.setdefault(image, asyncio.Lock()):
+            fetched = await self._fetch(image, policy)
         if fetched is not None:
             await self._keep(pruning.bring(self._brought, fetched.image, is_new=fetched.is_new))
             self._changed.set()
