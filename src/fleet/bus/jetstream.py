@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import wraps
-from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from fleet import errors
 from fleet.contracts import bounds
@@ -55,8 +55,7 @@ class Delivery(Protocol):
     def headers(self) -> Mapping[str, str] | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """One message of the stream. *data* is None for a delete marker."""
 
     key: str
@@ -65,8 +64,7 @@ class Stored:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(NamedTuple):
     """A stored message on its way through a consumer: its *place*, and how many wait after it."""
 
     stored: Stored

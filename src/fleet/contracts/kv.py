@@ -12,6 +12,9 @@ Every builder has a parser, and ``parse(build(x)) == x``. Parsers raise
 `errors.InvalidKey`.
 """
 
+from functools import lru_cache
+from typing import Final
+
 from fleet import errors
 from fleet.contracts.names import DeploymentName, DeviceId
 
@@ -25,6 +28,8 @@ BUCKETS = (
     BUCKET_DEVICE_STATE,
     BUCKET_DEVICE_HEARTBEAT,
 )
+
+KNOWN_NAMES: Final = 32 * 1024  # of each kind, checked before and held once
 
 _INFO = "info"
 _STATE = "state"
@@ -109,6 +114,11 @@ def writer(bucket: str, key: str) -> DeviceId | None:
         return None
 
 
+# A fleet's keys repeat few names very often.
+_known_device = lru_cache(maxsize=KNOWN_NAMES)(DeviceId)
+_known_deployment = lru_cache(maxsize=KNOWN_NAMES)(DeploymentName)
+
+
 def _tokens(key: str, count: int) -> list[str]:
     tokens = key.split(".")
     if len(tokens) != count:
@@ -125,14 +135,14 @@ def _tail(key: str, prefix: str, count: int) -> list[str]:
 
 def _device(key: str, token: str) -> DeviceId:
     try:
-        return DeviceId(token)
+        return _known_device(token)
     except errors.InvalidName as exc:
         raise errors.InvalidKey(f"key {key!r}: {exc}", element=key) from exc
 
 
 def _deployment(key: str, token: str) -> DeploymentName:
     try:
-        return DeploymentName(token)
+        return _known_deployment(token)
     except errors.InvalidName as exc:
         raise errors.InvalidKey(f"key {key!r}: {exc}", element=key) from exc
 

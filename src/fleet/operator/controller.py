@@ -175,7 +175,7 @@ class Controller:
         touched = self.store.touched
         if touched.pairs or touched.deployments or touched.devices or touched.loads:
             self.store.touched = Touched()
-            if not self.barrier.missing:  # everything is compared once it opens
+            if self.barrier.is_open:  # else everything is compared once it opens
                 self._desired.add(touched.pairs)
                 self._devices.add(touched.devices)
                 self._descriptions.add(touched.devices & self.store.devices.keys())
@@ -211,7 +211,7 @@ class Controller:
 
     async def resynced(self) -> None:
         """Compare all that stands with all that is wanted, after everything was listed."""
-        if self.barrier.missing:
+        if not self.barrier.is_open:
             return
         await self._compare()
         with self.failures.contained("orphans"):

@@ -52,10 +52,11 @@ class Incumbents:
         counter = self._counts[name]
         if was is not None:
             counter[was] -= 1
+            if not counter[was]:
+                del counter[was]
         if now is not None:
             counter[now] += 1
-        self._counts[name] = +counter
-        if not self._counts[name]:
+        if not counter:
             del self._counts[name]
         return True
 

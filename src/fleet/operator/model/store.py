@@ -9,6 +9,7 @@ devices. What was touched is noted in `Store.touched` for whoever acts on it.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from fleet.bus.port import Entry
 from fleet.contracts.messages import DeviceInfo, ReconcileScore
@@ -158,8 +159,7 @@ class Store:
         self._labels.relabel(device.id, before.labels if before else {}, device.labels)
         if not own_status or before is None or replace(before, status=device.status) != device:
             self.touched.devices.add(device.id)
-        leaves = device.deleting_since is not None
-        was_there = before is not None and (before.deleting_since is not None) is leaves
+        was_there = before is not None and _life(before) == _life(device)
         if before is None:
             self._touch_matchless()
         if not was_there:
@@ -392,3 +392,8 @@ class Store:
         for uid in self._named.get(name, ()):
             if self.deployments[uid].deleting_since is not None:
                 self.touched.deployments.add(uid)
+
+
+def _life(device: Device) -> tuple[str, datetime, bool]:
+    """Tell one object of a device's id from another, and whether it is being deleted."""
+    return device.uid, device.created, device.deleting_since is not None

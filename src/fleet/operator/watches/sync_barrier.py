@@ -33,6 +33,11 @@ class SyncBarrier:
         """List what wasn't listed yet."""
         return tuple(sorted(self._missing))
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether everything was listed."""
+        return not self._missing
+
     def listed(self, part: Part) -> None:
         """Take note that *part* was listed completely."""
         self._missing.discard(part)

@@ -267,6 +267,15 @@ def test_a_device_that_is_leaving_counts_no_longer_and_is_told_to_stop():
     assert store.touched.pairs == {pair(), pair(deployment="old")}
 
 
+def test_a_device_that_another_took_the_place_of_has_all_its_keys_looked_at():
+    store = Store()
+    store.put_device(device(created=at(-9)))
+    store.put_desired(pair(), making.marker())
+    store.touched.pairs.clear()
+    store.put_device(replace(device(created=at(9)), uid="successor"))
+    assert store.touched.pairs == {pair()}
+
+
 @pytest.mark.parametrize(
     ("there", "unread"),
     [
