@@ -36,7 +36,14 @@ from fleet.operator.model.store import Store, Touched
 from fleet.operator.ports import Cluster, Counter
 from fleet.operator.time_slice import TimeSlice
 from fleet.operator.watches import buckets, liveness
-from fleet.operator.watches.buckets import DesiredFeed, HeartbeatFeed, InfoFeed, StateFeed, follow
+from fleet.operator.watches.buckets import (
+    DesiredFeed,
+    HeartbeatFeed,
+    InfoFeed,
+    StateFeed,
+    Surroundings,
+    follow,
+)
 from fleet.operator.watches.definitions import Definitions
 from fleet.operator.watches.entries import EntryTaker
 from fleet.operator.watches.informer import Informer
@@ -311,23 +318,28 @@ class Controller:
         return wrapped
 
     def _start_watches(self, supervisor: Supervisor) -> None:
-        store, barrier, counter, failures = self.store, self.barrier, self._counter, self.failures
-        junk = self._sweeper.add
+        around = Surroundings(
+            self.store,
+            self.barrier,
+            self._counter,
+            self.failures,
+            junk=self._sweeper.add,
+            time_slice=self._slice,
+        )
         desired = self._desired_state
         states = self._bus.bucket(messages.DEVICE_STATE)
         infos = self._bus.bucket(messages.DEVICE_INFO)
         heartbeats = self._bus.bucket(messages.DEVICE_HEARTBEAT)
-        desired_feed = DesiredFeed(
-            store, desired, barrier, counter, failures, time_slice=self._slice
-        )
-        state_feed = StateFeed(store, barrier, counter, failures, junk, time_slice=self._slice)
-        info_feed = InfoFeed(store, barrier, counter, failures, junk)
-        heartbeat_feed = HeartbeatFeed(self.liveness, counter, junk)
-        self._start_watch(supervisor, desired, desired_feed.handle, buckets.desired_owner)
-        self._start_watch(supervisor, states, state_feed.handle, buckets.state_owner)
-        self._start_watch(supervisor, infos, info_feed.handle, kv.parse_device_info_key)
         self._start_watch(
-            supervisor, heartbeats, heartbeat_feed.handle, kv.parse_device_heartbeat_key
+            supervisor, desired, DesiredFeed(around, desired).handle, buckets.desired_owner
+        )
+        self._start_watch(supervisor, states, StateFeed(around).handle, buckets.state_owner)
+        self._start_watch(supervisor, infos, InfoFeed(around).handle, kv.parse_device_info_key)
+        self._start_watch(
+            supervisor,
+            heartbeats,
+            HeartbeatFeed(around, self.liveness).handle,
+            kv.parse_device_heartbeat_key,
         )
 
     def _start_watch(

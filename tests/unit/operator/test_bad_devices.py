@@ -16,7 +16,7 @@ from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.decisions.junk_keys import MOST_STATES, JunkKey
 from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
-from fleet.operator.watches.buckets import StateFeed
+from fleet.operator.watches.buckets import StateFeed, Surroundings
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
 from fleet.supervision.failures import Failures
 from lab.bench.simulated_device import SimulatedDevice
@@ -202,7 +202,7 @@ async def test_what_may_be_wanted_of_a_device_is_not_swept_while_nobody_knows():
     """At a start its states may be read before what is wanted of it."""
     store, barrier = Store(), SyncBarrier()
     swept: list[JunkKey] = []
-    feed = StateFeed(store, barrier, FakeCounter(), Failures(), swept.append)
+    feed = StateFeed(Surroundings(store, barrier, FakeCounter(), Failures(), swept.append))
 
     async def told(name: str) -> None:
         state = DeploymentState(

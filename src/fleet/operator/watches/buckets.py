@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias, TypeVar
 
@@ -75,6 +76,18 @@ async def _follow_once(
 Junk: TypeAlias = Callable[[JunkKey], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every feed works with; *junk* takes the keys that have no place in a bucket."""
+
+    store: Store
+    barrier: SyncBarrier
+    counter: Counter
+    failures: Failures
+    junk: Junk
+    time_slice: TimeSlice = field(default_factory=TimeSlice)
+
+
 def _keep(_: JunkKey) -> None:
     """Leave what is no device's to whoever wrote it."""
 
@@ -117,22 +130,13 @@ def state_owner(key: str) -> Pair:
 class DesiredFeed:
     """The view of `desired-state`, which this process writes itself."""
 
-    def __init__(
-        self,
-        store: Store,
-        bucket: Bucket[ReconcileScore],
-        barrier: SyncBarrier,
-        counter: Counter,
-        failures: Failures,
-        *,
-        time_slice: TimeSlice | None = None,
-    ) -> None:
-        self._failures = failures
-        self._store = store
-        self._slice = time_slice or TimeSlice()
+    def __init__(self, around: Surroundings, bucket: Bucket[ReconcileScore]) -> None:
+        self._failures = around.failures
+        self._store = around.store
+        self._slice = around.time_slice
         self._bucket = bucket
-        self._barrier = barrier
-        self._keys = Keys(bucket.name, counter)
+        self._barrier = around.barrier
+        self._keys = Keys(bucket.name, around.counter)
 
     async def handle(self, event: Event[ReconcileScore]) -> None:
         """Take note of one event."""
@@ -165,21 +169,12 @@ class DesiredFeed:
 class StateFeed:
     """The view of `device-state`: of each device no more than it can have any use for."""
 
-    def __init__(
-        self,
-        store: Store,
-        barrier: SyncBarrier,
-        counter: Counter,
-        failures: Failures,
-        junk: Junk,
-        *,
-        time_slice: TimeSlice | None = None,
-    ) -> None:
-        self._failures = failures
-        self._store = store
-        self._slice = time_slice or TimeSlice()
-        self._barrier = barrier
-        self._keys = Keys(kv.BUCKET_DEVICE_STATE, counter, junk)
+    def __init__(self, around: Surroundings) -> None:
+        self._failures = around.failures
+        self._store = around.store
+        self._slice = around.time_slice
+        self._barrier = around.barrier
+        self._keys = Keys(kv.BUCKET_DEVICE_STATE, around.counter, around.junk)
 
     async def handle(self, event: Event[DeploymentState]) -> None:
         """Take note of one event."""
@@ -220,18 +215,11 @@ class StateFeed:
 class InfoFeed:
     """The view of `device-info`. Info that is gone or doesn't decode changes no object."""
 
-    def __init__(
-        self,
-        store: Store,
-        barrier: SyncBarrier,
-        counter: Counter,
-        failures: Failures,
-        junk: Junk,
-    ) -> None:
-        self._failures = failures
-        self._store = store
-        self._barrier = barrier
-        self._keys = Keys(kv.BUCKET_DEVICE_INFO, counter, junk)
+    def __init__(self, around: Surroundings) -> None:
+        self._failures = around.failures
+        self._store = around.store
+        self._barrier = around.barrier
+        self._keys = Keys(kv.BUCKET_DEVICE_INFO, around.counter, around.junk)
 
     async def handle(self, event: Event[DeviceInfo]) -> None:
         """Take note of one event."""
@@ -256,9 +244,9 @@ class InfoFeed:
 class HeartbeatFeed:
     """What is heard of devices. A heartbeat that doesn't decode is no sign of life."""
 
-    def __init__(self, liveness: Liveness, counter: Counter, junk: Junk) -> None:
+    def __init__(self, around: Surroundings, liveness: Liveness) -> None:
         self._liveness = liveness
-        self._keys = Keys(kv.BUCKET_DEVICE_HEARTBEAT, counter, junk)
+        self._keys = Keys(kv.BUCKET_DEVICE_HEARTBEAT, around.counter, around.junk)
 
     async def handle(self, event: Event[HeartbeatPayload]) -> None:
         """Take note of one event."""
