@@ -188,7 +188,7 @@ class Controller:
                 self._descriptions.add(touched.devices & self.store.devices.keys())
                 self._loads.add(touched.loads, self._now())
             self._statuses.add(touched.deployments)
-            self._leaving.add(touched.devices.intersection(self.decommissioner.leaving()))
+            self._decommissions.add(touched.devices.intersection(self.decommissioner.under_way()))
 
     @property
     def unsettled(self) -> int:
@@ -208,7 +208,7 @@ class Controller:
         self._require_read(uid)
         device = next((d for d in self.store.devices.values() if d.uid == uid), None)
         if device is not None:
-            self._leaving.add((device.id,))
+            self._decommissions.add((device.id,))
             await self.decommissioner.released(device)
 
     def _require_read(self, uid: str) -> None:
@@ -224,7 +224,7 @@ class Controller:
         with self.failures.contained("orphans"):
             if self.informer.unread:  # whose keys may be anybody's
                 log.warning("orphans not looked at", unread=len(self.informer.unread))
-                self.store.condemn({})
+                self.store.allow_removal({})
             else:
                 await self._orphan_remover.look()
         self.dispatch()
@@ -277,15 +277,15 @@ class Controller:
         self._descriptions: WorkQueue[DeviceId] = self._queue(
             "descriptions", device_writer.describe, paces.devices
         )
-        self._leaving: WorkQueue[DeviceId] = self._queue(
-            "leaving", self.decommissioner.work, paces.devices
+        self._decommissions: WorkQueue[DeviceId] = self._queue(
+            "decommissions", self.decommissioner.work, paces.devices
         )
         self._queues: tuple[WorkQueue[Any], ...] = (
             self._desired,
             self._statuses,
             self._devices,
             self._descriptions,
-            self._leaving,
+            self._decommissions,
             self._withdrawals.queue,
         )
 
@@ -406,4 +406,4 @@ class Controller:
             with self.failures.contained("time", "deletions"):
                 self._statuses.add(self.statuses.pending_deletions.awaited())
             with self.failures.contained("time", "decommissioning"):
-                self._leaving.add(self.decommissioner.leaving())
+                self._decommissions.add(self.decommissioner.under_way())

@@ -14,7 +14,7 @@ What is written to one key of `desired-state`, decided from what is known about 
 Of a device that is leaving, everything has ended.
 
 Absence is not an instruction: a marker needs *positive* evidence, which is
-what `Facts.ended` stands for. An orphan gets one only once it is condemned
+what `Facts.ended` stands for. An orphan gets one only once it is removable
 (`fleet.operator.decisions.orphans`). Nothing is decided at all before everything was
 listed once (`fleet.operator.watches.sync_barrier`).
 """
@@ -69,8 +69,8 @@ def decide(facts: Facts) -> Action | None:
 
 
 def orphan(facts: Facts) -> Leave | None:
-    """Say whether an orphan stands there, condemned or not."""
-    action = decide(replace(facts, condemned=False))
+    """Say whether an orphan stands there, removable or not."""
+    action = decide(replace(facts, removable=False))
     return action if isinstance(action, Leave) else None
 
 
@@ -114,4 +114,4 @@ def _withdraw(facts: Facts) -> Action | None:
 def _orphan(facts: Facts, revision: int, owner_uid: str = "") -> Action | None:
     if not facts.unclaimed:
         return None
-    return Mark(revision) if facts.condemned else Leave(revision, owner_uid, facts.remade)
+    return Mark(revision) if facts.removable else Leave(revision, owner_uid, facts.remade)

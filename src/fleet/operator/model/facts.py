@@ -16,7 +16,7 @@ class Facts:
     it: the owner of the value doesn't exist, and no deployment of this name wants the device;
     without a value, the device is known besides. *unread*: the device has no object, or one
     that is being deleted or was made after the marker, and hasn't said that all is gone.
-    *condemned*: the orphan that stands there may go. *remade*: the owner was made again.
+    *removable*: the orphan that stands there may go. *remade*: the owner was made again.
     """
 
     wanted: ReconcileScore | None = None
@@ -25,7 +25,7 @@ class Facts:
     ended: bool = False
     unclaimed: bool = False
     unread: bool = False
-    condemned: bool = False
+    removable: bool = False
     remade: bool = False
 
 

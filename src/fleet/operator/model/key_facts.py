@@ -21,7 +21,7 @@ def gather(store: Store, pair: Pair) -> Facts:
         ended=_is_leaving(store, pair) or _has_ended(store, pair, owner),
         unclaimed=_is_unclaimed(store, pair, owner, has_entry=entry is not None),
         unread=_is_unread(store, pair, entry),
-        condemned=store.condemned.get(pair) == (entry.revision if entry else 0),
+        removable=store.removable.get(pair) == (entry.revision if entry else 0),
         remade=_is_remade(store, pair, owner),
     )
 

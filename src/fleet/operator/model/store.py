@@ -51,7 +51,7 @@ class Store:
         # Where the device itself deleted its state: it has acted on what it read.
         self.cleared: Relation[DeploymentName] = Relation()
         self.silent: set[DeviceId] = set()
-        self.condemned: dict[Pair, int] = {}  # orphans that may go, by revision
+        self.removable: dict[Pair, int] = {}  # orphans that may go, by revision
         self.loads = DeviceLoads()
         self.touched = Touched()
         self.names = Names()
@@ -249,10 +249,10 @@ class Store:
         for name in self._keys.others(device):
             self._touch_deleting(name)
 
-    def condemn(self, orphans: Mapping[Pair, int]) -> None:
+    def allow_removal(self, orphans: Mapping[Pair, int]) -> None:
         """Take note of which orphans may go, and of no others."""
-        before, self.condemned = self.condemned, dict(orphans)
-        changed = before.items() ^ self.condemned.items()
+        before, self.removable = self.removable, dict(orphans)
+        changed = before.items() ^ self.removable.items()
         self.touched.pairs.update(pair for pair, _ in changed)
 
     # How a change spreads.

@@ -52,24 +52,24 @@ class Decommissioner:
         self._states = bus.bucket(messages.DEVICE_STATE)
         self._heartbeats = bus.bucket(messages.DEVICE_HEARTBEAT)
         self._pending_deletions = PendingDeletions()
-        self._leaving: dict[DeviceId, str] = {}  # uids
+        self._under_way: dict[DeviceId, str] = {}  # uids
 
-    def leaving(self) -> tuple[DeviceId, ...]:
+    def under_way(self) -> tuple[DeviceId, ...]:
         """List the devices that somebody waits to see released."""
-        return tuple(self._leaving)
+        return tuple(self._under_way)
 
     async def released(self, device: Device) -> None:
         """Wait until the finalizer of a device can go."""
-        self._leaving[device.id] = device.uid
+        self._under_way[device.id] = device.uid
         try:
             await self._pending_deletions.wait(device.uid)
         finally:
-            if self._leaving.get(device.id) == device.uid:
-                del self._leaving[device.id]
+            if self._under_way.get(device.id) == device.uid:
+                del self._under_way[device.id]
 
     async def work(self, device_id: DeviceId) -> None:
         """Bring one device's end about, if it is to end."""
-        uid = self._leaving.get(device_id, "")
+        uid = self._under_way.get(device_id, "")
         device = self._store.devices.get(device_id)
         if device is None or device.uid != uid:
             self._pending_deletions.grant(uid)  # somebody took the finalizer off by hand

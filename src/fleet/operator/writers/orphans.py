@@ -1,7 +1,7 @@
 """
 Removes orphans, a few at a time; asks for an administrator's word where they are many.
 
-It looks after each complete resync, and only condemns: `desired_state` marks what
+It looks after each complete resync, and only allows: `desired_state` marks what
 is an orphan still, over the very revision that was seen.
 """
 
@@ -49,8 +49,8 @@ class OrphanRemover:
     async def look(self) -> None:
         """Look at all orphans, after everything was listed."""
         found = self._find()
-        condemned = {o for o in found if self._store.condemned.get(o.pair) == o.revision}
-        ripe = tuple(o for o in self._suspects.look(found, self._now()) if o not in condemned)
+        removable = {o for o in found if self._store.removable.get(o.pair) == o.revision}
+        ripe = tuple(o for o in self._suspects.look(found, self._now()) if o not in removable)
         verdict = orphans.judge(ripe, self._fleet())
         if verdict.held:
             verdict = orphans.judge(ripe, self._fleet(), said=await self._said())
@@ -58,15 +58,15 @@ class OrphanRemover:
         self._tell("OrphansFound", found, "nobody is known to have ended them")
         self._tell("OrphansHeld", verdict.held, _request(verdict))
         self._tell("OrphansRemoved", verdict.removed, "they go now")
-        self._condemn({*condemned, *verdict.removed})
+        self._allow({*removable, *verdict.removed})
 
     def _fleet(self) -> Fleet:
         entries = self._store.desired.values()
         desired = sum(not isinstance(entry, Deleted) for entry in entries)
         return Fleet(deployments=len(self._store.deployments), desired=desired)
 
-    def _condemn(self, condemned: set[Orphan]) -> None:
-        self._store.condemn({orphan.pair: orphan.revision for orphan in condemned})
+    def _allow(self, removable: set[Orphan]) -> None:
+        self._store.allow_removal({orphan.pair: orphan.revision for orphan in removable})
 
     async def _said(self) -> str:
         try:

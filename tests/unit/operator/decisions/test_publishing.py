@@ -37,7 +37,7 @@ facts = st.builds(
     has_state=st.booleans(),
     ended=st.booleans(),
     unclaimed=st.booleans(),
-    condemned=st.booleans(),
+    removable=st.booleans(),
     remade=st.booleans(),
 )
 
@@ -70,12 +70,12 @@ def test_what_is_wanted_is_put_where_it_does_not_stand(
         pytest.param(Facts(has_state=True), None, id="a state, who knows whose"),
         pytest.param(Facts(has_state=True, unclaimed=True), Leave(0), id="a forgotten state"),
         pytest.param(
-            Facts(has_state=True, unclaimed=True, condemned=True), Mark(0), id="a condemned state"
+            Facts(has_state=True, unclaimed=True, removable=True), Mark(0), id="a removable state"
         ),
-        pytest.param(Facts(unclaimed=True, condemned=True), None, id="no state, no claim"),
+        pytest.param(Facts(unclaimed=True, removable=True), None, id="no state, no claim"),
         pytest.param(Facts(entry=put(WANTED, 7), ended=True), Mark(last=7), id="ended"),
         pytest.param(Facts(entry=put(WANTED, 7)), None, id="its owner may want it again"),
-        pytest.param(Facts(entry=put(WANTED, 7), condemned=True), None, id="adopted meanwhile"),
+        pytest.param(Facts(entry=put(WANTED, 7), removable=True), None, id="adopted meanwhile"),
         pytest.param(
             Facts(entry=put(WANTED, 7), unclaimed=True), Leave(7, "u1"), id="owner not known"
         ),
@@ -85,11 +85,11 @@ def test_what_is_wanted_is_put_where_it_does_not_stand(
             id="owner made again",
         ),
         pytest.param(
-            Facts(entry=put(WANTED, 7), unclaimed=True, condemned=True), Mark(7), id="condemned"
+            Facts(entry=put(WANTED, 7), unclaimed=True, removable=True), Mark(7), id="removable"
         ),
         pytest.param(Facts(entry=garbage(7), unclaimed=True), Leave(7), id="garbage"),
         pytest.param(
-            Facts(entry=garbage(7), unclaimed=True, condemned=True), Mark(7), id="condemned garbage"
+            Facts(entry=garbage(7), unclaimed=True, removable=True), Mark(7), id="removable garbage"
         ),
         pytest.param(Facts(entry=garbage(7)), None, id="garbage that somebody may replace"),
         pytest.param(Facts(entry=garbage(7), ended=True), Mark(last=7), id="garbage, leaving"),
@@ -107,7 +107,7 @@ def test_what_is_not_wanted_is_withdrawn_only_upon_evidence(facts: Facts, action
 def test_nothing_is_marked_without_positive_evidence(found: Facts):
     if isinstance(publishing.decide(found), Mark):
         assert found.wanted is None
-        assert found.ended or (found.unclaimed and found.condemned)
+        assert found.ended or (found.unclaimed and found.removable)
 
 
 @given(facts)
@@ -117,7 +117,7 @@ def test_an_orphan_is_one_whether_condemned_or_not(found: Facts):
         assert action == orphan
     if orphan is not None:
         assert found.unclaimed
-        assert isinstance(action, Mark if found.condemned else Leave)
+        assert isinstance(action, Mark if found.removable else Leave)
 
 
 @given(facts)

@@ -122,8 +122,8 @@ class TouchMachine(RuleBasedStateMachine):
         self.store.set_silent(DeviceId(name), silent=silent)
 
     @rule(orphans=st.dictionaries(pairs, st.integers(0, 2), max_size=3))
-    def condemn(self, orphans: dict[Pair, int]) -> None:
-        self.store.condemn(orphans)
+    def allow_removal(self, orphans: dict[Pair, int]) -> None:
+        self.store.allow_removal(orphans)
 
     @invariant()
     def what_is_to_be_done_anew_is_touched(self) -> None:
