@@ -60,9 +60,18 @@ def ensure(name: str, topology: str | None) -> Lab:
 
     :raises TopologyInvalid: it is there, with another topology.
     """
+    return suited(name, topology) or _found(name, topology or "smoke")
+
+
+def suited(name: str, topology: str | None) -> Lab | None:
+    """
+    Return the lab called *name*, if there is one.
+
+    :raises TopologyInvalid: it is there, with another topology than *topology*, if that is given.
+    """
     known = find(name)
     if known is None:
-        return _found(name, topology or "smoke")
+        return None
     if topology not in {None, known.topology}:
         raise TopologyInvalid(
             f"lab {name} has topology {known.topology}, not {topology}",

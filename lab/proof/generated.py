@@ -36,7 +36,7 @@ def locks(*, upgrade: bool) -> tuple[Suite, ...]:
 def write_crds(directory: Path) -> Iterator[Path]:
     """Write every manifest of fleet.contracts.schemas.crds, and tell which."""
     # Late: `invoke check` must be able to tell what is wrong with a tree that doesn't import.
-    from fleet.contracts import crds  # noqa: PLC0415
+    from fleet.contracts.schemas import crds  # noqa: PLC0415
 
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in crds.manifests().items():

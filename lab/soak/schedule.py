@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lab.errors import TopologyInvalid
+
 LOAD_SECONDS = (0.05, 0.6)  # what a session bears before its fault
 FAULT_SECONDS = (0.2, 3.0)  # both sides of when a call gives up, and a watch
 
@@ -103,3 +105,19 @@ def at(seed: int, number: int) -> Break:
 
 def _chances(seed: int, what: str) -> random.Random:
     return random.Random(f"{seed} {what}")  # noqa: S311 - a schedule, not a secret
+
+
+def choose(sessions: int, only: str) -> frozenset[int]:
+    """
+    Read which of *sessions* to run, from numbers with commas between; none means all of them.
+
+    :raises TopologyInvalid: there are no such sessions.
+    """
+    numbers = [number.strip() for number in only.split(",") if number.strip()]
+    if sessions < 1:
+        raise TopologyInvalid(f"--sessions {sessions}", hint="it is 1 or more")
+    chosen = frozenset(int(number) for number in numbers if number.isdecimal())
+    if len(chosen) < len(set(numbers)) or not chosen <= set(range(1, sessions + 1)):
+        hint = f"numbers from 1 to --sessions, which is {sessions}, with commas between"
+        raise TopologyInvalid(f"--only {only}", hint=hint)
+    return chosen

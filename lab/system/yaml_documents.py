@@ -69,6 +69,8 @@ def read(text: str) -> Document:
         return Document({} if value is None else value, lines, problems)
     except yaml.YAMLError as exc:
         return Document(None, {(): 1}, (_complaint(exc),))
+    except RecursionError:
+        return Document(None, {(): 1}, (Problem(1, "", "it is nested too deeply to be read"),))
     finally:
         loader.dispose()
 

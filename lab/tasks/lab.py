@@ -29,7 +29,7 @@ from lab.console.invocation import (
     told_errors,
 )
 from lab.doctor import examination, machine_preflight
-from lab.errors import LabError
+from lab.errors import LabError, TopologyInvalid
 from lab.host import labs, network
 from lab.housekeeping import removal, unused_caches
 from lab.images.cloud import cache, catalogue
@@ -163,6 +163,8 @@ def collect(
     """Remove what no lab needs: old logs, unused images, environments, toolchains. Needs root."""
     with told_errors():
         labs.require_root("lab.gc")
+        if not older_than >= 0:
+            raise TopologyInvalid(f"--older-than {older_than:g}", hint="it is 0 days or more")
         found = unused_caches.find(older_than)
         chosen = [each for each in found if all or each.kind is not unused_caches.Kind.LAB]
         only_told = dry_run or is_set("LAB_DRY_RUN")
@@ -218,7 +220,7 @@ def raise_failures(found: Sequence[LabError]) -> None:
 
 
 def _tell_only(name: str, wanted: str, progress: output.Progress) -> None:
-    known = labs.find(name)
+    known = labs.suited(name, wanted or None)
     if known is None:
         chosen = topology.load(wanted or "smoke")
         devices = ", ".join(device.id for device in chosen.devices)

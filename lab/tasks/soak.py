@@ -42,7 +42,8 @@ def bus(
     """Break sessions of the bus in every way under load; all that was put must arrive."""
     os.chdir(_ROOT)
     seed = seed or secrets.randbelow(_SEEDS) + 1
-    chosen = {int(number) for number in only.split(",") if number}
+    with invocation.told_errors():
+        chosen = schedule.choose(sessions, only)
     command = f"invoke soak.bus --sessions {sessions} --seed {seed}"
     _progress.print(command)
     load, begun, of = os.getloadavg()[0], time.monotonic(), evidence.commit()

@@ -9,6 +9,7 @@ that it concerns waits, and is tried again.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from http import HTTPStatus
 from typing import Any, Final
 
 import kopf
@@ -111,6 +112,8 @@ async def run(
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
     for result in ended:
+        if getattr(result, "status", None) == HTTPStatus.NOT_FOUND:
+            raise errors.ObjectNotFound("a kind that is watched isn't defined") from result
         if isinstance(result, Exception):
             raise result
     if not ending.is_set():

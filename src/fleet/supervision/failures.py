@@ -33,13 +33,18 @@ STANDING_SECONDS: Final = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure. *streak* counts those in a row of the same key."""
+    """
+    One failure. *streak* counts those in a row of the same key.
+
+    *is_foreseen*: it is an error of Fleet's own, which says what happened; else it is a bug.
+    """
 
     part: str
     key: Hashable
     reason: str
     message: str
     streak: int = 1
+    is_foreseen: bool = False
 
 
 class Watcher(Protocol):
@@ -96,6 +101,7 @@ class Failures:
             containment.reason(error),
             containment.sentence(error),
             streak or (known.streak + 1 if known else 1),
+            is_foreseen=_is_foreseen(error),
         )
         record.count += 1
         record.standing[key] = failure
@@ -140,7 +146,7 @@ class Failures:
             "streak": failure.streak,
         }
         is_rare = failure.streak & (failure.streak - 1) == 0  # the 1st, 2nd, 4th, 8th, …
-        if isinstance(error, errors.FleetError) and not isinstance(error, errors.InternalError):
+        if failure.is_foreseen:
             (log.warning if failure.streak == 1 else log.debug)("work failed", **fields)
         elif self._is_new(failure.part, f"{failure.reason} {containment.place(error)}"):
             log.error("unexpected exception", exc_info=error, **fields)
@@ -166,6 +172,10 @@ class Failures:
         except Exception as exc:
             with contextlib.suppress(Exception):
                 log.exception("failure not told", error=containment.sentence(exc))
+
+
+def _is_foreseen(error: BaseException) -> bool:
+    return isinstance(error, errors.FleetError) and not isinstance(error, errors.InternalError)
 
 
 class Contained:

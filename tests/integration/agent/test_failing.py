@@ -101,9 +101,10 @@ async def test_a_registry_that_does_not_answer_is_told(hub: Hub, start_agent: St
         await hub.reaches("web", Phase.FAILED, reason="ImagePullFailed")
 
 
-async def test_what_is_no_image_reference_is_told(hub: Hub, start_agent: Start):
+@pytest.mark.parametrize("image", ["Not:An:Image", "a/../b", "a/./b", "a//b", "/a", "a/"])
+async def test_what_is_no_image_reference_is_told(hub: Hub, start_agent: Start, image: str):
     async with start_agent():
-        await hub.deploy("web", sleeper("a", image="Not:An:Image"))
+        await hub.deploy("web", sleeper("a", image=image))
         await hub.reaches("web", Phase.FAILED, reason="InvalidImage")
 
 

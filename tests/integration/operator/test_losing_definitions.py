@@ -76,6 +76,8 @@ async def test_a_definition_that_goes_and_comes_again_touches_no_device(
         return found is not None and found.revision != wanted.revision
 
     await eventually(told_again, "the definition is watched again", within=60)
+    events = await site.kube.items("/api/v1/events?fieldSelector=reason=InternalError")
+    assert [event["message"] for event in events] == []
 
 
 async def are_served(site: Site) -> bool:

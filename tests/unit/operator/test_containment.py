@@ -256,3 +256,12 @@ async def test_what_a_bug_hides_is_nobodys_orphan_and_is_not_let_go():
         assert not controller.informer.unread
         assert await scene.device.wanted("web")
     await scene.bus.close()
+
+
+async def test_what_fleet_itself_foresaw_is_no_internal_error(scene: FaultyScene):
+    async with scene.running() as controller:
+        controller.failures.failed("kopf", "", errors.ObjectNotFound("a definition is gone"))
+        controller.failures.failed("kopf", "", LookupError("nobody thought of this"))
+        await scene.until(lambda: scene.told_at() != set(), "people are told")
+    posts = [p.event for p in scene.cluster.events.values() if p.event.reason == "InternalError"]
+    assert ["LookupError" in event.message for event in posts] == [True]

@@ -28,10 +28,10 @@ class FailureEvents:
         self._counter = counter
 
     def failed(self, failure: Failure) -> None:
-        """Count, and have an Event posted for each owner."""
+        """Count, and have an Event posted for each owner of what nobody foresaw."""
         self._counter.contained(failure.part)
-        if failure.part == event_recorder.QUEUE:
-            return  # an Event about it would fail, too
+        if failure.is_foreseen or failure.part == event_recorder.QUEUE:
+            return  # its log says what it is; of the recorder, an Event would fail, too
         for subject in tuple(self._owners(failure.key)) or (events.FLEET,):
             self._recorder.post(events.of_failure(subject, failure.part, failure.message))
 

@@ -87,3 +87,11 @@ def test_there_is_no_lab_until_one_is_made():
     assert labs.find("one") is None
     assert labs.names() == ()
     assert not labs.is_there("one")
+
+
+def test_a_lab_that_is_there_has_one_topology_for_good():
+    made = labs.ensure("one", "smoke")
+    assert labs.suited("one", None) == labs.suited("one", "smoke") == made
+    assert labs.suited("two", "load") is None
+    with pytest.raises(TopologyInvalid, match="has topology smoke, not load"):
+        labs.suited("one", "load")

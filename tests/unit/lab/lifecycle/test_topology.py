@@ -42,6 +42,7 @@ def test_load_has_twenty_devices_at_four_sites_and_every_ring_at_each():
             "devices:\n  - id: a\n  - id: b\n  - id: a",
             "4: devices[2].id: 'a' is the device of line 2 already",
         ),
+        ("devices: " + 3000 * "[" + 3000 * "]", "1: it is nested too deeply to be read"),
         ("devices:\n  - id: Pi_1", "2: devices[0].id: 'Pi_1' is not 1 to 63 of a-z"),
         ("devices:\n  - id: a\n    backend: pod", "3: devices[0].backend: 'pod' is not one of"),
         (

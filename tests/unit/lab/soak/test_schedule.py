@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.errors import TopologyInvalid
 from lab.soak import schedule
 from lab.soak.lane import Limits
 from lab.soak.schedule import FAULT_SECONDS, LOAD_SECONDS, LONGER, Fault
@@ -49,3 +50,17 @@ def test_a_seed_stands_for_its_schedule_for_ever():
     each = schedule.at(7, 1)
     assert (each.fault, each.needs_cluster) == (Fault.RESET, False)
     assert (each.after, each.lasts) == pytest.approx((0.47905610, 1.74369675))
+
+
+def test_sessions_are_chosen_by_their_numbers():
+    assert schedule.choose(50, "") == frozenset()
+    assert schedule.choose(50, "17, 23,17") == {17, 23}
+
+
+@pytest.mark.parametrize(
+    ("sessions", "only"),
+    [(0, ""), (-3, ""), (5, "99"), (5, "0"), (5, "x,y"), (5, "-1"), (5, "1.5")],
+)
+def test_sessions_that_there_are_not_are_refused(sessions: int, only: str):
+    with pytest.raises(TopologyInvalid):
+        schedule.choose(sessions, only)

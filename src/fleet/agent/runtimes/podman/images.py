@@ -96,7 +96,6 @@ class Images:
         self._wanted = wanted
         self._brought = keeping.record.read()
         self._transfers = Transfers(keeping.transfers)
-        self._doubting = asyncio.Lock()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -104,11 +103,9 @@ class Images:
 
     async def fetch(self, image: str, policy: PullPolicy) -> None:
         """Have *image* on the device, wholly on its disk where it is new: see `Runtime.fetch`."""
-        if policy is not PullPolicy.NEVER:
-            async with self._doubting:
-                if image in self._transfers.suspect:
-                    await self._discard(image, policy)
         async with self._turns.setdefault(image, asyncio.Lock()):
+            if policy is not PullPolicy.NEVER and image in self._transfers.suspect:
+                await self._discard(image, policy)
             fetched = await self._fetch(image, policy)
         if fetched is not None:
             await self._keep(pruning.bring(self._brought, fetched.image, is_new=fetched.is_new))

@@ -1,6 +1,7 @@
 """`images`: deployments that want the same image take turns, and wait for no other one."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,19 @@ async def test_an_image_that_takes_long_keeps_no_other_waiting(
     assert runtime.world.images == {"other:1"}
     runtime.pulls["kiosk:1"].set()
     await slow
+
+
+async def test_an_interrupted_image_that_cannot_be_brought_keeps_no_other_waiting(
+    runtime: FakeRuntime, tmp_path: Path
+):
+    transfers = tmp_path / "transfers.json"
+    transfers.write_text('["kiosk:1"]')  # the agent was killed while it brought it
+    images = Images(runtime, Keeping(transfers=transfers), list)
+    stuck = asyncio.create_task(images.fetch("kiosk:1", WANTED))
+    await turns()
+
+    async with asyncio.timeout(5):
+        await images.fetch("other:1", WANTED)
+
+    runtime.pulls["kiosk:1"].set()
+    await stuck

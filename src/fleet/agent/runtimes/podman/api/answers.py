@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from fleet import errors
 
+REDIRECT: Final = 300
 NOT_FOUND: Final = 404
 CLIENT_ERROR: Final = 400
 SERVER_ERROR: Final = 500
@@ -12,6 +13,15 @@ SERVER_ERROR: Final = 500
 def is_refusal(response: Any) -> bool:
     """Tell whether a removal was refused; what is gone already is removed."""
     return bool(response.status_code >= CLIENT_ERROR and response.status_code != NOT_FOUND)
+
+
+def is_there(response: Any) -> bool:
+    """
+    Tell whether what a path names is there.
+
+    podman redirects a path that isn't clean, as of an image ``a/../b``: that names nothing.
+    """
+    return bool(response.status_code < REDIRECT)
 
 
 def content(response: Any) -> Any:

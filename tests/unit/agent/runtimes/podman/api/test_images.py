@@ -1,0 +1,60 @@
+"""Looking for images by podman's API: what a name that isn't one is answered by."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from fleet.agent.runtimes.podman.api.images import PodmanImages
+from fleet.contracts.scores import PullPolicy
+
+REDIRECTED = "a/../b"
+
+
+@dataclass
+class Answer:
+    """What podman 4.3.1 answers; a path that isn't clean is redirected."""
+
+    status_code: int
+    headers: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+
+    def json(self) -> Any:
+        return {"Id": "id-1"}
+
+
+def request(method: str, path: str, **_: Any) -> Answer:
+    assert method == "GET"
+    return Answer(301 if ".." in path or "//" in path[1:] else 200)
+
+
+@pytest.fixture
+def images() -> PodmanImages:
+    async def call(function: Any) -> Any:
+        return function()
+
+    def connect() -> Any:
+        raise ConnectionRefusedError("it is asked for")
+
+    return PodmanImages(request, connect, call, pulls=1, registries={})
+
+
+@pytest.mark.parametrize("name", [REDIRECTED, "a//b", "../../containers/json"])
+async def test_a_name_that_podman_redirects_names_no_image(images: PodmanImages, name: str):
+    assert await images.find_id(name) == ""
+
+
+async def test_it_is_brought_rather_than_taken_for_there(
+    images: PodmanImages, monkeypatch: pytest.MonkeyPatch
+):
+    async def listed() -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(images, "list", listed)
+    with pytest.raises(ConnectionRefusedError):
+        await images.fetch(REDIRECTED, PullPolicy.IF_NOT_PRESENT)
+
+
+async def test_what_is_there_is_found(images: PodmanImages):
+    assert await images.find_id("a/b:1") == "id-1"
+    assert await images.fetch("a/b:1", PullPolicy.IF_NOT_PRESENT) is None
