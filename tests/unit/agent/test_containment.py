@@ -94,14 +94,14 @@ class Bench:
         self.hub = Hub(server.connect(), DEVICE)
         self._bus = FaultyBus(server.connect(), self.faults)
         self._runtime = FaultyRuntime(self.faults)
+        self.store = FaultyStore(self.faults)
 
     def play(self, scenario: Callable[[], Awaitable[None]]) -> None:
         """Run the agent in virtual time while *scenario* plays."""
 
         async def playing() -> None:
-            store = FaultyStore(self.faults)
             async with running_agent(
-                DEVICE, self._runtime, self._bus, store, failures=self.failures
+                DEVICE, self._runtime, self._bus, self.store, failures=self.failures
             ):
                 await scenario()
 
@@ -159,6 +159,7 @@ def test_a_bug_in_the_work_for_one_deployment_costs_no_other(fault: Case):
         await bench.deploy("web")
         await bench.lands("web")
         await asyncio.sleep(30)
+        assert DeploymentName("web") in bench.store.content, "a restart knows of it"
         assert fault.part in await bench.problem()
         if fault.in_state:
             await bench.hub.reaches("bad", Phase.FAILED, reason=INTERNAL)
@@ -182,6 +183,20 @@ def test_what_failed_once_is_made_good_and_told_no_more(fault: Case):
         await asyncio.sleep(150)
         assert await bench.problem() == ""
         assert bench.failures.counts == {fault.part: 1}
+
+    bench.play(scenario)
+
+
+def test_a_word_that_a_bug_kept_from_being_told_is_told_though_nothing_changes_any_more():
+    bench = Bench()
+
+    async def scenario() -> None:
+        await bench.deploy("web")
+        await bench.lands("web")
+        bench.faults.add("device-state.put", "web", often=1)
+        await bench.hub.deploy("web", {"name": "app", "image": "no image"})
+        await bench.hub.reaches("web", Phase.FAILED, within=60.0)
+        assert bench.failures.counts == {"state": 1}
 
     bench.play(scenario)
 

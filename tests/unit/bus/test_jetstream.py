@@ -108,6 +108,15 @@ def test_the_servers_own_signals_are_told_apart(headers, reply, arrival):
     assert jetstream.read_arrival("desired-state", message) == arrival
 
 
+@pytest.mark.parametrize("status", ["100", "404", "409", "503"])
+def test_a_stored_message_is_one_though_its_writer_gave_it_a_status(status: str):
+    delivery = Message(headers={"Status": status})
+    assert isinstance(jetstream.read_arrival("desired-state", delivery), Delivered)
+    answer = Message(headers={"Status": status, "Nats-Sequence": "17"})
+    assert not jetstream.is_missing(answer)
+    assert not jetstream.is_empty(answer)
+
+
 def test_a_direct_answer_is_read_from_its_headers():
     headers = {
         "Nats-Subject": "$KV.desired-state.pi-01.web",

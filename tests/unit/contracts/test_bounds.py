@@ -205,6 +205,15 @@ def test_why_something_is_undecodable_can_be_shown(codec: Codec[Any], key: str, 
         assert len(str(refusal.value)) <= bounds.MAX_TEXT
 
 
+@pytest.mark.parametrize("codec", CODECS[1:], ids=lambda codec: codec.bucket)
+@pytest.mark.parametrize("name", ["x" * 3000, "\x1b[2J\n"], ids=["long", "commands"])
+def test_why_a_name_is_none_can_be_shown(codec: Codec[Any], name: str):
+    with pytest.raises(errors.UndecodableValue) as refusal:
+        decode(codec, message(codec, device_id=name))
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) <= bounds.MAX_TEXT
+
+
 def test_the_largest_state_of_the_most_services_fits_into_its_bucket():
     services = [
         {"name": f"{n:063}", "state": "running", "image": "i" * 512, "restarts": 2**63 - 1}

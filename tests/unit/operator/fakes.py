@@ -70,7 +70,7 @@ class FakeCluster:
         if deployment.uid not in self.deployments:
             raise errors.ClusterRefused("404 not found")
         body = dict(self.deployments[deployment.uid])
-        self._interrupt("read")
+        self._interrupt("read deployment")
         return body
 
     async def read_device(self, device: DeviceId) -> Body:
@@ -79,11 +79,14 @@ class FakeCluster:
         self.reads["device"] += 1
         if device not in self.devices:
             raise errors.ClusterRefused("404 not found")
-        return dict(self.devices[device])
+        body = dict(self.devices[device])
+        self._interrupt("read device")
+        return body
 
     async def is_defined(self, plural: str) -> bool:
         """Tell whether nobody deleted the definition."""
         self._check()
+        self._interrupt("definition")
         return plural not in self.undefined
 
     async def apply_device(self, device: DeviceId, labels: Mapping[str, str]) -> Body:
@@ -244,11 +247,14 @@ class FakeCounter:
 
 
 class FakeClock:
-    """A clock that stands still."""
+    """A clock that stands still, unless it is set."""
+
+    def __init__(self) -> None:
+        self.time = START
 
     def now(self) -> datetime:
-        """Tell the start."""
-        return START
+        """Tell the start, or what was set."""
+        return self.time
 
 
 def _managed(labels: Mapping[str, str]) -> dict[str, Any]:

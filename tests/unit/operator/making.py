@@ -113,12 +113,17 @@ def garbage(revision: int = 1) -> Undecodable:
 
 
 def report(
-    phase: Phase = Phase.RUNNING, *, image: str = "web:1", key: Pair | None = None, **more: Any
+    phase: Phase = Phase.RUNNING,
+    *,
+    image: str = "web:1",
+    key: Pair | None = None,
+    heard: datetime = START,
+    **more: Any,
 ) -> Report:
-    """Make what a device told of its deployment of *image*."""
+    """Make what a device told of its deployment of *image*; the server *heard* of it then."""
     device_id, name = key or pair()
     revision = scores.revision("PodmanV0", data(image))
     state = DeploymentState(
         device_id=device_id, deployment=name, phase=phase, revision=revision, **more
     )
-    return Report.of(state, START)
+    return Report.of(state, heard)

@@ -84,7 +84,18 @@ def test_what_is_remembered_is_bounded():
     for number in range(1000):
         failures.failed("part", str(number), raised())
     assert len(failures.standing()) == failures_module.KEPT_KEYS
+    assert len(failures._parts["part"].at) == failures_module.KEPT_KEYS
     assert failures.counts == {"part": 1000}
+
+
+def test_the_places_whose_tracebacks_were_logged_are_bounded_and_the_oldest_is_forgotten():
+    failures, _ = recorder()
+    with capture_logs() as logs:
+        for number in [*range(failures_module.KEPT_PLACES + 1), 1, 0]:
+            failures.failed("part", str(number), type(f"Bug{number}", (Exception,), {})())
+    told = [entry["key"] for entry in logs if "exc_info" in entry]
+    assert told == [*map(str, range(failures_module.KEPT_PLACES + 1)), "0"]
+    assert len(failures._logged) == failures_module.KEPT_PLACES
 
 
 class _Broken(Remembering):

@@ -15,6 +15,11 @@ class Full(io.StringIO):
             raise OSError(28, "No space left on device")
         return super().write(text)
 
+    def flush(self) -> None:
+        if self.is_full:  # as a file with a buffer says it
+            raise OSError(28, "No space left on device")
+        super().flush()
+
 
 def test_what_is_refused_is_lost_and_what_is_taken_is_there():
     disk = Full()

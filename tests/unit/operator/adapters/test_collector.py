@@ -31,6 +31,7 @@ def test_while_much_is_read_what_grows_is_not_looked_at_again():
 
 
 def test_what_stands_is_never_looked_at_again_and_later_rubbish_is_collected():
+    collector.expect_growth()
     standing = [Node() for _ in range(100)]
     collector.settle()
     assert gc.get_freeze_count() >= len(standing)

@@ -33,6 +33,9 @@ def test_the_longest_step_is_all_that_ran_without_a_wait():
         loop.call_soon(clock.work, 0.04)
         await asyncio.sleep(0)
         clock.work(0.01)
+        await asyncio.sleep(0)
+        clock.work(0.03)
+        await asyncio.sleep(0)
 
     try:
         loop.run_until_complete(busy())

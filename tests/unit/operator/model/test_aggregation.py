@@ -1,7 +1,6 @@
 """Aggregation: the table of standings, and counters that equal a count from scratch."""
 
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -62,9 +61,9 @@ CLOCKS = [
 @pytest.mark.parametrize("clock", CLOCKS, ids=str)
 def test_a_failure_says_which_service_and_when_the_server_heard_of_it(clock: datetime | None):
     error = StateError(reason="PortInUse", message="80 is taken", service="web")
-    told = report(Phase.FAILED, error=error, updated_at=clock)
+    told = report(Phase.FAILED, error=error, updated_at=clock, heard=at(7))
     judged = aggregation.judge(told, silent=False, revision=REVISION)
-    assert judged.failure == Failure("PortInUse", "web: 80 is taken", told.at)
+    assert judged.failure == Failure("PortInUse", "web: 80 is taken", at(7))
 
 
 @pytest.mark.parametrize("clock", CLOCKS, ids=str)
@@ -73,9 +72,8 @@ def test_the_last_error_is_the_one_heard_last_whatever_a_devices_clock_says(
 ):
     tally = Tally()
     for device, second, updated_at in (("d1", 1, clock), ("d2", 2, at(2)), ("d3", 0, clock)):
-        told = report(Phase.FAILED, key=pair(device), updated_at=updated_at)
-        heard = replace(told, at=at(second))
-        tally.count(DeviceId(device), aggregation.judge(heard, silent=False, revision=REVISION))
+        told = report(Phase.FAILED, key=pair(device), updated_at=updated_at, heard=at(second))
+        tally.count(DeviceId(device), aggregation.judge(told, silent=False, revision=REVISION))
     last = tally.aggregate().last_error
     assert last is not None
     assert (last[0], last[1].at) == ("d2", at(2))

@@ -317,6 +317,23 @@ def test_what_was_written_and_is_told_back_is_no_change():
     assert store.touched.pairs == {pair()}
 
 
+def test_a_status_that_was_just_written_is_no_change_and_one_of_others_is():
+    store = Store()
+    store.put_deployment(deployment())
+    store.put_device(device())
+    for own in (True, False):
+        store.touched = type(store.touched)()
+        status = {"said": f"by {own}"}
+        store.put_deployment(
+            replace(store.deployments["u1"], status=status, version=2), own_status=own
+        )
+        store.put_device(
+            replace(store.devices[DeviceId("d1")], status=status, version=2), own_status=own
+        )
+        assert store.touched.deployments == (set() if own else {"u1"})
+        assert store.touched.devices == (set() if own else {DeviceId("d1")})
+
+
 def test_a_change_of_status_alone_has_that_status_compared_and_nothing_else():
     store = Store()
     store.put_deployment(deployment())

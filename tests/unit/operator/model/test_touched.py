@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     rule,
     run_state_machine_as_test,
@@ -41,6 +42,14 @@ class TouchMachine(RuleBasedStateMachine):
         super().__init__()
         self.store = Store()
         self.before: dict[Pair, Action | None] = dict.fromkeys(PAIRS)
+
+    @initialize()
+    def begin_with_what_matches(self) -> None:
+        """Or most changes would concern nobody, and be found to touch nothing."""
+        for uid in ("u1", "u3"):
+            self.store.put_deployment(deployment(UIDS[uid][0], uid=uid))
+        for name in DEVICES[:2]:
+            self.store.put_device(device(name, created=at(-9)))
 
     @rule(
         uid=st.sampled_from(sorted(UIDS)),
@@ -136,7 +145,7 @@ class TouchMachine(RuleBasedStateMachine):
 
 def test_no_key_at_which_something_is_to_be_done_is_missed():
     run_state_machine_as_test(
-        TouchMachine, settings=settings(max_examples=50, stateful_step_count=20)
+        TouchMachine, settings=settings(max_examples=100, stateful_step_count=20)
     )
 
 
@@ -189,6 +198,18 @@ def test_labels_that_no_selector_asks_for_touch_no_key(store: Store):
 def test_labels_that_leave_every_selector_touch_the_keys_of_that_device_alone(store: Store):
     store.put_device(device("d7", {"site": "b"}))
     assert store.touched.pairs == {pair("d7", f"web-{each}") for each in range(DEPLOYMENTS)}
+
+
+def test_labels_that_end_the_claim_of_a_deployment_that_matches_nobody_yet_touch_that_key():
+    """It has no finalizer yet; a value whose owner is gone was perhaps its."""
+    store, body = Store(), deployment_body()
+    del body["metadata"]["finalizers"]
+    store.put_deployment(custom_resources.parse_deployment(body))
+    store.put_device(device())
+    store.put_desired(pair(), making.put(making.score(uid="gone")))
+    store.touched = Touched()
+    store.put_device(device(labels={"site": "b"}))
+    assert store.touched.pairs == {pair()}
 
 
 def test_a_selector_that_leaves_some_devices_touches_those_alone(store: Store):

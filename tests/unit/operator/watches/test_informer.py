@@ -20,6 +20,7 @@ from fleet.operator.ports import Found
 from fleet.operator.watches.informer import FEW, Informer
 from fleet.operator.watches.liveness import Liveness
 from fleet.operator.watches.sync_barrier import Part, SyncBarrier
+from fleet.supervision.failures import Failures
 from tests import virtual_time
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import at, deployment, deployment_body
@@ -34,6 +35,7 @@ class Scene:
         self.cluster = FakeCluster()
         self.presence = Presence()
         self.changes = 0
+        self.failures = Failures()
         liveness = Liveness(
             self.store,
             self.presence,
@@ -42,7 +44,14 @@ class Scene:
             clock=ServerClock(),
             changed=self.changed,
         )
-        self.informer = Informer(self.store, self.barrier, self.cluster, liveness, self.changed)
+        self.informer = Informer(
+            self.store,
+            self.barrier,
+            self.cluster,
+            liveness,
+            self.changed,
+            failures=self.failures,
+        )
 
     def changed(self) -> None:
         """Count."""
@@ -157,13 +166,15 @@ async def test_a_successor_takes_the_place_of_a_predecessor_whose_end_was_not_to
     assert scene.store.devices[DeviceId("d1")].uid == "second"
 
 
-async def test_a_list_of_before_does_not_bring_a_predecessor_back(scene: Scene):
+@pytest.mark.parametrize("is_end_told", [True, False], ids=["its end is told", "it isn't"])
+async def test_a_list_of_before_does_not_bring_a_predecessor_back(scene: Scene, is_end_told: bool):
     before = made_at(scene.add_device("d1", version=1, site="old"), 0, "first")
     after = made_at(scene.add_device("d1", version=2, site="new"), 1, "second")
     scene.cluster.devices["d1"] = before
 
     def meanwhile() -> None:
-        scene.informer.device_event("DELETED", before)
+        if is_end_told:
+            scene.informer.device_event("DELETED", before)
         scene.informer.device_event("ADDED", after)
 
     scene.cluster.meanwhile = meanwhile
@@ -194,7 +205,8 @@ async def test_a_late_event_does_not_bring_back_what_a_list_no_longer_holds(scen
     assert not scene.store.devices
 
 
-async def test_an_object_that_is_deleted_while_it_is_read_again_stays_gone(scene: Scene):
+@pytest.mark.parametrize("read", ["read device", "read deployment"])
+async def test_an_object_that_is_deleted_while_it_is_read_again_stays_gone(scene: Scene, read: str):
     deployment, device = scene.cluster.add(deployment_body()), scene.add_device("d1")
     await scene.informer.list_all()
     known = scene.store.deployments["u1"]
@@ -204,7 +216,7 @@ async def test_an_object_that_is_deleted_while_it_is_read_again_stays_gone(scene
         scene.informer.device_event("DELETED", device)
 
     scene.cluster.meanwhile = meanwhile
-    scene.cluster.interrupts = "read"
+    scene.cluster.interrupts = read
     await scene.informer.look_again([DeviceId("d1")], [known])
     assert not scene.store.deployments
     assert not scene.store.devices
@@ -389,3 +401,35 @@ async def test_what_cannot_be_read_for_a_bug_is_not_found_and_hides_no_other(sce
     scene.cluster.deployments["u0"]["spec"] = 7
     found = await scene.informer.look_again((), wanted)
     assert found.deployments == {each.uid for each in wanted} - {"u0"}
+
+
+async def test_an_event_that_cannot_be_read_for_a_bug_is_recorded_and_leaves_the_view(
+    scene: Scene,
+):
+    deployment, device = deployment_body(), scene.add_device("d1")
+    bad = {**device, "metadata": {**device["metadata"], "labels": 7}}
+    scene.informer.deployment_event("ADDED", deployment)
+    scene.informer.device_event("ADDED", device)
+    scene.informer.deployment_event("MODIFIED", {**deployment, "spec": 7})
+    scene.informer.device_event("MODIFIED", bad)
+    assert [(f.part, f.key) for f in scene.failures.standing()] == [
+        ("deployments", "u1"),
+        ("devices", DeviceId("d1")),
+    ]
+    assert set(scene.store.deployments) == {"u1"}
+    assert set(scene.store.devices) == {"d1"}
+    scene.informer.deployment_event("MODIFIED", deployment)
+    scene.informer.device_event("MODIFIED", device)
+    assert not scene.failures.standing()
+
+
+async def test_what_a_list_cannot_read_for_a_bug_stays_in_the_view(scene: Scene):
+    scene.cluster.add(deployment_body())
+    scene.add_device("d1")
+    await scene.informer.list_all()
+    scene.cluster.deployments["u1"]["spec"] = 7
+    scene.cluster.devices["d1"]["metadata"]["labels"] = 7
+    await scene.informer.list_all()
+    assert set(scene.store.deployments) == {"u1"}
+    assert set(scene.store.devices) == {"d1"}
+    assert scene.informer.unread == {"u1", "uid-d1"}

@@ -42,6 +42,7 @@ class Scene:
             definitions_stand=Definitions(self.cluster).stand,
         )
         self.labels: dict[str, str] | None = None  # of the device as it is, if not as was told
+        self.hidden = ""  # what can't be found: the "device" or its "deployment"
         self.store.put_device(device())
 
     async def look_again(
@@ -50,7 +51,10 @@ class Scene:
         """Read the device as it is now."""
         if self.labels is not None:
             self.store.put_device(device(labels=self.labels))
-        return Found(frozenset(devices), frozenset(each.uid for each in deployments))
+        return Found(
+            frozenset(() if self.hidden == "device" else devices),
+            frozenset(each.uid for each in deployments if self.hidden != "deployment"),
+        )
 
     async def work_through(self) -> None:
         """Work on the key, and once more where it was read again."""
@@ -125,6 +129,21 @@ async def test_nothing_is_withdrawn_for_labels_that_have_long_been_put_back(scen
     scene.store.put_device(device(labels=scene.labels))
     await scene.work_through()
     assert isinstance(await scene.bucket.get(KEY), Deleted)
+
+
+@pytest.mark.parametrize("hidden", ["device", "deployment"])
+async def test_nothing_is_withdrawn_for_what_is_not_found_when_it_is_read_again(
+    scene: Scene, hidden: str
+):
+    """It is gone, of which the watch will tell; or it can't be read, for a bug."""
+    scene.store.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    scene.store.put_device(device(labels={"site": "elsewhere"}))
+    scene.hidden = hidden
+    for _ in range(3):
+        await scene.work_through()
+    await scene.publisher.work(pair())
+    assert isinstance(await scene.bucket.get(KEY), Put)
 
 
 async def test_a_value_that_replaced_the_marker_is_not_purged(scene: Scene):
@@ -205,3 +224,22 @@ async def test_nothing_is_withdrawn_while_nobody_says_whether_a_definition_stand
     with pytest.raises(errors.ClusterRefused):
         await scene.publisher.work(pair())
     assert isinstance(await scene.bucket.get(KEY), Put)
+
+
+async def test_what_another_one_wants_by_the_time_a_definition_was_read_is_not_withdrawn(
+    scene: Scene,
+):
+    scene.store.put_deployment(deployment())
+    await scene.publisher.work(pair())
+    scene.store.put_deployment(deployment(deleted=1, version=2))
+
+    def replace() -> None:
+        scene.store.drop_deployment("u1")
+        scene.store.put_deployment(deployment(uid="u2"))
+
+    scene.cluster.interrupts, scene.cluster.meanwhile = "definition", replace
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert entry.value == making.score(uid="u2")
+    assert scene.counter.counts == {"putvalue": 2}

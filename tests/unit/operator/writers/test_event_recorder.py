@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from fleet import errors
 from fleet.operator.decisions.events import Event, Severity, Subject
@@ -17,7 +18,8 @@ class Scene:
     def __init__(self) -> None:
         self.cluster = FakeCluster()
         self.counter = FakeCounter()
-        self.recorder = EventRecorder(self.cluster, FakeClock(), self.counter)
+        self.clock = FakeClock()
+        self.recorder = EventRecorder(self.cluster, self.clock, self.counter)
 
     def tell(self, number: int = 1, message: str = "no heartbeat") -> None:
         about = Subject("Deployment", f"d{number}", f"uid-{number}", f"ns-{number}")
@@ -93,10 +95,18 @@ def test_an_event_that_is_refused_is_lost_counted_and_not_tried_again():
     virtual_time.run(scenario())
 
 
-def test_what_waits_is_bounded():
+def test_what_waits_is_bounded_however_long_the_api_server_is_away():
+    scene = Scene()
+    for number in range(3 * MOST_WAITING):
+        scene.clock.time += timedelta(seconds=1)  # so that the rate leaves none out
+        scene.tell(number)
+    assert len(scene.recorder.queue) == MOST_WAITING
+    assert scene.counter.counts == {"event lost": 2 * MOST_WAITING}
+
+
+def test_a_crowd_at_one_instant_is_counted_whether_it_waits_or_not():
     scene = Scene()
     for number in range(3 * MOST_WAITING):
         scene.tell(number)
     counts = scene.counter.counts
     assert len(scene.recorder.queue) + counts["event left out"] == 3 * MOST_WAITING
-    assert len(scene.recorder.queue) <= MOST_WAITING
