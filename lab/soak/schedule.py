@@ -113,11 +113,10 @@ def choose(sessions: int, only: str) -> frozenset[int]:
 
     :raises TopologyInvalid: there are no such sessions.
     """
-    numbers = [number.strip() for number in only.split(",") if number.strip()]
+    numbers = {number.strip() for number in only.split(",") if number.strip()}
     if sessions < 1:
         raise TopologyInvalid(f"--sessions {sessions}", hint="it is 1 or more")
-    chosen = frozenset(int(number) for number in numbers if number.isdecimal())
-    if len(chosen) < len(set(numbers)) or not chosen <= set(range(1, sessions + 1)):
+    if not numbers <= {str(number) for number in range(1, sessions + 1)}:
         hint = f"numbers from 1 to --sessions, which is {sessions}, with commas between"
         raise TopologyInvalid(f"--only {only}", hint=hint)
-    return chosen
+    return frozenset(map(int, numbers))

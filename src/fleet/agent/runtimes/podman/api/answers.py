@@ -15,13 +15,14 @@ def is_refusal(response: Any) -> bool:
     return bool(response.status_code >= CLIENT_ERROR and response.status_code != NOT_FOUND)
 
 
-def is_there(response: Any) -> bool:
+def is_missing(response: Any) -> bool:
     """
-    Tell whether what a path names is there.
+    Tell whether there is nothing that a path names.
 
     podman redirects a path that isn't clean, as of an image ``a/../b``: that names nothing.
     """
-    return bool(response.status_code < REDIRECT)
+    status = response.status_code
+    return bool(status == NOT_FOUND or REDIRECT <= status < CLIENT_ERROR)
 
 
 def content(response: Any) -> Any:

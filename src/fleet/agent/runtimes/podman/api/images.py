@@ -92,7 +92,7 @@ class PodmanImages:
 
     def _has(self, image: str) -> bool:
         response = self._request("GET", f"/images/{quote(image, safe='/:@')}/exists")
-        return answers.is_there(response)
+        return bool(response.status_code < answers.REDIRECT)
 
     def _list(self) -> tuple[Image, ...]:
         listing = answers.content(self._request("GET", "/images/json"))
@@ -100,7 +100,7 @@ class PodmanImages:
 
     def _find_id(self, reference: str) -> str:
         response = self._request("GET", f"/images/{quote(reference, safe='/:@')}/json")
-        if answers.REDIRECT <= response.status_code < answers.SERVER_ERROR:
+        if answers.is_missing(response):
             return ""
         return str(answers.content(response)["Id"])
 

@@ -1,10 +1,11 @@
 """Looking for images by podman's API: what a name that isn't one is answered by."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from fleet import errors
 from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.contracts.scores import PullPolicy
 
@@ -16,15 +17,15 @@ class Answer:
     """What podman 4.3.1 answers; a path that isn't clean is redirected."""
 
     status_code: int
-    headers: dict[str, str] = field(default_factory=dict)
-    text: str = ""
 
     def json(self) -> Any:
-        return {"Id": "id-1"}
+        return {"Id": "id-1", "message": "no"}
 
 
 def request(method: str, path: str, **_: Any) -> Answer:
     assert method == "GET"
+    if "forbidden" in path:
+        return Answer(403)
     return Answer(301 if ".." in path or "//" in path[1:] else 200)
 
 
@@ -58,3 +59,8 @@ async def test_it_is_brought_rather_than_taken_for_there(
 async def test_what_is_there_is_found(images: PodmanImages):
     assert await images.find_id("a/b:1") == "id-1"
     assert await images.fetch("a/b:1", PullPolicy.IF_NOT_PRESENT) is None
+
+
+async def test_another_refusal_is_no_word_about_what_is_there(images: PodmanImages):
+    with pytest.raises(errors.RuntimeUnavailable):
+        await images.find_id("forbidden")
