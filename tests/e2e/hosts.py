@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 VOLATILE_SYSCTLS = re.compile(
     r"^(kernel\.random\.|kernel\.ns_last_pid|kernel\.pty\.nr|kernel\.perf_event_max_sample_rate"
     r"|fs\.(dentry-state|inode-nr|inode-state|file-nr|aio-nr|quota\.|mount-)"
@@ -196,8 +198,16 @@ def _entries(directory: Path) -> list[Path]:
 
 
 def _others() -> Iterator[Path]:
+    """
+    List the processes that aren't the tests' own.
+
+    What a test still runs (a `kubectl get --watch` of the lab's cluster) ties itself to the lab, but
+    isn't the lab's to end. What a lab starts outlives the command that started it, so it is nobody's
+    child by the time that anyone looks.
+    """
+    own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
     for entry in _entries(Path("/proc")):
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
+        if entry.name.isdigit() and int(entry.name) not in own:
             yield entry
 
 

@@ -1,0 +1,38 @@
+"""What the end-to-end suite counts as left behind by a lab."""
+
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from tests.e2e.hosts import processes_of
+
+LONG = "600"
+
+
+def test_a_process_of_the_tests_own_is_not_the_labs(tmp_path: Path):
+    with subprocess.Popen(["sleep", LONG], cwd=_state(tmp_path)) as own:
+        try:
+            assert processes_of(tmp_path) == []
+        finally:
+            own.kill()
+
+
+def test_a_process_that_outlived_the_command_that_started_it_is_the_labs(tmp_path: Path):
+    orphan = psutil.Process(int(_answer(["sh", "-c", f"sleep {LONG} >&- 2>&- & echo $!"], tmp_path)))
+    try:
+        assert processes_of(tmp_path) == [f"{orphan.pid}: sleep {LONG} "]
+    finally:
+        orphan.kill()
+
+
+def _state(tmp_path: Path) -> Path:
+    state = tmp_path / "state"
+    state.mkdir()
+    return state
+
+
+def _answer(argv: list[str], tmp_path: Path) -> str:
+    return subprocess.run(
+        argv, cwd=_state(tmp_path), check=True, capture_output=True, text=True, timeout=30
+    ).stdout
