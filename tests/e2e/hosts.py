@@ -201,9 +201,9 @@ def _others() -> Iterator[Path]:
     """
     List the processes that aren't the tests' own.
 
-    What a test still runs (a `kubectl get --watch` of the lab's cluster) ties itself to the lab, but
-    isn't the lab's to end. What a lab starts outlives the command that started it, so it is nobody's
-    child by the time that anyone looks.
+    What a test still runs (a `kubectl get --watch` of the lab's cluster) ties itself to the lab,
+    but isn't the lab's to end. What a lab starts outlives the command that started it, so it is
+    nobody's child by the time that anyone looks.
     """
     own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
     for entry in _entries(Path("/proc")):

@@ -19,7 +19,9 @@ def test_a_process_of_the_tests_own_is_not_the_labs(tmp_path: Path):
 
 
 def test_a_process_that_outlived_the_command_that_started_it_is_the_labs(tmp_path: Path):
-    orphan = psutil.Process(int(_answer(["sh", "-c", f"sleep {LONG} >&- 2>&- & echo $!"], tmp_path)))
+    orphan = psutil.Process(
+        int(_answer(["sh", "-c", f"sleep {LONG} >&- 2>&- & echo $!"], tmp_path))
+    )
     try:
         assert processes_of(tmp_path) == [f"{orphan.pid}: sleep {LONG} "]
     finally:

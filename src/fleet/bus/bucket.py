@@ -122,7 +122,7 @@ class NatsBucket(Generic[M]):
         async with AsyncExitStack() as turn:
             await turn.enter_async_context(self._link.replaying)
             current = self._link.require()
-            subscription = await current.subscribe()
+            subscription = current.subscribe()
             inbox = subscription.inbox
             try:
                 pending = await self._create_consumer(current, inbox.subject, key_filter)
@@ -132,7 +132,7 @@ class NatsBucket(Generic[M]):
                             await turn.aclose()
                         yield event
             finally:
-                await subscription.close()
+                subscription.close()
 
     async def _create_consumer(self, current: Session, deliver_to: str, key_filter: str) -> int:
         """Start the replay, and return how many messages it has."""

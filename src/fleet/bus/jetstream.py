@@ -47,10 +47,12 @@ _MARKERS = ("DEL", "PURGE")
 class Delivery(Protocol):
     """A message as the client library hands it over."""
 
-    subject: str
-    reply: str
-    data: bytes
-
+    @property
+    def subject(self) -> str: ...
+    @property
+    def reply(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
     @property
     def headers(self) -> Mapping[str, str] | None: ...
 

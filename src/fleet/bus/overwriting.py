@@ -28,25 +28,41 @@ class Overwriting:
         """
         Call *write* with the revision that stands at *key*, and return the one that it made.
 
+        *write* itself takes no longer than the patience.
+
         :raises errors.BusUnavailable: no answer, or others kept writing to it, for too long.
         """
+        since = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(self._patience):
-                return await self._write(key, write)
+            return await self._try(key, write)
+        except errors.RevisionConflict as exc:
+            conflict = exc
+        try:
+            async with asyncio.timeout_at(since + self._patience):
+                return await self._try_again(key, write, conflict)
         except TimeoutError as exc:
             raise errors.BusUnavailable(
                 f"{key}: not written within {self._patience:g} s", element=key
             ) from exc
 
-    async def _write(self, key: str, write: Callable[[int], Awaitable[int]]) -> int:
+    async def _try_again(
+        self, key: str, write: Callable[[int], Awaitable[int]], conflict: errors.RevisionConflict
+    ) -> int:
         while True:
+            if conflict.found is None:  # another write of it is on its way through the cluster
+                await asyncio.sleep(_IN_FLIGHT_SECONDS)
             try:
-                revision = await write(self._standing.get(key, 0))
+                return await self._try(key, write)
             except errors.RevisionConflict as exc:
-                if exc.found is None:  # another write of this key is on its way through the cluster
-                    await asyncio.sleep(_IN_FLIGHT_SECONDS)
-                else:
-                    self._standing[key] = exc.found
-            else:
-                self._standing[key] = revision
-                return revision
+                conflict = exc
+
+    async def _try(self, key: str, write: Callable[[int], Awaitable[int]]) -> int:
+        """Write once; where something else stands there, remember what."""
+        try:
+            revision = await write(self._standing.get(key, 0))
+        except errors.RevisionConflict as exc:
+            if exc.found is not None:
+                self._standing[key] = exc.found
+            raise
+        self._standing[key] = revision
+        return revision

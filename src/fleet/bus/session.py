@@ -12,17 +12,18 @@ heard for too long. It is ended by aborting it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import count
 from ssl import SSLContext
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import nats.errors
 import structlog
-from nats.aio.msg import Msg
 
 from fleet import errors
-from fleet.bus.client import AnySubject
+from fleet.bus.client import DirectClient
 from fleet.bus.credentials import Login, Password, SignedUser
 from fleet.bus.jetstream import Delivery
 from fleet.bus.pace import Pace
@@ -30,7 +31,6 @@ from fleet.bus.wire import Wire, dial
 from fleet.contracts.hub import Server
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 _CLOSE_SECONDS: Final = 1.0
 # A loop that stood still finds what came meanwhile, and the answer to what it asks only now: a
@@ -41,17 +41,27 @@ _LIBRARY_TASKS: Final = ("_reading_task", "_flusher_task", "_ping_interval_task"
 
 
 class Inbox:
-    """What arrives at one subject, in order, and then why nothing more will."""
+    """
+    What arrives at one subject, in order, and then why nothing more will. It has one reader.
+
+    One timer watches over all waits of the reader: a timer for each would cost more than the
+    rest of the wait.
+    """
 
     def __init__(self, subject: str, backlog: int) -> None:
         self.subject = subject
         self._backlog = backlog
-        self._queue: asyncio.Queue[Delivery | errors.BusUnavailable] = asyncio.Queue()
+        self._arrived: deque[Delivery | errors.BusUnavailable] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._reader: asyncio.Future[None] | None = None
+        self._give_up_at = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
 
     def add(self, arrived: Delivery | errors.BusUnavailable) -> None:
         """Queue what arrived; too much is dropped, and shows as a gap."""
-        if self._queue.qsize() < self._backlog or isinstance(arrived, errors.BusUnavailable):
-            self._queue.put_nowait(arrived)
+        if len(self._arrived) < self._backlog or isinstance(arrived, errors.BusUnavailable):
+            self._arrived.append(arrived)
+            self._wake()
 
     async def next(self, *, seconds: float) -> Delivery:
         """
@@ -59,19 +69,58 @@ class Inbox:
 
         :raises errors.BusUnavailable: nothing came in time, or nothing will come.
         """
-        if not self._queue.empty():
-            return self._checked(self._queue.get_nowait())
-        try:
-            async with asyncio.timeout(seconds):
-                return self._checked(await self._queue.get())
-        except TimeoutError as exc:
-            raise errors.BusUnavailable(f"nothing heard for {seconds:g} s") from exc
-
-    @staticmethod
-    def _checked(arrived: Delivery | errors.BusUnavailable) -> Delivery:
+        if not self._arrived:
+            await self._wait(seconds)
+        if not self._arrived:
+            raise errors.BusUnavailable(f"nothing heard for {seconds:g} s")
+        arrived = self._arrived.popleft()
         if isinstance(arrived, errors.BusUnavailable):
             raise arrived
         return arrived
+
+    def close(self) -> None:
+        """Take note that nobody reads any more."""
+        if self._alarm:
+            self._alarm.cancel()
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait until something arrived, or *seconds* have passed."""
+        self._give_up_at = self._loop.time() + seconds
+        if self._alarm is None or self._alarm.when() > self._give_up_at:
+            self._set_alarm()
+        self._reader = self._loop.create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def _wake(self) -> None:
+        if self._reader and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _set_alarm(self) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(self._give_up_at, self._on_alarm, self._give_up_at)
+
+    def _on_alarm(self, at: float) -> None:
+        """Wake a reader who has waited for long enough; look again later after any other."""
+        self._alarm = None
+        if self._reader is None:
+            return
+        if at < self._give_up_at:
+            self._set_alarm()
+        else:
+            self._wake()
+
+
+@dataclass(slots=True)
+class _Request:
+    """A question that waits for its answer. *until* is a time of the loop's clock."""
+
+    subject: str
+    answer: asyncio.Future[Delivery]
+    until: float
 
 
 class Session:
@@ -82,15 +131,16 @@ class Session:
         self._inbox_prefix = inbox_prefix
         self._pace = pace
         self._patience = pace.patience.total_seconds()
-        self._client = AnySubject()
+        self._client = DirectClient()
         self._wire: Wire | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._alarm: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._why = ""
         self._last_error = ""
         self._tokens = count(1)
         self._replies = ""
-        self._waiting: dict[str, tuple[str, asyncio.Future[Delivery]]] = {}
+        self._waiting: dict[str, _Request] = {}  # in the order of their ends
         self._inboxes: dict[str, Inbox] = {}
 
     async def open(
@@ -106,7 +156,7 @@ class Session:
             self._wire = await dial(server, authority)
             await self._log_in(server, login)
             self._supervise()
-            await self._listen_for_replies()
+            self._listen_for_replies()
         except nats.errors.Error as exc:
             await self.close()
             raise errors.BusUnavailable(self._last_error or str(exc)) from exc
@@ -131,6 +181,8 @@ class Session:
     async def close(self) -> None:
         """Disconnect, at once and without a word. Closing twice is fine."""
         self._end("the connection was closed")
+        if self._alarm:
+            self._alarm.cancel()
         if self._wire:
             self._wire.abort()
         try:
@@ -139,7 +191,7 @@ class Session:
         except Exception as exc:  # noqa: BLE001 - a half-open client asserts; it is over anyway
             log.debug("nats close failed", error=repr(exc))
         finally:
-            for task in tuple(self._tasks):
+            for task in self._tasks:
                 task.cancel()
         if self._wire:
             await self._wire.closed()
@@ -154,53 +206,42 @@ class Session:
         """
         self._check_size(subject, payload)
         token = str(next(self._tokens))
-        future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = (subject, future)
+        request = self._await_answer(token, subject)
         try:
-            async with asyncio.timeout(self._patience):
-                await self._publish(subject, payload, reply=self._replies + token, headers=headers)
-                return await future
-        except TimeoutError as exc:
-            raise errors.BusUnavailable(
-                f"no answer to {subject} within {self._patience:g} s", element=subject
-            ) from exc
+            if not self._check_open(subject).has_room:
+                await self._wait_for_room(subject)
+            self._post(subject, payload, reply=self._replies + token, headers=headers)
+            return await request.answer
         finally:
             del self._waiting[token]
-            if not future.cancel() and not future.cancelled():
-                future.exception()  # retrieved: who asked was told otherwise
+            if not request.answer.cancel() and not request.answer.cancelled():
+                request.answer.exception()  # retrieved: who asked was told otherwise
 
     async def tell(self, subject: str) -> None:
         """Publish nothing to *subject*: an answer to flow control."""
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._publish(subject, b"")
-        except TimeoutError as exc:
-            raise errors.BusUnavailable("the server takes nothing", element=subject) from exc
+        if not self._check_open(subject).has_room:
+            await self._wait_for_room(subject)
+        self._post(subject, b"")
 
-    async def subscribe(self) -> "Subscription":
+    def subscribe(self) -> "Subscription":
         """Listen at a new subject of our own, named literally: a wildcard received nothing."""
         self._check_open("subscribing")
         inbox = Inbox(self._client.new_inbox(), self._pace.backlog)
-        self._inboxes[inbox.subject] = inbox
-
-        async def add(message: Msg) -> None:
-            inbox.add(message)
-
         try:
-            subscription = await heeding_cancellation(
-                self._client.subscribe(inbox.subject, cb=add, pending_bytes_limit=0)
-            )
-        except BaseException as exc:
-            del self._inboxes[inbox.subject]
-            if isinstance(exc, nats.errors.Error):
-                raise errors.BusUnavailable(f"subscribing: {exc}") from exc
-            raise
-        self._keep(_task_of(subscription))
+            subscription = self._client.listen(inbox.subject, inbox.add)
+        except nats.errors.Error as exc:
+            raise errors.BusUnavailable(f"subscribing: {exc}") from exc
+        self._inboxes[inbox.subject] = inbox
         return Subscription(self, inbox, subscription)
 
-    def forget(self, inbox: Inbox) -> None:
-        """Drop an inbox that nobody reads any more."""
-        self._inboxes.pop(inbox.subject, None)
+    def unsubscribe(self, subscription: "Subscription") -> None:
+        """Drop an inbox that nobody reads any more; the server drops its consumer."""
+        self._inboxes.pop(subscription.inbox.subject, None)
+        subscription.inbox.close()
+        try:
+            self._client.stop_listening(subscription.number)
+        except nats.errors.Error as exc:
+            log.debug("unsubscribe failed", error=str(exc))
 
     def _check_size(self, subject: str, payload: bytes) -> None:
         if len(payload) > self._client.max_payload:
@@ -214,7 +255,19 @@ class Session:
             raise errors.BusUnavailable("the connection is lost", element=subject)
         return self._wire
 
-    async def _publish(
+    async def _wait_for_room(self, subject: str) -> None:
+        """Wait until the connection takes more, for no longer than the patience."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._check_open(subject).writable()
+        except TimeoutError as exc:
+            raise errors.BusUnavailable(
+                f"{subject} not taken within {self._patience:g} s", element=subject
+            ) from exc
+        except OSError as exc:
+            raise errors.BusUnavailable(f"publishing to {subject}: {exc!r}") from exc
+
+    def _post(
         self,
         subject: str,
         payload: bytes,
@@ -223,16 +276,36 @@ class Session:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         try:
-            await self._check_open(subject).writable()
-            await heeding_cancellation(
-                self._client.publish(
-                    subject, payload, reply=reply, headers=dict(headers) if headers else None
-                )
-            )
-        except (nats.errors.Error, OSError) as exc:
-            if isinstance(exc, TimeoutError):
-                raise
+            self._client.post(subject, payload, reply=reply, headers=headers)
+        except nats.errors.Error as exc:
             raise errors.BusUnavailable(f"publishing to {subject}: {exc!r}") from exc
+
+    def _await_answer(self, token: str, subject: str) -> _Request:
+        """Have an answer awaited, for the patience from now."""
+        loop = asyncio.get_running_loop()
+        request = _Request(subject, loop.create_future(), loop.time() + self._patience)
+        self._waiting[token] = request
+        if self._alarm is None:
+            self._set_alarm(request.until)
+        return request
+
+    def _set_alarm(self, at: float) -> None:
+        self._alarm = asyncio.get_running_loop().call_at(at, self._give_up, at)
+
+    def _give_up(self, at: float) -> None:
+        """Fail what has waited for too long. One timer serves all requests: they end in order."""
+        self._alarm = None
+        for request in self._waiting.values():
+            if request.until > at:
+                self._set_alarm(request.until)
+                return
+            if not request.answer.done():
+                request.answer.set_exception(
+                    errors.BusUnavailable(
+                        f"no answer to {request.subject} within {self._patience:g} s",
+                        element=request.subject,
+                    )
+                )
 
     async def _log_in(self, server: Server, login: Login | None) -> None:
         self._client._transport = self._wire  # noqa: SLF001 - there is no public way
@@ -250,22 +323,16 @@ class Session:
             **_options(login),
         )
 
-    async def _listen_for_replies(self) -> None:
+    def _listen_for_replies(self) -> None:
         self._replies = f"{self._client.new_inbox()}."
-        subscription = await heeding_cancellation(
-            self._client.subscribe(f"{self._replies}*", cb=self._on_reply)
-        )
-        self._keep(_task_of(subscription)).add_done_callback(self._on_task_end)
+        self._client.listen(f"{self._replies}*", self._on_reply)
 
     def _supervise(self) -> None:
         """Have the end of any task of nats-py's end the session."""
         for name in _LIBRARY_TASKS:
-            self._keep(getattr(self._client, name)).add_done_callback(self._on_task_end)
-
-    def _keep(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+            task: asyncio.Task[Any] = getattr(self._client, name)
+            self._tasks.append(task)
+            task.add_done_callback(self._on_task_end)
 
     def _on_task_end(self, task: asyncio.Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -289,10 +356,10 @@ class Session:
         if self.unheard_for >= limit:
             self._end(f"the server was silent for {limit:g} s")
 
-    async def _on_reply(self, message: Msg) -> None:
-        waiting = self._waiting.get(message.subject.removeprefix(self._replies))
-        if waiting and not waiting[1].done():
-            waiting[1].set_result(message)
+    def _on_reply(self, message: Delivery) -> None:
+        request = self._waiting.get(message.subject.removeprefix(self._replies))
+        if request and not request.answer.done():
+            request.answer.set_result(message)
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = str(error) or repr(error)
@@ -306,9 +373,9 @@ class Session:
         log.warning("nats permission denied", error=text)
         folded = text.lower()  # nats-py reports subjects in lower case
         why = text.removeprefix("nats: ")
-        for subject, future in self._waiting.values():
-            if f'"{subject.lower()}"' in folded and not future.done():
-                future.set_exception(errors.BusRefused(why))
+        for request in self._waiting.values():
+            if f'"{request.subject.lower()}"' in folded and not request.answer.done():
+                request.answer.set_exception(errors.BusRefused(why))
         for inbox in self._inboxes.values():
             if f'"{inbox.subject.lower()}"' in folded:
                 inbox.add(errors.BusRefused(why))
@@ -321,28 +388,24 @@ class Session:
             return
         self._why = why
         self._ended.set()
-        for _, future in self._waiting.values():
-            if not future.done():
-                future.set_exception(errors.BusUnavailable(why))
+        for request in self._waiting.values():
+            if not request.answer.done():
+                request.answer.set_exception(errors.BusUnavailable(why))
         for inbox in self._inboxes.values():
             inbox.add(errors.BusUnavailable(why))
 
 
+@dataclass(frozen=True, slots=True)
 class Subscription:
-    """An inbox and the right to close it."""
+    """An inbox and the right to close it. *number* is what the client knows it by."""
 
-    def __init__(self, session: Session, inbox: Inbox, subscription: Any) -> None:
-        self._session = session
-        self._subscription = subscription
-        self.inbox = inbox
+    session: Session
+    inbox: Inbox
+    number: int
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop listening; the server drops a consumer that nobody listens to."""
-        self._session.forget(self.inbox)
-        try:
-            await heeding_cancellation(self._subscription.unsubscribe())
-        except nats.errors.Error as exc:
-            log.debug("unsubscribe failed", error=str(exc))
+        self.session.unsubscribe(self)
 
 
 def _options(login: Login | None) -> dict[str, Any]:
@@ -354,24 +417,3 @@ def _options(login: Login | None) -> dict[str, Any]:
             return {"user_jwt_cb": lambda: bytearray(jwt.encode()), "signature_cb": login.sign}
         case None:
             return {}
-
-
-def _task_of(subscription: Any) -> "asyncio.Task[Any]":
-    """Return the task that hands over what arrives: there is no public way to it."""
-    task: asyncio.Task[Any] = subscription._wait_for_msgs_task  # noqa: SLF001
-    return task
-
-
-async def heeding_cancellation(work: Awaitable[T]) -> T:
-    """
-    Do *work* of nats-py's, and be cancelled if that was asked for meanwhile.
-
-    nats-py 2.16 swallows a cancellation while it flushes (`Client._flush_pending`): the task
-    would go on, without its time limit, or after everybody else has ended.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    result = await work
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return result

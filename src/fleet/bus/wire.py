@@ -114,6 +114,12 @@ class Wire(Transport):
         """The seconds since anything came from the server."""
         return self._loop.time() - self._heard_at
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be written without waiting (`writable`)."""
+        transport = self._writer.transport
+        return not transport.is_closing() and transport.get_write_buffer_size() < MAX_UNSENT_BYTES
+
     async def writable(self) -> None:
         """
         Wait until there is room for more.
