@@ -13,6 +13,7 @@ under a supervisor: one that fails is run again, and no other notices.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -390,6 +391,11 @@ class Controller:
                 if publishing.decide(key_facts.gather(self.store, pair)) is not None:
                     self._desired.add((pair,))
 
+    def _settled_loads(self) -> AbstractSet[DeviceId]:
+        """Take some devices whose count of deployments is to be written."""
+        is_busy = bool(len(self._desired) or len(self._statuses))
+        return self.store.devices.keys() & self._loads.take(self._now(), is_busy=is_busy)
+
     async def _work(self, queue: WorkQueue[Any]) -> None:
         await self.barrier.opened()
         await queue.run()
@@ -402,7 +408,7 @@ class Controller:
             with self.failures.contained("time", "events"):
                 self.recorder.catch_up()
             with self.failures.contained("time", "descriptions"):
-                self._descriptions.add(self.store.devices.keys() & self._loads.take(self._now()))
+                self._descriptions.add(self._settled_loads())
             with self.failures.contained("time", "deletions"):
                 self._statuses.add(self.statuses.pending_deletions.awaited())
             with self.failures.contained("time", "decommissioning"):

@@ -7,7 +7,7 @@ raised it, or work that was shared with others was cancelled.
 """
 
 import asyncio
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fleet import errors
 
@@ -37,15 +37,19 @@ def must_end(error: BaseException) -> bool:
 
 def is_cancelled() -> bool:
     """Tell whether somebody asked the running task to end."""
-    return cancellations() > 0
+    return cancellations(running_task()) > 0
 
 
-def cancellations() -> int:
-    """Count how often the running task was asked to end, less what was taken back."""
+def running_task() -> "asyncio.Task[Any] | None":
+    """Return the running task; None where no loop runs, as in a generator that is collected."""
     try:
-        task = asyncio.current_task()
-    except RuntimeError:  # no loop runs: a generator that is collected
-        return 0
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def cancellations(task: "asyncio.Task[Any] | None") -> int:
+    """Count how often *task* was asked to end, less what was taken back."""
     return 0 if task is None else task.cancelling()
 
 
@@ -58,6 +62,15 @@ async def shared(task: "asyncio.Task[T]") -> T:
     :raises errors.InternalError: it was cancelled.
     """
     await asyncio.wait({task})
+    return result(task)
+
+
+def result(task: "asyncio.Task[T]") -> T:
+    """
+    Give what became of *task*, which has ended. Its cancellation is none of who asks.
+
+    :raises errors.InternalError: it was cancelled.
+    """
     if task.cancelled():
         raise errors.InternalError(f"{task.get_name()} was cancelled", element=task.get_name())
     return task.result()

@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import structlog
 
@@ -192,11 +192,13 @@ class Contained:
         self._part = part
         self._key = key
         self._passes = passes
+        self._task: asyncio.Task[Any] | None = None
         self._cancellations = 0
         self.failure: Failure | None = None
 
     def __enter__(self) -> Self:
-        self._cancellations = containment.cancellations()
+        self._task = containment.running_task()
+        self._cancellations = containment.cancellations(self._task)
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> bool:
@@ -206,6 +208,6 @@ class Contained:
             return False
         else:
             self.failure = self._failures.failed(self._part, self._key, error)
-        if containment.cancellations() > self._cancellations:
+        if containment.cancellations(self._task) > self._cancellations:
             raise asyncio.CancelledError
         return error is not None

@@ -233,7 +233,7 @@ class Loop:
         try:
             await asyncio.wait((waiting, newer), return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
-                await containment.shared(waiting)  # raises what it failed by
+                containment.result(waiting)  # raises what it failed by
             return not self._newer.is_set()
         finally:
             waiting.cancel()

@@ -10,10 +10,16 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Coalescing:
-    """*settle*: seconds from a key's first change on; *portion*: the most keys of one look."""
+    """
+    How changes are handed over.
+
+    *settle*: seconds from a key's first change on. *portion*: the most keys of one look; *beside*
+    other work that somebody waits for, that many.
+    """
 
     settle: float
     portion: int
+    beside: int = 5
 
 
 class CoalescedKeys(Generic[K]):
@@ -31,12 +37,13 @@ class CoalescedKeys(Generic[K]):
         for key in keys:
             self._since.setdefault(key, now)
 
-    def take(self, now: float) -> tuple[K, ...]:
-        """Hand over what has settled by *now*: it costs no more than its portion."""
+    def take(self, now: float, *, is_busy: bool) -> tuple[K, ...]:
+        """Hand over what has settled by *now*, a portion of it: it costs no more than that."""
         settled = takewhile(
             lambda key: now - self._since[key] >= self._coalescing.settle, self._since
         )
-        taken = tuple(islice(settled, self._coalescing.portion))
+        most = self._coalescing.beside if is_busy else self._coalescing.portion
+        taken = tuple(islice(settled, most))
         for key in taken:
             del self._since[key]
         return taken
