@@ -1,5 +1,6 @@
 """Changes that nobody waits for: handed over a while after the first of them, a few at a time."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice, takewhile
@@ -13,13 +14,14 @@ class Coalescing:
     """
     How changes are handed over.
 
-    *settle*: seconds from a key's first change on. *portion*: the most keys of one look; *beside*
-    other work that somebody waits for, that many.
+    *settle*: seconds from a key's first change on. *portion*: the most keys of one look, but for a
+    crowd, of which it is one in *share*. *beside*: the most while others wait for work.
     """
 
     settle: float
     portion: int
-    beside: int = 5
+    share: int = 60
+    beside: int = 2
 
 
 class CoalescedKeys(Generic[K]):
@@ -42,7 +44,9 @@ class CoalescedKeys(Generic[K]):
         settled = takewhile(
             lambda key: now - self._since[key] >= self._coalescing.settle, self._since
         )
-        most = self._coalescing.beside if is_busy else self._coalescing.portion
+        crowd = math.ceil(len(self._since) / self._coalescing.share)
+        calm = max(self._coalescing.portion, crowd)
+        most = self._coalescing.beside if is_busy else calm
         taken = tuple(islice(settled, most))
         for key in taken:
             del self._since[key]

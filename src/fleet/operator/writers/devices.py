@@ -31,7 +31,7 @@ PACE: Final = Pace(workers=10, spacing=1.0)
 # When a `Device` is looked at of which only the count of deployments changed. A roll-out takes
 # seconds on a device: most of them are written once, or not at all. The API server takes 5 ms for
 # each, which a roll-out that goes on would wait for.
-LOADS: Final = Coalescing(settle=5.0, portion=50, beside=5)
+LOADS: Final = Coalescing(settle=5.0, portion=20, share=60, beside=2)
 
 # The API server takes some 300 in a second; deployments' statuses come first.
 STATUSES_PER_SECOND: Final = 100.0

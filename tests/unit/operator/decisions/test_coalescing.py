@@ -26,3 +26,9 @@ def test_while_others_wait_for_work_a_few_are_handed_over_and_none_for_ever():
     keys.add(range(5), 0)
     taken = [keys.take(0, is_busy=True), keys.take(0, is_busy=True), keys.take(0, is_busy=False)]
     assert taken == [(0, 1), (2, 3), (4,)]
+
+
+def test_of_a_large_crowd_larger_portions_are_handed_over():
+    keys: CoalescedKeys[int] = CoalescedKeys(Coalescing(settle=0, portion=3, share=60))
+    keys.add(range(600), 0)
+    assert len(keys.take(0, is_busy=False)) == 10
