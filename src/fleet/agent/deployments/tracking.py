@@ -37,6 +37,7 @@ class Tracker:
         self._staging = Staging(fetch, poke, random, failures)
         self._health_checks = HealthChecks(runtime, poke, random, failures)
         self._retries = RestartBackoff(random)
+        self._intent: intents.Intent | None = None
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
         """Compare with what was *found*, for what is there or is to be."""
@@ -44,6 +45,9 @@ class Tracker:
         digests = {c.service: c.digest for c in found}
         digests |= {w.service.name: w.digest for w in workloads}
         self._retries.expect(digests)
+        if intent is not self._intent:
+            self._retries.renew()
+        self._intent = intent
         self._staging.want(planning.to_stage(workloads, found))
         unproven = self._unproven()
         self._health_checks.watch(_checks(workloads, found), found)
@@ -53,17 +57,17 @@ class Tracker:
         self, intent: intents.Intent, found: tuple[Container, ...], now: float
     ) -> tuple[planning.Action, ...]:
         """List what is to be done."""
-        held = self._retries.held(now)
+        held, stuck = self._retries.held(now), self._retries.stuck(now)
         match intents.pursued(intent):
             case intents.Apply(workloads=wanted):
                 unstaged, unhealthy = self._staging.unstaged(), self._unhealthy()
                 return planning.plan(
-                    wanted, found, unstaged=unstaged, held=held, unhealthy=unhealthy
+                    wanted, found, unstaged=unstaged, held=held, stuck=stuck, unhealthy=unhealthy
                 )
             case intents.Keep():
                 return planning.keep(found, held=held)
             case intents.Withdraw():
-                return planning.withdraw(found, held=held)
+                return planning.withdraw(found, stuck=stuck)
             case other:
                 assert_never(other)
 
@@ -91,6 +95,10 @@ class Tracker:
             match outcome:
                 case Outcome(error=errors.RuntimeUnavailable()):
                     pass  # The service isn't to blame, and the next look tells what became of it.
+                case Outcome(
+                    action=planning.Remove(service=service), error=errors.FleetError() as e
+                ):
+                    self._retries.not_removed(service, e, now)
                 case Outcome(action=action, error=errors.FleetError() as error):
                     self._retries.failed(action.service, error, now)
                     if isinstance(error, errors.ImageNotFound):
