@@ -133,9 +133,25 @@ async def test_a_port_that_is_held_by_something_else_is_told(
         state = await hub.reaches("web", Phase.FAILED, reason="PortInUse")
         assert state.error
         assert state.error.service == "a"
+        assert "port 8090/tcp is taken by container squatter" in state.error.message
 
         host.podman("rm", "--force", "--time=0", "squatter")
         await hub.reaches("web", Phase.RUNNING)
+
+
+async def test_a_port_that_another_deployment_has_is_told_with_its_name_and_passes_on_at_once(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    async with start_agent():
+        await hub.deploy("web", sleeper("a", ports=[{"host": 8092, "container": 80}]))
+        await hub.reaches("web", Phase.RUNNING)
+        await hub.deploy("late", sleeper("a", ports=[{"host": 8092, "container": 80}]))
+        state = await hub.reaches("late", Phase.FAILED, reason="PortInUse")
+        assert state.error
+        assert "port 8092/tcp is taken by default/web" in state.error.message
+
+        await hub.withdraw("web")
+        await hub.reaches("late", Phase.RUNNING)
 
 
 async def test_a_command_that_does_not_exist_is_told_also_where_podman_then_holds_the_port(

@@ -77,6 +77,7 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     " or remove the limit",
     errors.PortForbidden: "choose a port of 1024 or more,"
     " or lower net.ipv4.ip_unprivileged_port_start on the device",
+    errors.PortInUse: "stop what listens there, or publish another port",
 }
 
 
@@ -95,6 +96,11 @@ def of_create(text: str, *, element: str) -> errors.FleetError:
 def of_start(text: str, *, element: str) -> errors.FleetError:
     """Read why a container did not start."""
     return _advised(_match(_START, text, errors.ContainerFailed), text, element)
+
+
+def taken(port: str, holder: str, *, element: str) -> errors.FleetError:
+    """Say who has a port that a container wants."""
+    return _advised(errors.PortInUse, f"port {port} is taken by {holder}", element)
 
 
 def unable(error: type[errors.FleetError], what: str, *, element: str) -> errors.FleetError:
