@@ -34,6 +34,9 @@ class Record:
     started_at: float | None = None
     error: errors.FleetError | None = None
     death: tuple[str, int, int] | None = None
+    exit_code: int = 0
+    wait: float = 0.0
+    """for how long the last failure holds it back"""
     stuck: int = 0
     """how many removals in a row failed"""
     removable_at: float = 0.0
@@ -132,7 +135,7 @@ class RestartBackoff:
         death = (container.id, container.started, container.finished)
         if death == record.death:
             return
-        record.death = death
+        record.death, record.exit_code = death, container.exit_code
         if container.ran_for >= SETTLED_SECONDS and is_proven:
             record.streak, record.not_before = 0, now
         elif planning.restarts(container.restart_policy, container.exit_code):
@@ -149,7 +152,8 @@ class RestartBackoff:
 
     def _hold(self, record: Record, now: float) -> None:
         record.streak += 1
-        record.not_before = now + self._delay(record.streak, record.error)
+        record.wait = self._delay(record.streak, record.error)
+        record.not_before = now + record.wait
 
     def _delay(self, failures: int, error: errors.FleetError | None) -> float:
         permanent = isinstance(error, errors.PermanentError)

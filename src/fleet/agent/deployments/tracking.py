@@ -121,6 +121,8 @@ class Tracker:
                     record.restarts,
                     self._retries.is_settled(name, now),
                     record.error,
+                    record.exit_code,
+                    record.wait,
                 )
                 for name, record in self._retries.records.items()
             },
