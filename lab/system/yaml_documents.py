@@ -151,7 +151,7 @@ def _reason(error: "ValidationError") -> str:
 
 
 def _missing(error: "ValidationError") -> Iterator[str]:
-    for name in error.validator_value:
+    for name in _rules(error).get("required", ()):
         if str(error.message).startswith(repr(name)):
             yield name
 
