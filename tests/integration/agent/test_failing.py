@@ -180,6 +180,18 @@ async def test_a_crash_loop_fails_and_a_new_revision_ends_it_at_once(hub: Hub, s
         await hub.reaches("web", Phase.RUNNING, revision=revision, within=30)
 
 
+async def test_a_crash_loop_that_waits_for_its_next_try_is_withdrawn_at_once(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    async with start_agent():
+        await hub.deploy("web", script("a", "exit 3"))
+        state = await hub.reaches("web", Phase.FAILED, reason="CrashLoop", within=40)
+        assert state.services[0].state == "exited"  # it waits for four seconds at least
+        await hub.withdraw("web")
+        await hub.is_gone("web", within=3)
+        assert "fleet.web.a" not in host.containers()
+
+
 @pytest.mark.parametrize("policy", ["OnFailure", "Never"])
 async def test_a_one_shot_that_ends_well_counts_as_running_and_is_left_alone(
     policy: str, hub: Hub, host: PodmanHost, start_agent: Start

@@ -7,6 +7,7 @@ Blocks. The processes of other users can't be looked into without root: then the
 import contextlib
 import pwd
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -16,13 +17,34 @@ _LISTENS = {"tcp": "0A", "udp": "07"}
 _LOCAL, _STATE, _USER, _INODE = 1, 3, 7, 9
 
 
-def describe(port: int, protocol: str, proc: Path = PROC) -> str:
-    """Name the process that has *port*; "" where nobody is found."""
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who has a port, in words; *pid* is 0 where only the user is known."""
+
+    words: str
+    pid: int = 0
+
+
+def find(port: int, protocol: str, proc: Path = PROC) -> Listener | None:
+    """Find the process that has *port*."""
     for user, inode in _sockets(port, protocol, proc):
         for process in _processes(inode, proc):
             return process
-        return f"a process of user {_name(user)}"
-    return ""
+        return Listener(f"a process of user {_name(user)}")
+    return None
+
+
+def lineage(pid: int, proc: Path = PROC) -> tuple[int, ...]:
+    """List a process and those that it descends from, as long as the kernel tells."""
+    found: list[int] = []
+    while pid and pid not in found:
+        found.append(pid)
+        try:
+            stat = (proc / str(pid) / "stat").read_text()
+        except OSError:
+            break
+        pid = int(stat.rpartition(")")[2].split()[1])  # the name before may hold anything
+    return tuple(found)
 
 
 def _sockets(port: int, protocol: str, proc: Path) -> Iterator[tuple[int, str]]:
@@ -36,12 +58,12 @@ def _sockets(port: int, protocol: str, proc: Path) -> Iterator[tuple[int, str]]:
                     yield int(row[_USER]), row[_INODE]
 
 
-def _processes(inode: str, proc: Path) -> Iterator[str]:
+def _processes(inode: str, proc: Path) -> Iterator[Listener]:
     for directory in sorted(proc.glob("[0-9]*")):
         with contextlib.suppress(OSError):
             if any(_target(each) == f"socket:[{inode}]" for each in (directory / "fd").iterdir()):
                 name = (directory / "comm").read_text().strip()
-                yield f"process {directory.name} ({name})"
+                yield Listener(f"process {directory.name} ({name})", int(directory.name))
 
 
 def _target(link: Path) -> str:

@@ -254,7 +254,9 @@ class PodmanRuntime:
         rows = answers.content(listing)
         for port in port_holders.wanted(rows, container):
             holder = port_holders.holder(rows, container, port, self._device_id)
-            holder = holder or listeners.describe(port.host, str(port.protocol))
+            if not holder and (listener := listeners.find(port.host, str(port.protocol))):
+                lineage = listeners.lineage(listener.pid)
+                holder = port_holders.of_process(rows, lineage, self._device_id) or listener.words
             if holder:
                 told = f"{port.host}/{port.protocol}"
                 return error_messages.taken(told, holder, element=container)

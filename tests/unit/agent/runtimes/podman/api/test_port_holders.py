@@ -45,6 +45,13 @@ def test_the_container_that_has_the_port_is_named(rows: list[dict[str, Any]], ho
     assert port_holders.holder(rows, "me", WANTED, DEVICE) == holder
 
 
+def test_the_container_in_the_hosts_network_that_a_process_runs_in_is_named():
+    rows = [row("quiet", state="exited") | {"Pid": 0}, row("squatter") | {"Pid": 40}]
+    assert port_holders.of_process(rows, (41, 40, 1), DEVICE).startswith("container squatter,")
+    assert port_holders.of_process(rows, (41, 1), DEVICE) == ""
+    assert port_holders.of_process(rows, (), DEVICE) == ""
+
+
 def test_what_a_container_publishes_is_read_also_of_ranges_and_both_protocols():
     listed = [row("me", range=2, protocol="tcp,udp", host_ip="10.0.0.1")]
     found = port_holders.wanted(listed, "me")
