@@ -2,17 +2,20 @@
 
 from invoke.collection import Collection
 
+from lab.console import options
 from lab.tasks import bench, images, lab, proof, soak
 
-namespace = Collection(
-    proof.check,
-    proof.collection(),
-    proof.fix,
-    proof.lock,
-    proof.crds,
-    proof.schema,
-    lab.collection(),
-    images.collection(),
-    bench.collection(),
-    soak.collection(),
+namespace = options.strict(
+    Collection(
+        proof.check,
+        proof.collection(),
+        proof.fix,
+        proof.lock,
+        proof.crds,
+        proof.schema,
+        lab.collection(),
+        images.collection(),
+        bench.collection(),
+        soak.collection(),
+    )
 )

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from fleet.agent import service
 from fleet.agent.deployments.loop import Rhythm
 from fleet.agent.journal.journal import Store
@@ -48,7 +50,8 @@ class Hub:
 
     async def deploy(self, deployment: str, *services: dict[str, Any]) -> str:
         """Ask for *services*; return the revision."""
-        score = podman_score(*services)
+        owner = messages.Owner(namespace="default", name=deployment, uid="u-1", generation=1)
+        score = msgspec.structs.replace(podman_score(*services), owner=owner)
         await self.desired.put(self.key(deployment), score)
         return score.revision
 

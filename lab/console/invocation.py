@@ -54,7 +54,7 @@ def told_errors() -> Iterator[None]:
         yield
     except errors.FleetError as exc:
         output.failure(exc)
-        raise Exit(code=getattr(exc, "exit_code", 1)) from exc
+        raise Exit(code=_exit_code(exc)) from exc
     except BrokenPipeError as exc:
         if not _is_unread(sys.stdout.fileno()):
             raise
@@ -63,6 +63,12 @@ def told_errors() -> Iterator[None]:
     except KeyboardInterrupt as exc:
         output.errors.print("interrupted; the same command goes on where it was")
         raise Exit(code=130) from exc
+
+
+def _exit_code(error: errors.FleetError) -> int:
+    if isinstance(error, errors.DirectoryUnusable):
+        return TopologyInvalid.exit_code  # a setting of the environment is an option, too
+    return getattr(error, "exit_code", 1)
 
 
 def _is_unread(pipe: int) -> bool:

@@ -106,9 +106,7 @@ def failure(error: BaseException) -> None:
 
 def tables(status: Mapping[str, Any]) -> None:
     """Show the parts and the devices of a lab."""
-    stage = status["stage"]
-    words = stage if stage in _WHOLE else f"up to stage {stage}, not {Stage.READY}"
-    console.print(f"lab [bold]{status['name']}[/]: {words}")
+    console.print(f"lab [bold]{status['name']}[/]: {escape(_how_far(status))}")
     if status["kubernetes"] is None:
         return
     console.print(_parts(status))
@@ -180,6 +178,16 @@ def _typed(command: str, name: str) -> str:
     return f"./dev invoke {command}" + ("" if name == "default" else f" --name {name}")
 
 
+def _how_far(status: Mapping[str, Any]) -> str:
+    """Say how far a lab is up, and what it lacks first; the rest stands beneath the tables."""
+    stage, problems = status["stage"], status["problems"]
+    words = stage if stage in _WHOLE else f"up to stage {stage}, not {Stage.READY}"
+    if stage == Stage.READY or not problems:
+        return words
+    more = f" (and {len(problems) - 1} more, below)" if problems[1:] else ""
+    return f"{words}: {_first_words(problems[0])}{more}"
+
+
 def _parts(status: Mapping[str, Any]) -> Table:
     table = Table("part", "pid", "where")
     pids = status["kubernetes"]["pids"]
@@ -210,5 +218,9 @@ def _shown(pid: int | None) -> str:
 
 
 def _first_line(text: str) -> str:
+    return escape(_first_words(text))
+
+
+def _first_words(text: str) -> str:
     line = text.strip().partition("\n")[0]
-    return escape(line if len(line) <= 160 else f"{line[:159]}…")  # noqa: PLR2004 - a line of a wide terminal
+    return line if len(line) <= 160 else f"{line[:159]}…"  # noqa: PLR2004 - a line of a wide terminal

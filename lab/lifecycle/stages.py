@@ -163,13 +163,19 @@ def _title(lane: str, score: str) -> str:
     return score if score.endswith(lane) else f"{lane}: {score}"
 
 
-def reached(plans: Sequence[Plan], done: Sequence[Done]) -> Stage:
-    """Return the last stage that is whole, and all before it, by what a dry run found."""
+def reached(plans: Sequence[Plan], done: Sequence[Done], *, runs: bool = False) -> Stage:
+    """
+    Return the last stage that is whole, and all before it, by what a dry run found.
+
+    A lab of which anything *runs* isn't down, whatever it lacks.
+    """
     last = Stage.DOWN
     for plan in plans:
         found = [entry.outcome for entry in done if entry.stage is plan.stage]
         if any(outcome.change is not Change.UNCHANGED for outcome in found):
             break
         last = plan.stage
-    # The network is no stage of the contract: alone it is as good as nothing.
-    return Stage.DOWN if last is Stage.NETWORK else last
+    if last not in {Stage.DOWN, Stage.NETWORK}:
+        return last
+    # The network alone is as good as nothing.
+    return Stage.NETWORK if runs else Stage.DOWN

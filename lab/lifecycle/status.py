@@ -52,10 +52,11 @@ def status(name: str) -> Status:
     lab = assembly.assemble(known.host, topology.load(known.topology))
     plans = assembly.plans(lab)
     done = stages.reach(plans, known.host, Nobody(), dry_run=True)
+    runs = any(_pid(known.host, part) for part in (*PARTS, NATS, REGISTRY, OPERATOR_PART))
     return {
         "name": name,
         "topology": known.topology,
-        "stage": str(stages.reached(plans, done)),
+        "stage": str(stages.reached(plans, done, runs=runs)),
         "problems": list(problems(done)),
         **_parts(lab),
         "devices": [_device(lab.host, device) for device in lab.devices],

@@ -28,6 +28,7 @@ MOST_DEVICES = 99  # two digits in the names of links
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ID = "1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or a digit"
+_DEVICES = f"a list of 1 to {MOST_DEVICES} devices, such as [{{id: dev-01}}]"
 _LABEL_VALUE = "at most 63 of A-Z, a-z, 0-9, '-', '_' and '.', beginning and ending alphanumeric"
 Id = Annotated[
     str,
@@ -108,7 +109,9 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What a lab consists of, besides the parts that every lab has."""
 
     description: str = ""
-    devices: Annotated[tuple[Device, ...], Meta(max_length=MOST_DEVICES)] = ()
+    devices: Annotated[
+        tuple[Device, ...], Meta(min_length=1, max_length=MOST_DEVICES, description=_DEVICES)
+    ]
 
     def numbered(self) -> tuple[tuple[int, Device], ...]:
         """Return the devices with their numbers, from 1: a number decides address and link."""

@@ -136,9 +136,24 @@ def _explain(document: Document, error: "ValidationError") -> Iterator[Problem]:
 
 
 def _reason(error: "ValidationError") -> str:
-    """Say what is wrong; where a pattern is broken, in the schema's words instead."""
-    meant = _rules(error).get("description") if error.validator == "pattern" else None
-    return f"{error.instance!r} is not {meant}" if meant else str(error.message)
+    """Say what is wrong; where the schema has words for what it wants, in these."""
+    rules = _rules(error)
+    match error.validator:
+        case "pattern" | "minItems" if meant := rules.get("description"):
+            return f"{error.instance!r} is not {meant}"
+        case "required":
+            # jsonschema names what is missing in its message alone.
+            about = (rules.get("properties", {}).get(name, {}) for name in _missing(error))
+            meant = next((rule["description"] for rule in about if "description" in rule), "")
+            return f"{error.message}: {meant}" if meant else str(error.message)
+        case _:
+            return str(error.message)
+
+
+def _missing(error: "ValidationError") -> Iterator[str]:
+    for name in _rules(error).get("required", ()):
+        if str(error.message).startswith(repr(name)):
+            yield name
 
 
 def _rules(error: "ValidationError") -> Mapping[str, Any]:

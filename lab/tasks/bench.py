@@ -19,6 +19,8 @@ from invoke.tasks import task
 from rich.console import Console
 
 from lab.bench.results import Figure, Results
+from lab.console import invocation
+from lab.errors import TopologyInvalid
 
 _ROOT = Path(__file__).parents[2]
 _NAME = "name of a lab that is up (LAB_NAME; default: default)"
@@ -49,7 +51,9 @@ def control(
     from lab.bench import control as bench  # noqa: PLC0415 - aiohttp is for whoever measures
 
     def measure() -> list[Figure]:
-        sizes = [bench.Size(int(count), deployments, rounds) for count in devices.split(",")]
+        _some(deployments=deployments, rounds=rounds)
+        counts = [_number("devices", count) for count in devices.split(",")]
+        sizes = [bench.Size(count, deployments, rounds) for count in counts]
         return [f for size in sizes for f in asyncio.run(bench.measure(size, _say))]
 
     command = f"bench.control --devices {devices} --deployments {deployments} --rounds {rounds}"
@@ -68,6 +72,7 @@ def converge(
     from lab.bench import converge as bench  # noqa: PLC0415 - the same
 
     def measure() -> list[Figure]:
+        _some(devices=devices, rounds=rounds)
         return asyncio.run(bench.measure(_lab(name), devices, rounds, _say))
 
     _run("converge", f"bench.converge --devices {devices} --rounds {rounds}", measure, format)
@@ -84,6 +89,7 @@ def latency(
     from lab.bench import latency as bench  # noqa: PLC0415 - the same
 
     def measure() -> list[Figure]:
+        _some(repeats=repeats)
         return asyncio.run(bench.measure(_lab(name), repeats, _say))
 
     _run("latency", f"bench.latency --repeats {repeats}", measure, format)
@@ -108,7 +114,8 @@ def start(
     from lab.bench import start as bench  # noqa: PLC0415 - the same
 
     def measure() -> list[Figure]:
-        wanted = [bench.Size(*_size(text), services) for text in sizes.split(",")]
+        _some(services=services, rounds=rounds)
+        wanted = [bench.Size(*_size("sizes", text), services) for text in sizes.split(",")]
         return asyncio.run(bench.measure(wanted, rounds, _say))
 
     command = f"bench.start --sizes {sizes} --services {services} --rounds {rounds}"
@@ -134,7 +141,8 @@ def footprint(
     from lab.bench import footprint as bench  # noqa: PLC0415 - the same
 
     def measure() -> list[Figure]:
-        return asyncio.run(bench.measure(_lab(name), _size(crowd), seconds, _say))
+        _some(seconds=seconds)
+        return asyncio.run(bench.measure(_lab(name), _size("crowd", crowd), seconds, _say))
 
     _run("footprint", f"bench.footprint --crowd {crowd} --seconds {seconds}", measure, format)
 
@@ -144,9 +152,22 @@ def collection() -> Collection:
     return Collection("bench", control, converge, latency, start, footprint)
 
 
-def _size(text: str) -> tuple[int, int]:
+def _size(option: str, text: str) -> tuple[int, int]:
     devices, _, deployments = text.partition("x")
-    return int(devices), int(deployments)
+    return _number(option, devices, text), _number(option, deployments, text)
+
+
+def _number(option: str, text: str, given: str = "") -> int:
+    if not text.strip().isdecimal() or not int(text):
+        hint = "devices, or devices x deployments, such as 20 or 20x3: whole numbers from 1"
+        raise TopologyInvalid(f"--{option} {given or text}", hint=hint)
+    return int(text)
+
+
+def _some(**options: int) -> None:
+    for name, number in options.items():
+        if number < 1:
+            raise TopologyInvalid(f"--{name} {number}", hint="it is 1 or more")
 
 
 def _lab(given: str) -> str:
@@ -154,13 +175,20 @@ def _lab(given: str) -> str:
 
 
 def _run(name: str, command: str, measure: Callable[[], Sequence[Figure]], shown: str) -> None:
+    with invocation.told_errors():
+        _show(name, command, measure, as_json=invocation.is_json(shown))
+
+
+def _show(
+    name: str, command: str, measure: Callable[[], Sequence[Figure]], *, as_json: bool
+) -> None:
     os.chdir(_ROOT)
     # The agents of a benchmark share this process; what they would log is their devices' own.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     load = os.getloadavg()[0]
     found = Results.of(name, f"invoke {command}", measure(), load)
     path = found.write()
-    if (shown or os.environ.get("LAB_FORMAT", "table")) == "json":
+    if as_json:
         print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
         _console.print(found.table())

@@ -9,11 +9,13 @@ Where this project keeps its files.
 | `keys_dir(namespace)`    | key pairs of one purpose             | 0700 |
 
 The data directory is ``$HARMONY_DATA_DIR``, else ``$XDG_DATA_HOME/harmony``,
-else ``~/.local/share/harmony``. Each function makes its directory when it isn't
-there. A secret directory that others can read is closed again rather than
-trusted.
+else ``~/.local/share/harmony``. A variable that names no absolute path is refused:
+it would mean another directory wherever a command is run. Each function makes its
+directory when it isn't there. A secret directory that others can read is closed
+again rather than trusted.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +23,7 @@ from pathlib import Path
 from fleet import errors
 
 DATA_DIR_VARIABLE = "HARMONY_DATA_DIR"
+_SHARED_VARIABLE = "XDG_DATA_HOME"
 
 _PUBLIC = 0o755
 _SECRET = 0o700
@@ -30,7 +33,8 @@ def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """
     Return the data directory, shared with what else of Harmony runs here.
 
-    :raises errors.DirectoryUnusable: it can't be made or written to.
+    :raises errors.DirectoryUnusable: it isn't an absolute path, or no directory, or it can't be
+        made or written to.
     """
     return _usable(_wanted(environ), _PUBLIC)
 
@@ -57,14 +61,30 @@ def keys_dir(namespace: str, environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def _wanted(environ: Mapping[str, str]) -> Path:
-    if chosen := environ.get(DATA_DIR_VARIABLE):
-        return Path(chosen).expanduser().absolute()
-    if shared := environ.get("XDG_DATA_HOME"):
-        return Path(shared).expanduser().absolute() / "harmony"
+    if environ.get(DATA_DIR_VARIABLE):
+        return _absolute(environ, DATA_DIR_VARIABLE)
+    if environ.get(_SHARED_VARIABLE):
+        return _absolute(environ, _SHARED_VARIABLE) / "harmony"
     return Path(environ.get("HOME") or Path.home()) / ".local" / "share" / "harmony"
 
 
+def _absolute(environ: Mapping[str, str], variable: str) -> Path:
+    path = Path(environ[variable])
+    if not path.is_absolute():
+        raise errors.DirectoryUnusable(
+            f"{variable}={path} is not an absolute path: write it with a leading /",
+            element=str(path),
+        )
+    return path
+
+
 def _usable(path: Path, mode: int) -> Path:
+    if (file := _not_a_directory(path)) is not None:
+        raise errors.DirectoryUnusable(
+            f"{path} can't be a directory, since {file} is none;"
+            f" choose another with {DATA_DIR_VARIABLE}",
+            element=str(path),
+        )
     try:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
         if mode == _SECRET and path.stat().st_mode & 0o077:
@@ -80,3 +100,14 @@ def _usable(path: Path, mode: int) -> Path:
             element=str(path),
         )
     return path
+
+
+def _not_a_directory(path: Path) -> Path | None:
+    """Find what stands where *path*, or a directory above it, should be."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            if place.is_dir():
+                return None
+            if place.exists():
+                return place
+    return None

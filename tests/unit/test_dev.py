@@ -59,6 +59,32 @@ def test_without_a_command_it_explains_itself_and_fails(checkout: Path):
     assert "usage: ./dev COMMAND" in done.stderr
 
 
+@pytest.mark.parametrize("variable", ["HARMONY_DATA_DIR", "XDG_DATA_HOME"])
+@pytest.mark.parametrize("value", ["data", "~/data"])
+def test_a_relative_data_directory_is_refused(made: Path, variable: str, value: str):
+    done = dev(made, "invoke", "check", **{"HARMONY_DATA_DIR": "", variable: value})
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"dev: {variable}={value} is not an absolute path: write it with a leading /\n"
+    )
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("value", ["/dev/null", "/dev/null/below"])
+def test_a_data_directory_that_is_none_is_refused(made: Path, value: str):
+    done = dev(made, "invoke", "check", HARMONY_DATA_DIR=value)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"dev: {value} can't be a directory, since /dev/null is none;"
+        " choose another with HARMONY_DATA_DIR\n"
+    )
+    assert not done.stdout
+
+
+def test_a_relative_directory_that_is_not_asked_for_is_no_reason_to_refuse(made: Path):
+    assert dev(made, "invoke", "check", XDG_DATA_HOME="data").returncode == 0
+
+
 def test_a_python_that_is_too_old_is_named(checkout: Path):
     done = dev(checkout, "python", FLEET_PYTHON="/bin/false")
     assert done.returncode == 1

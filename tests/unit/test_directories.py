@@ -48,6 +48,27 @@ def test_keys_stay_under_the_secrets(tmp_path, namespace):
         directories.keys_dir(namespace, {"HARMONY_DATA_DIR": str(tmp_path)})
 
 
+@pytest.mark.parametrize("variable", ["HARMONY_DATA_DIR", "XDG_DATA_HOME"])
+@pytest.mark.parametrize("value", ["data", "./data", "../data", "~/data"])
+def test_a_relative_directory_is_refused(variable, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(errors.DirectoryUnusable) as caught:
+        directories.cache_dir({variable: value, "HOME": str(tmp_path)})
+    assert "is not an absolute path: write it with a leading /" in str(caught.value)
+    assert str(caught.value).startswith(f"{variable}=")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", ["/dev/null", "/dev/null/below"])
+def test_what_is_no_directory_is_refused(value):
+    with pytest.raises(errors.DirectoryUnusable) as caught:
+        directories.data_dir({"HARMONY_DATA_DIR": value})
+    assert str(caught.value) == (
+        f"{value} can't be a directory, since /dev/null is none;"
+        " choose another with HARMONY_DATA_DIR"
+    )
+
+
 def test_a_directory_that_cannot_be_made_says_which_variable_chooses_another(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.DirectoryUnusable, match="HARMONY_DATA_DIR"):

@@ -213,7 +213,9 @@ async def test_an_administrators_label_wins_until_it_is_taken_back(site: Site):
         "the conflict is told",
     )
     assert body["metadata"]["labels"]["zone"] == "set-by-admin"
-    assert "zone" in condition(body["status"], "LabelConflict")["message"]
+    message = condition(body["status"], "LabelConflict")["message"]
+    assert message.startswith("zone=set-by-admin is set by ")
+    assert "the device says 'told-by-device'" in message
 
     await site.kube.patch(path, {"metadata": {"labels": {"zone": None}}})
     body = await eventually(

@@ -6,6 +6,9 @@ then it is started again at once. One with a health check has to have passed it
 besides; as long as it hasn't, it is *unproven*. What is remembered of a service
 goes when its digest changes, so newer intent never waits for the failures of an
 older one.
+
+A container that is to go waits for nothing but a removal that failed: how often
+its service died is no reason to leave it there. Newer intent forgets that, too.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -31,6 +34,12 @@ class Record:
     started_at: float | None = None
     error: errors.FleetError | None = None
     death: tuple[str, int, int] | None = None
+    exit_code: int = 0
+    wait: float = 0.0
+    """for how long the last failure holds it back"""
+    stuck: int = 0
+    """how many removals in a row failed"""
+    removable_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -68,6 +77,19 @@ class RestartBackoff:
             record.error = error
             self._hold(record, now)
 
+    def not_removed(self, service: str, error: errors.FleetError, now: float) -> None:
+        """Note that the container of *service* could not be removed."""
+        record = self.records.get(service)
+        if record is not None:
+            record.error = error
+            record.stuck += 1
+            record.removable_at = now + self._delay(record.stuck, error)
+
+    def renew(self) -> None:
+        """Take note of newer intent: removals that failed are tried at once."""
+        for record in self.records.values():
+            record.stuck, record.removable_at = 0, 0.0
+
     def started(self, service: str, now: float, *, again: bool) -> None:
         """Note that the container of *service* was started."""
         record = self.records.get(service)
@@ -87,6 +109,10 @@ class RestartBackoff:
         """List the services that have to wait."""
         return frozenset(s for s, r in self.records.items() if r.not_before > now)
 
+    def stuck(self, now: float) -> frozenset[str]:
+        """List the services whose container can't be removed, and isn't tried yet again."""
+        return frozenset(s for s, r in self.records.items() if r.removable_at > now)
+
     def is_settled(self, service: str, now: float) -> bool:
         """Tell whether *service* has not failed lately."""
         record = self.records.get(service)
@@ -95,6 +121,7 @@ class RestartBackoff:
     def next_look(self, now: float) -> float | None:
         """Give the time at which a service is no longer held, or settled; None if there is none."""
         times = [r.not_before for r in self.records.values()]
+        times += [r.removable_at for r in self.records.values()]
         times += [
             r.started_at + SETTLED_SECONDS
             for r in self.records.values()
@@ -108,7 +135,7 @@ class RestartBackoff:
         death = (container.id, container.started, container.finished)
         if death == record.death:
             return
-        record.death = death
+        record.death, record.exit_code = death, container.exit_code
         if container.ran_for >= SETTLED_SECONDS and is_proven:
             record.streak, record.not_before = 0, now
         elif planning.restarts(container.restart_policy, container.exit_code):
@@ -125,9 +152,13 @@ class RestartBackoff:
 
     def _hold(self, record: Record, now: float) -> None:
         record.streak += 1
-        permanent = isinstance(record.error, errors.PermanentError)
+        record.wait = self._delay(record.streak, record.error)
+        record.not_before = now + record.wait
+
+    def _delay(self, failures: int, error: errors.FleetError | None) -> float:
+        permanent = isinstance(error, errors.PermanentError)
         policy = backoff.PERMANENT if permanent else backoff.RETRYABLE
-        record.not_before = now + policy.delay(record.streak, self.random)
+        return policy.delay(failures, self.random)
 
     @staticmethod
     def _is_settled(record: Record, now: float) -> bool:

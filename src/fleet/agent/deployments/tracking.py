@@ -6,9 +6,10 @@ holds only the order in which these are consulted and acted upon.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from fleet import errors
+from fleet.agent.deployments.ports import Ports, spell
 from fleet.agent.deployments.restart_backoff import RestartBackoff
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.workloads import Workload
@@ -18,9 +19,23 @@ from fleet.agent.runtimes.podman.health import Health
 from fleet.agent.runtimes.podman.health_checks import HealthChecks
 from fleet.agent.runtimes.podman.images import Fetch
 from fleet.agent.runtimes.podman.staging import Staging
-from fleet.agent.runtimes.port import Container, Runtime
-from fleet.contracts.scores import Healthcheck
+from fleet.agent.runtimes.port import Container, Runtime, Status
+from fleet.contracts.names import DeploymentName
+from fleet.contracts.scores import Healthcheck, Port
 from fleet.supervision.failures import Failures
+
+# A container in one of these has its ports.
+_HOLDING = frozenset({Status.RUNNING, Status.STOPPING, Status.PAUSED})
+
+
+class _Publishing(NamedTuple):
+    service: str
+    digest: str
+    ports: tuple[Port, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.service, self.digest
 
 
 class Tracker:
@@ -28,15 +43,22 @@ class Tracker:
 
     def __init__(
         self,
+        deployment: DeploymentName,
         runtime: Runtime,
         fetch: Fetch,
         poke: Callable[[], None],
         random: backoff.Random,
+        *,
         failures: Failures,
+        ports: Ports,
     ) -> None:
+        self._deployment = deployment
+        self._ports = ports
         self._staging = Staging(fetch, poke, random, failures)
         self._health_checks = HealthChecks(runtime, poke, random, failures)
         self._retries = RestartBackoff(random)
+        self._intent: intents.Intent | None = None
+        self._portless: dict[str, errors.FleetError] = {}
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
         """Compare with what was *found*, for what is there or is to be."""
@@ -44,26 +66,46 @@ class Tracker:
         digests = {c.service: c.digest for c in found}
         digests |= {w.service.name: w.digest for w in workloads}
         self._retries.expect(digests)
+        if intent is not self._intent:
+            self._retries.renew()
+        self._intent = intent
         self._staging.want(planning.to_stage(workloads, found))
         unproven = self._unproven()
         self._health_checks.watch(_checks(workloads, found), found)
         self._retries.look(found, now, unproven | self._unproven())
+        self._portless = self._find_portless(intent, found)
+
+    def settle(self, intent: intents.Intent, found: tuple[Container, ...]) -> None:
+        """Claim the ports that the newest *intent* wants, or that what was *found* has."""
+        done = {(c.service, c.digest) for c in found if planning.is_done(c)}
+        wanted = [
+            p for each in _publishing(intent, found) if each.key not in done for p in each.ports
+        ]
+        held = [p for c in found if c.status in _HOLDING for p in c.ports]
+        self._ports.settle(self._deployment, wanted, held)
 
     def plan(
         self, intent: intents.Intent, found: tuple[Container, ...], now: float
     ) -> tuple[planning.Action, ...]:
         """List what is to be done."""
-        held = self._retries.held(now)
+        held, stuck = self._retries.held(now), self._retries.stuck(now)
         match intents.pursued(intent):
             case intents.Apply(workloads=wanted):
                 unstaged, unhealthy = self._staging.unstaged(), self._unhealthy()
                 return planning.plan(
-                    wanted, found, unstaged=unstaged, held=held, unhealthy=unhealthy
+                    wanted,
+                    found,
+                    unstaged=unstaged,
+                    held=held,
+                    stuck=stuck,
+                    unhealthy=unhealthy,
+                    portless=self._find_portless(intent, found),
                 )
             case intents.Keep():
-                return planning.keep(found, held=held)
+                portless = self._find_portless(intent, found)
+                return planning.keep(found, held=held, portless=portless)
             case intents.Withdraw():
-                return planning.withdraw(found, held=held)
+                return planning.withdraw(found, stuck=stuck)
             case other:
                 assert_never(other)
 
@@ -72,13 +114,15 @@ class Tracker:
         return reporting.View(
             found=found,
             unstaged=self._staging.unstaged(),
-            failures=self._staging.failures(),
+            failures={**self._portless, **self._staging.failures()},
             history={
                 name: reporting.History(
                     record.streak,
                     record.restarts,
                     self._retries.is_settled(name, now),
                     record.error,
+                    record.exit_code,
+                    record.wait,
                 )
                 for name, record in self._retries.records.items()
             },
@@ -91,6 +135,10 @@ class Tracker:
             match outcome:
                 case Outcome(error=errors.RuntimeUnavailable()):
                     pass  # The service isn't to blame, and the next look tells what became of it.
+                case Outcome(
+                    action=planning.Remove(service=service), error=errors.FleetError() as e
+                ):
+                    self._retries.not_removed(service, e, now)
                 case Outcome(action=action, error=errors.FleetError() as error):
                     self._retries.failed(action.service, error, now)
                     if isinstance(error, errors.ImageNotFound):
@@ -111,6 +159,22 @@ class Tracker:
         await self._staging.close()
         await self._health_checks.close()
 
+    def _find_portless(
+        self, intent: intents.Intent, found: Iterable[Container]
+    ) -> dict[str, errors.FleetError]:
+        """Map the services that may not start, since another deployment's is a port, to why."""
+        content = {
+            (c.service, c.digest) for c in found if c.status in _HOLDING or planning.is_done(c)
+        }
+        portless: dict[str, errors.FleetError] = {}
+        for each in _publishing(intent, found):
+            for port in () if each.key in content else each.ports:
+                first = self._ports.first(self._deployment, port)
+                if first is not None:
+                    error = errors.PortInUse(_taken(port, first), element=each.service)
+                    portless.setdefault(each.service, error)
+        return portless
+
     def _note_restart(self, service: str, now: float) -> None:
         course = self._health_checks.courses().get(service)
         message = course.message if course is not None else "its health check fails"
@@ -128,6 +192,26 @@ class Tracker:
 def _workloads(intent: intents.Intent) -> tuple[Workload, ...]:
     pursued = intents.pursued(intent)
     return pursued.workloads if isinstance(pursued, intents.Apply) else ()
+
+
+def _publishing(intent: intents.Intent, found: Iterable[Container]) -> Iterable[_Publishing]:
+    """List the services that are to run, with the ports that they publish."""
+    match intents.pursued(intent):
+        case intents.Apply(workloads=workloads):
+            return [_Publishing(w.service.name, w.digest, w.service.ports) for w in workloads]
+        case intents.Keep():
+            return [_Publishing(c.service, c.digest, c.ports) for c in found]
+        case intents.Withdraw():
+            return ()
+        case other:
+            assert_never(other)
+
+
+def _taken(port: Port, first: str) -> str:
+    return (
+        f"port {spell(port)} is taken by {first}, which asked for it first:"
+        " publish another port, or delete that deployment"
+    )
 
 
 def _checks(workloads: Iterable[Workload], found: Iterable[Container]) -> Mapping[str, Healthcheck]:

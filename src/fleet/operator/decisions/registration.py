@@ -28,6 +28,10 @@ MAX_PROBLEMS = 16
 MAX_KEY = 80
 MAX_COLUMN = 256
 SHORT = 12
+NO_HEARTBEAT = (
+    "no heartbeat: look whether the device is up and reaches the hub;"
+    " `fleet-agent status` on the device tells"
+)
 OWN_CONDITIONS = frozenset({"Ready", "Stale", DUPLICATE_AGENT, "LabelConflict", "LabelsRefused"})
 
 
@@ -179,20 +183,28 @@ def _conditions(info: DeviceInfo | None, device: Device, hearing: Hearing) -> It
     if info is None:
         return
     labels = sort_labels(info.labels)
-    conflicts = [
+    conflicting = [
         key
         for key, value in labels.allowed.items()
         if key in device.foreign_labels and device.labels.get(key) != value
     ]
-    if conflicts:
-        yield _listing("LabelConflict", "SetByAdministrator", conflicts)
+    if conflicting:
+        conflicts = (
+            f"{key}={device.labels.get(key)} is set by {device.foreign_labels[key]},"
+            f" the device says {labels.allowed[key]!r}"
+            for key in conflicting
+        )
+        keys = " ".join(f"{key}-" for key in conflicting)
+        advice = f"what the device says stands after: kubectl label fleetdev {device.id} {keys}"
+        yield _listing("LabelConflict", "SetByAdministrator", [*conflicts, advice])
     if labels.refused:
-        yield _listing("LabelsRefused", "InvalidLabels", labels.refused)
+        advice = "change them in the agent's configuration"
+        yield _listing("LabelsRefused", "InvalidLabels", [*labels.refused, advice])
 
 
 def _ready(info: DeviceInfo | None, device: Device, hearing: Hearing) -> Condition:
     if hearing is Hearing.SILENT:
-        return Condition("Ready", Truth.FALSE, "Silent", "no heartbeat")
+        return Condition("Ready", Truth.FALSE, "Silent", NO_HEARTBEAT)
     for problem in info.problems if info is not None else ():
         if problem.reason not in HARMLESS_PROBLEMS:
             return Condition("Ready", Truth.FALSE, problem.reason, problem.message)
@@ -203,7 +215,7 @@ def _ready(info: DeviceInfo | None, device: Device, hearing: Hearing) -> Conditi
 
 def _stale(device: Device, hearing: Hearing) -> Condition:
     if hearing is Hearing.SILENT:
-        return Condition("Stale", Truth.TRUE, "Silent", "no heartbeat")
+        return Condition("Stale", Truth.TRUE, "Silent", NO_HEARTBEAT)
     if hearing is Hearing.HEARD:
         return Condition("Stale", Truth.FALSE, "Heard")
     return _unchanged("Stale", device)
@@ -246,4 +258,4 @@ def _truth(status: Mapping[str, Any], type_: str) -> str | None:
 
 
 def _listing(type_: str, reason: str, items: Iterable[str]) -> Condition:
-    return Condition(type_, Truth.TRUE, reason, bounds.shown(", ".join(items)))
+    return Condition(type_, Truth.TRUE, reason, bounds.shown("; ".join(items)))

@@ -63,13 +63,17 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device as the API server has it. *labels* are the effective ones."""
+    """
+    A device as the API server has it. *labels* are the effective ones.
+
+    *foreign_labels* maps those that aren't the operator's to who set them: field managers.
+    """
 
     id: DeviceId
     uid: str
     labels: Mapping[str, str]
     own_labels: Mapping[str, str] = field(default_factory=dict)
-    foreign_labels: frozenset[str] = frozenset()
+    foreign_labels: Mapping[str, str] = field(default_factory=dict)
     deleting_since: datetime | None = None
     has_finalizer: bool = True
     created: datetime = BEGINNING
@@ -111,13 +115,13 @@ def parse_device(body: Mapping[str, Any]) -> Device:
     labels = meta.get("labels") or {}
     owners = meta.get("managedFields") or ()
     own = _label_keys(entry for entry in owners if entry.get("manager") == FIELD_MANAGER)
-    foreign = _label_keys(entry for entry in owners if entry.get("manager") != FIELD_MANAGER)
+    foreign = _label_managers(entry for entry in owners if entry.get("manager") != FIELD_MANAGER)
     return Device(
         id=DeviceId(meta["name"]),
         uid=meta["uid"],
         labels=labels,
         own_labels={key: labels[key] for key in sorted(own & labels.keys())},
-        foreign_labels=foreign & labels.keys(),
+        foreign_labels={key: foreign[key] for key in sorted(foreign.keys() & labels.keys())},
         deleting_since=_time_or_none(meta.get("deletionTimestamp")),
         has_finalizer=FINALIZER in (meta.get("finalizers") or ()),
         created=_time_or_none(meta.get("creationTimestamp")) or BEGINNING,
@@ -163,6 +167,15 @@ def _check_size(score: ReconcileScore) -> None:
         raise errors.ValueTooLarge(
             f"the score has {size} bytes as it is sent to devices; at most {most} are allowed"
         )
+
+
+def _label_managers(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Map the labels to who set them; of several, each is named."""
+    managers: dict[str, set[str]] = {}
+    for entry in entries:
+        for key in _label_keys((entry,)):
+            managers.setdefault(key, set()).add(str(entry.get("manager") or "somebody"))
+    return {key: " and ".join(sorted(names)) for key, names in managers.items()}
 
 
 def _label_keys(entries: Iterable[Mapping[str, Any]]) -> frozenset[str]:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from fleet import errors
 from fleet.agent.deployments.loop import Rhythm
 from fleet.bus.memory import MemoryServer
@@ -143,6 +145,87 @@ def test_newer_intent_does_not_wait_for_the_backoff_of_the_older():
         await asyncio.sleep(300)
         revision = await hub.deploy("web", app("a"))
         await hub.reaches("web", Phase.RUNNING, revision=revision, within=3)
+
+    play(scenario)
+
+
+async def falls_over(runtime: FakeRuntime, hub: Hub, container: str) -> None:
+    """Let a service of *web* die until it is started once a minute."""
+    runtime.dies[container] = 3
+    await hub.reaches("web", Phase.FAILED, reason="CrashLoop", within=60)
+    await asyncio.sleep(300)
+
+
+def test_a_withdrawal_does_not_wait_for_the_backoff_of_a_crash_loop():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        await hub.deploy("web", app("a"))
+        await falls_over(runtime, hub, name("a"))
+        await hub.withdraw("web")
+        await hub.is_gone("web", within=2)
+        assert not runtime.world.containers
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("failing", "reason"),
+    [
+        (f"start {name('a')}", errors.PortInUse("taken")),
+        (f"create {name('a')}", errors.ContainerFailed("no such command")),
+        ("app:1", errors.ImageNotFound("no such image")),
+        ("app:1", errors.ImagePullFailed("no such host")),
+    ],
+)
+def test_a_withdrawal_does_not_wait_for_the_backoff_of_what_failed(
+    failing: str, reason: errors.FleetError
+):
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        runtime.failures[failing] = reason
+        await hub.deploy("web", app("a"))
+        await hub.reaches("web", Phase.FAILED, reason=reason.reason)
+        await asyncio.sleep(300)
+        await hub.withdraw("web")
+        await hub.is_gone("web", within=2)
+        assert not runtime.world.containers
+
+    play(scenario)
+
+
+def test_a_service_that_falls_over_and_that_the_next_version_has_not_goes_at_once():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        await hub.deploy("web", app("a"), app("b"))
+        await falls_over(runtime, hub, name("a"))
+        revision = await hub.deploy("web", app("b"))
+        await hub.reaches("web", Phase.RUNNING, revision=revision, within=2)
+        assert set(runtime.world.containers) == {name("b")}
+
+    play(scenario)
+
+
+def test_while_the_next_version_is_on_its_way_what_falls_over_keeps_its_backoff():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        await hub.deploy("web", app("a"), app("b"))
+        await falls_over(runtime, hub, name("a"))
+        runtime.pulls["slow:1"] = asyncio.Event()
+        await hub.deploy("web", app("b", image="slow:1"))
+        runtime.calls.clear()
+        await asyncio.sleep(300)
+        assert 3 <= runtime.calls.count(f"start {name('a')}") <= 10
+
+    play(scenario)
+
+
+def test_a_container_that_will_not_go_is_tried_ever_more_rarely_and_at_once_for_newer_intent():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        await hub.deploy("web", app("a"), app("b"))
+        await hub.reaches("web", Phase.RUNNING)
+        runtime.failures[f"remove {name('a')}"] = errors.ContainerFailed("it won't go")
+        await hub.deploy("web", app("b"))
+        await asyncio.sleep(600)
+        assert 8 <= runtime.calls.count(f"remove {name('a')}") <= 25
+        runtime.failures.clear()
+        await hub.withdraw("web")
+        await hub.is_gone("web", within=2)
 
     play(scenario)
 

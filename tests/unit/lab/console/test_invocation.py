@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from invoke.exceptions import Exit
 
 from lab.console.invocation import told_errors
+from lab.host import labs
 
 ENDLESS = """
 import sys
@@ -32,6 +34,17 @@ def test_a_reader_that_has_enough_ends_the_command_without_a_word():
 
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("value", ["data", "/dev/null"])
+def test_a_data_directory_that_makes_no_sense_ends_a_task_with_words_and_status_2(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HARMONY_DATA_DIR", value)
+    with pytest.raises(Exit) as caught, told_errors():
+        labs.find("default")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("failed: ")
 
 
 def test_a_pipe_of_something_else_that_breaks_is_told():

@@ -92,6 +92,16 @@ def test_a_lab_that_is_half_up_says_so(capsys: pytest.CaptureFixture[str], stage
     assert capsys.readouterr().out.splitlines()[0] == words
 
 
+def test_what_a_lab_lacks_first_stands_beside_how_far_it_is(capsys: pytest.CaptureFixture[str]):
+    missing = "custom resource definitions: [devices] is missing"
+    output.tables(status(stage="network", problems=[missing]))
+    output.tables(status(stage="network", problems=[missing, "devices: dev-01 is missing"]))
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("lab")]
+    assert lines[0] == f"lab mine: up to stage network, not ready: {missing}"
+    assert lines[1] == f"{lines[0]} (and 1 more, below)"
+
+
 @pytest.mark.parametrize(
     ("told", "typed"),
     [

@@ -143,6 +143,15 @@ def test_a_stage_is_reached_when_it_and_all_before_it_are_whole(on, stage, host:
     assert stages.reached(wanted, stages.reach(wanted, host, Listener(), dry_run=True)) is stage
 
 
+@pytest.mark.parametrize("on", [set(), {"bridge"}, {"bridge", "nats"}])
+def test_a_lab_of_which_anything_runs_is_not_down_whatever_it_lacks(on: set[str], host: LabHost):
+    wanted = plans(on)
+    done = stages.reach(wanted, host, Listener(), dry_run=True)
+
+    assert stages.reached(wanted, done, runs=True) is Stage.NETWORK
+    assert stages.reached(wanted, done, runs=False) is Stage.DOWN
+
+
 def test_lanes_come_side_by_side_after_what_they_share(host: LabHost):
     on: set[str] = set()
     met = threading.Barrier(2)

@@ -110,8 +110,20 @@ def test_everything_wrong_is_told_at_once_by_line():
     assert lines == [2, 4, 5]
 
 
-def test_an_empty_file_is_a_lab_without_devices():
-    assert topology.parse("", "lab.yaml") == topology.Topology()
+@pytest.mark.parametrize("text", ["", "---", "# nothing", "{}", "description: a lab of nothing"])
+def test_a_file_without_devices_is_refused(text: str):
+    with pytest.raises(TopologyInvalid) as caught:
+        topology.parse(text, "lab.yaml")
+
+    assert str(caught.value) == (
+        "lab.yaml:1: 'devices' is a required property: a list of 1 to 99 devices,"
+        " such as [{id: dev-01}]"
+    )
+
+
+def test_an_empty_list_of_devices_is_refused():
+    with pytest.raises(TopologyInvalid, match=r"2: devices: \[\] is not a list of 1 to 99 devices"):
+        topology.parse("description: x\ndevices: []", "lab.yaml")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path):

@@ -134,7 +134,7 @@ def test_silence_is_told_and_its_end_and_neither_twice():
     ("found", "labels", "reason"),
     [
         (
-            device(labels={"site": "b"}, foreign_labels=frozenset({"site"})),
+            device(labels={"site": "b"}, foreign_labels={"site": "kubectl-label"}),
             {"site": "a"},
             "LabelConflict",
         ),

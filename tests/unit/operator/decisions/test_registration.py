@@ -1,6 +1,7 @@
 """Registration: the labels and the status of a `Device` object, and when nothing is written."""
 
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -81,12 +82,16 @@ def test_a_label_that_the_device_no_longer_tells_is_withdrawn():
 
 def test_a_label_that_somebody_else_set_is_left_to_them():
     found = device(
-        labels={"site": "b"}, own_labels={"site": "b"}, foreign_labels=frozenset({"site"})
+        labels={"site": "b"}, own_labels={"site": "b"}, foreign_labels={"site": "kubectl-label"}
     )
     assert registration.labels_to_apply(info(labels={"site": "a"}), found) == {}
     status = status_of(found, info(labels={"site": "a"}))
     assert status is not None
-    assert "LabelConflict" in str(status["conditions"])
+    (message,) = messages(status, "LabelConflict")
+    assert message == (
+        "site=b is set by kubectl-label, the device says 'a'; what the device says stands after:"
+        " kubectl label fleetdev d1 site-"
+    )
 
 
 def test_missing_info_changes_no_label():
@@ -94,7 +99,7 @@ def test_missing_info_changes_no_label():
 
 
 def test_an_object_that_somebody_else_made_gets_the_finalizer_and_keeps_its_labels():
-    found = device(labels={"zone": "x"}, foreign_labels=frozenset({"zone"}), has_finalizer=False)
+    found = device(labels={"zone": "x"}, foreign_labels={"zone": "kubectl"}, has_finalizer=False)
     assert registration.labels_to_apply(None, found) == {}
     told = info(labels={"site": "a", "zone": "y"})
     assert registration.labels_to_apply(told, found) == {"site": "a"}
@@ -244,6 +249,11 @@ def test_ready_means_heard_and_usable(
     assert registration.is_stale(with_status(status)) is (stale == "True")
     if hearing is Hearing.HEARD and problems:
         assert conditions["Ready"]["reason"] == "PodmanMissing"
+
+
+def messages(status: dict[str, Any], type_: str) -> list[str]:
+    """Read the message of each condition of *type_*."""
+    return [c["message"] for c in status["conditions"] if c["type"] == type_]
 
 
 def duplicate(status: dict[str, object] | None) -> str:

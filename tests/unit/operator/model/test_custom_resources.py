@@ -83,11 +83,12 @@ def test_a_name_that_can_be_no_key_is_not_read():
         custom_resources.parse_deployment(deployment_body("web.prod"))
 
 
-def test_a_device_knows_whose_labels_are_whose():
-    def managed(manager: str, *keys: str) -> dict[str, Any]:
-        labels: dict[str, Any] = {f"f:{key}": {} for key in keys}
-        return {"manager": manager, "fieldsV1": {"f:metadata": {"f:labels": {".": {}, **labels}}}}
+def managed(manager: str, *keys: str) -> dict[str, Any]:
+    labels: dict[str, Any] = {f"f:{key}": {} for key in keys}
+    return {"manager": manager, "fieldsV1": {"f:metadata": {"f:labels": {".": {}, **labels}}}}
 
+
+def test_a_device_knows_whose_labels_are_whose():
     found = custom_resources.parse_device(
         {
             "metadata": {
@@ -107,7 +108,14 @@ def test_a_device_knows_whose_labels_are_whose():
         }
     )
     assert found.own_labels == {"site": "a"}
-    assert found.foreign_labels == {"zone"}
+    assert found.foreign_labels == {"zone": "kubectl"}
+
+
+def test_a_label_that_two_managers_set_names_both():
+    owners = [managed("kubectl-edit", "zone"), managed("argocd", "zone")]
+    meta = {"name": "d1", "uid": "x", "labels": {"zone": "b"}, "managedFields": owners}
+    found = custom_resources.parse_device({"metadata": meta})
+    assert found.foreign_labels == {"zone": "argocd and kubectl-edit"}
 
 
 def test_a_bare_device_is_one():

@@ -17,8 +17,12 @@ Decide what is to be done for one deployment. Pure.
 that exists is taken away, so the old version serves on, all of it. It is kept
 alive meanwhile. Services whose container doesn't exist are independent of that.
 
-*Held* services failed a moment ago; nothing is done about them until their
-backoff has passed.
+*Held* services failed a moment ago; nothing is begun about them until their
+backoff has passed. What is no longer wanted goes all the same: it waits only
+where its own removal failed a moment ago, and it is *stuck*.
+
+*Portless* services are made and not started: another deployment has their port,
+or may have it first.
 
 All removals come before all creations, those before all restarts, and those
 before all starts: names and ports are free before somebody asks for them. The
@@ -83,37 +87,43 @@ def plan(
     *,
     unstaged: Collection[str] = (),
     held: Collection[str] = (),
+    stuck: Collection[str] = (),
     unhealthy: Collection[str] = (),
+    portless: Collection[str] = (),
 ) -> tuple[Action, ...]:
     """List the actions that bring *found* to *wanted*, in order."""
     wanted = tuple(wanted)
-    workloads = {w.service.name: w for w in wanted if w.service.name not in held}
-    existing = {c.service: c for c in found if c.service not in held}
+    waiting = {*held, *stuck}
+    workloads = {w.service.name: w for w in wanted if w.service.name not in waiting}
+    unwanted = {c.service: c for c in found if c.service not in _names(wanted)}
+    existing = {c.service: c for c in found if c.service not in waiting}
     outdated = {n: w for n, w in workloads.items() if _is_outdated(w, existing.get(n))}
     if unstaged:
         fresh = {n: w for n, w in outdated.items() if n not in existing and n not in unstaged}
         gone: set[str] = set()
     else:
         fresh = outdated
-        gone = {n for n in existing if n in fresh or n not in _names(wanted)}
+        gone = {n for n in existing if n in fresh} | {n for n in unwanted if n not in stuck}
     stay = {n: c for n, c in existing.items() if n not in gone}
     return (
-        *_removals(existing, gone),
+        *_removals({**existing, **unwanted}, gone),
         *_creations(fresh),
         *_restarts(stay, unhealthy),
-        *_starts(fresh, stay),
+        *_starts(fresh, stay, portless),
     )
 
 
-def keep(found: Iterable[Container], *, held: Collection[str] = ()) -> tuple[Action, ...]:
+def keep(
+    found: Iterable[Container], *, held: Collection[str] = (), portless: Collection[str] = ()
+) -> tuple[Action, ...]:
     """List the actions that keep alive what is there."""
     stay = {c.service: c for c in found if c.service not in held}
-    return _starts({}, stay)
+    return _starts({}, stay, portless)
 
 
-def withdraw(found: Iterable[Container], *, held: Collection[str] = ()) -> tuple[Action, ...]:
+def withdraw(found: Iterable[Container], *, stuck: Collection[str] = ()) -> tuple[Action, ...]:
     """List the actions that leave nothing."""
-    existing = {c.service: c for c in found if c.service not in held}
+    existing = {c.service: c for c in found if c.service not in stuck}
     return _removals(existing, set(existing))
 
 
@@ -126,6 +136,12 @@ def restarts(policy: RestartPolicy, exit_code: int) -> bool:
             return exit_code != 0
         case RestartPolicy.NEVER:
             return False
+
+
+def is_done(container: Container) -> bool:
+    """Tell whether *container* ended, and is not to run again."""
+    is_ended = container.status is Status.EXITED
+    return is_ended and not restarts(container.restart_policy, container.exit_code)
 
 
 def _names(wanted: Iterable[Workload]) -> frozenset[str]:
@@ -157,14 +173,17 @@ def _restarts(stay: Mapping[str, Container], unhealthy: Collection[str]) -> tupl
     )
 
 
-def _starts(fresh: Mapping[str, Workload], stay: Mapping[str, Container]) -> tuple[Start, ...]:
+def _starts(
+    fresh: Mapping[str, Workload], stay: Mapping[str, Container], portless: Collection[str]
+) -> tuple[Start, ...]:
     begun = [Start(name, fresh[name].name) for name in fresh]
     again = [
         Start(name, c.name, again=c.status is Status.EXITED)
         for name, c in stay.items()
         if _wants_start(c)
     ]
-    return tuple(sorted([*begun, *again], key=lambda start: start.service))
+    able = [start for start in (*begun, *again) if start.service not in portless]
+    return tuple(sorted(able, key=lambda start: start.service))
 
 
 def _wants_start(container: Container) -> bool:

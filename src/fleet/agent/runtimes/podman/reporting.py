@@ -9,6 +9,7 @@ has not passed yet makes it `Pending`; one whose check fails `Failed` with
 `Unhealthy`, also after its restart, until the check passes.
 """
 
+import signal
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -25,18 +26,25 @@ CONTAINER_EXITED = "ContainerExited"
 # So many deaths in a row are no accident; a constant of taste.
 CRASHES_THAT_FAIL = 3
 
+_BY_SIGNAL = 128  # plus its number: how a shell, and podman, tell it
 _PULLING = "pulling"
 _MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a look at a container doesn't tell of its service."""
+    """
+    What a look at a container doesn't tell of its service.
+
+    *exit_code* is of its last death, after which it waits for *wait* seconds.
+    """
 
     streak: int = 0
     restarts: int = 0
     is_settled: bool = True
     error: errors.FleetError | None = None
+    exit_code: int = 0
+    wait: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +175,10 @@ def _judge_health(name: str, course: Course | None) -> _Finding:
 def _judge_one_shot(container: Container) -> _Finding:
     if container.exit_code == 0:
         return _Finding(container.service, Phase.RUNNING)
-    message = f"it exited with {container.exit_code}"
+    message = (
+        f"{_ended(container.exit_code)}, and restartPolicy {container.restart_policy} does not"
+        f" start it again; {_where(container)}; a new version of it is run"
+    )
     error = StateError(reason=CONTAINER_EXITED, message=message, service=container.service)
     return _Finding(container.service, Phase.FAILED, error)
 
@@ -176,10 +187,25 @@ def _judge_crashes(container: Container, history: History) -> _Finding:
     name = container.service
     if history.streak < CRASHES_THAT_FAIL:
         return _Finding(name, Phase.PENDING)
-    message = "it keeps exiting soon after its start"
+    message = (
+        f"{_ended(history.exit_code)} soon after its start, {history.streak} times in a row;"
+        f" {_where(container)}; it is started again {history.wait:.0f} s after its end,"
+        " a new version at once"
+    )
     return _Finding(
         name, Phase.FAILED, StateError(reason=CRASH_LOOP, message=message, service=name)
     )
+
+
+def _ended(exit_code: int) -> str:
+    try:
+        return f"it was ended by {signal.Signals(exit_code - _BY_SIGNAL).name} ({exit_code})"
+    except ValueError:
+        return f"it exited with {exit_code}"
+
+
+def _where(container: Container) -> str:
+    return f"`podman logs {container.name}` on the device tells why"
 
 
 def _leftover(name: str, view: View) -> _Finding:

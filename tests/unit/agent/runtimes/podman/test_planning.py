@@ -112,12 +112,22 @@ def test_the_order_of_the_arguments_does_not_matter(
 
 
 @given(workloads(), found_containers(), st.sets(names))
-def test_nothing_is_done_about_a_held_service(
+def test_of_a_held_service_only_what_is_no_longer_wanted_goes(
     wanted: list[Workload], found: list[Container], held: set[str]
 ):
-    planned = planning.plan(wanted, found, held=held)
-    planned += planning.keep(found, held=held) + planning.withdraw(found, held=held)
-    assert not {action.service for action in planned} & held
+    planned = planning.plan(wanted, found, held=held) + planning.keep(found, held=held)
+    about = {action.service: action for action in planned if action.service in held}
+    unwanted = {c.service for c in found} - {w.service.name for w in wanted}
+    assert set(about) == held & unwanted
+    assert all(isinstance(action, Remove) for action in about.values())
+
+
+@given(workloads(), found_containers(), st.sets(names))
+def test_nothing_is_done_about_what_can_not_be_removed_yet(
+    wanted: list[Workload], found: list[Container], stuck: set[str]
+):
+    planned = planning.plan(wanted, found, stuck=stuck) + planning.withdraw(found, stuck=stuck)
+    assert not {action.service for action in planned} & stuck
 
 
 @given(workloads(), found_containers(), st.data())

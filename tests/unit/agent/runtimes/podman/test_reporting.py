@@ -83,6 +83,31 @@ def test_the_phase_follows_from_what_is_found(
     assert [s.name for s in report.services] == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "how"), [(3, "it exited with 3"), (137, "it was ended by SIGKILL (137)")]
+)
+@pytest.mark.parametrize("found", [ended(0), container("a")])
+def test_of_a_crash_loop_the_last_end_the_falls_and_the_next_try_are_told(
+    found: Container, exit_code: int, how: str
+):
+    history = History(5, is_settled=False, exit_code=exit_code, wait=16.4)
+    report = reporting.report(ONE, View((found,), history={"a": history}))
+    assert report.error
+    assert report.error.message == (
+        f"{how} soon after its start, 5 times in a row; `podman logs fleet.web.a` on the device"
+        " tells why; it is started again 16 s after its end, a new version at once"
+    )
+
+
+def test_of_a_one_shot_that_failed_the_end_and_what_to_do_are_told():
+    report = reporting.report(ONE, View((ended(2, RestartPolicy.NEVER),)))
+    assert report.error
+    assert report.error.message == (
+        "it exited with 2, and restartPolicy Never does not start it again; `podman logs"
+        " fleet.web.a` on the device tells why; a new version of it is run"
+    )
+
+
 def test_the_worst_service_decides_and_its_error_is_told():
     failures = {"b": errors.ImageNotFound("no b:1")}
     report = reporting.report(TWO, View((container("a"),), unstaged={"b"}, failures=failures))

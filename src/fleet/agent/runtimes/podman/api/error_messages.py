@@ -68,6 +68,25 @@ _START: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     *_UNABLE,
 )
 
+# What a pull came to, and what to do about it.
+_PULLED: dict[type[errors.FleetError], tuple[str, str]] = {
+    errors.DiskFull: ("no space is left for {image}", "make room on the device"),
+    errors.InvalidImage: ("{image} names no image", "write registry/name:tag"),
+    errors.RegistryUnauthorized: (
+        "{registry} refuses {image}",
+        "check its user and password in the agent's configuration, and what they may read",
+    ),
+    errors.ImageNotFound: (
+        "{registry} does not have {image}",
+        "check its name and tag, and that it is there for this device's architecture",
+    ),
+    errors.ImagePullFailed: (
+        "{image} did not come from {registry}",
+        "check that the device reaches it",
+    ),
+}
+_LOCAL = "localhost"
+
 _WITHOUT_TLS = "server gave http response to https client"
 
 _ADVICE: dict[type[errors.FleetError], str] = {
@@ -77,14 +96,34 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     " or remove the limit",
     errors.PortForbidden: "choose a port of 1024 or more,"
     " or lower net.ipv4.ip_unprivileged_port_start on the device",
+    errors.ImageNotFound: "it is brought again",
+    errors.NameTaken: "remove or rename that container, which is not Fleet's",
+    errors.PortInUse: "stop what listens there, or publish another port",
 }
 
 
 def of_pull(text: str, *, element: str) -> errors.FleetError:
-    """Read why a pull failed."""
+    """Read why the pull of the image *element* failed: what, where, what to do, podman's words."""
+    error = _match(_PULL, text, errors.ImagePullFailed)
+    what, advice = _PULLED[error]
     if _WITHOUT_TLS in text.lower():
-        text = f"{text}; set insecure = true for this registry in the agent's configuration"
-    return _match(_PULL, text, errors.ImagePullFailed)(text, element=element)
+        advice = "set insecure = true for this registry in the agent's configuration"
+    what = what.format(image=element, registry=_registry(element))
+    return error(f"{what}: {advice}. Podman says: {text}", element=element)
+
+
+def absent(image: str) -> errors.FleetError:
+    """Say that an image isn't there, and that none may be brought."""
+    advice = "load it, or choose another pullPolicy"
+    why = "is not on the device, and pullPolicy Never brings none"
+    return errors.ImageNotFound(f"{image} {why}: {advice}", element=image)
+
+
+def _registry(image: str) -> str:
+    """Name the registry of a reference; one without a registry is podman's to look for."""
+    first, slash, _ = image.partition("/")
+    is_host = slash and ("." in first or ":" in first or first == _LOCAL)
+    return f"registry {first}" if is_host else "the registry that podman is configured with"
 
 
 def of_create(text: str, *, element: str) -> errors.FleetError:
@@ -95,6 +134,11 @@ def of_create(text: str, *, element: str) -> errors.FleetError:
 def of_start(text: str, *, element: str) -> errors.FleetError:
     """Read why a container did not start."""
     return _advised(_match(_START, text, errors.ContainerFailed), text, element)
+
+
+def taken(port: str, holder: str, *, element: str) -> errors.FleetError:
+    """Say who has a port that a container wants."""
+    return _advised(errors.PortInUse, f"port {port} is taken by {holder}", element)
 
 
 def unable(error: type[errors.FleetError], what: str, *, element: str) -> errors.FleetError:

@@ -61,7 +61,7 @@ class PodmanImages:
         if policy is not scores.PullPolicy.ALWAYS and await self._call(lambda: self._has(image)):
             return None
         if policy is scores.PullPolicy.NEVER:
-            raise errors.ImageNotFound(f"{image} is not on the device", element=image)
+            raise error_messages.absent(image)
         async with self._slots:
             before = {each.id for each in await self.list()}
             await self._pull(image)

@@ -32,13 +32,14 @@ import structlog
 
 from fleet import errors, threads
 from fleet.agent.model.workloads import Workload
-from fleet.agent.runtimes.podman.api import answers, error_messages, translation
+from fleet.agent.runtimes.podman.api import answers, error_messages, port_holders, translation
 from fleet.agent.runtimes.podman.api.checks import Checks
 from fleet.agent.runtimes.podman.api.client import SocketClient
 from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.agent.runtimes.podman.api.specification import left_out, specification
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result
 from fleet.agent.settings import Registry
+from fleet.agent.system import listeners
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.supervision import containment
@@ -242,7 +243,24 @@ class PodmanRuntime:
             raise errors.ContainerFailed(self._failed_starts[container], element=container)
         if not isinstance(error, errors.PortInUse):
             self._failed_starts[container] = str(error)
-        raise error
+            raise error
+        raise self._port_taken(container) or error
+
+    def _port_taken(self, container: str) -> errors.FleetError | None:
+        """Find out who has a port of *container*; None where that can't be seen."""
+        listing = self._request("GET", "/containers/json", params={"all": "true"})
+        if listing.status_code >= answers.CLIENT_ERROR:
+            return None
+        rows = answers.content(listing)
+        for port in port_holders.wanted(rows, container):
+            holder = port_holders.holder(rows, container, port, self._device_id)
+            if not holder and (listener := listeners.find(port.host, str(port.protocol))):
+                lineage = listeners.lineage(listener.pid)
+                holder = port_holders.of_process(rows, lineage, self._device_id) or listener.words
+            if holder:
+                told = f"{port.host}/{port.protocol}"
+                return error_messages.taken(told, holder, element=container)
+        return None
 
     def _restart(self, container: str) -> None:
         details = self._ours(container)
@@ -252,7 +270,9 @@ class PodmanRuntime:
         timeout = self._grace(details) + self._options.timeout
         response = self._request("POST", path, timeout=timeout)
         if response.status_code >= answers.CLIENT_ERROR:
-            raise error_messages.of_start(answers.complaint(response), element=container)
+            error = error_messages.of_start(answers.complaint(response), element=container)
+            taken = self._port_taken(container) if isinstance(error, errors.PortInUse) else None
+            raise taken or error
 
     def _ours(self, container: str) -> Any:
         """

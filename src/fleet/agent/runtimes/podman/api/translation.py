@@ -20,6 +20,9 @@ _STATUS = {
 }
 
 
+_MOST_PORTS = 1 << 16
+
+
 def deployment_of_event(event: Mapping[str, Any]) -> DeploymentName | None:
     """Read whose container an event is about; None where it doesn't say."""
     labels = (event.get("Actor") or {}).get("Attributes") or {}
@@ -47,10 +50,27 @@ def container(raw: Mapping[str, Any], image: str) -> Container | None:
             started=max(0, int(raw.get("StartedAt") or 0)),
             finished=max(0, int(raw.get("ExitedAt") or 0)),
             health=str(raw.get("Status") or ""),
+            ports=ports(raw),
         )
     except (KeyError, ValueError):
         return None
     return found if found.name in raw.get("Names", ()) else None
+
+
+def ports(raw: Mapping[str, Any]) -> tuple[scores.Port, ...]:
+    """Read the published ports of one row of the listing; podman tells neighbours as a range."""
+    return tuple(
+        scores.Port(
+            host=int(each["host_port"]) + step,
+            container=int(each["container_port"]) + step,
+            protocol=scores.Protocol(protocol),
+            host_ip=str(each.get("host_ip") or ""),
+        )
+        for each in raw.get("Ports") or ()
+        for protocol in str(each.get("protocol") or scores.Protocol.TCP).split(",")
+        if protocol in set(scores.Protocol)
+        for step in range(min(int(each.get("range") or 1), _MOST_PORTS))
+    )
 
 
 def image(raw: Mapping[str, Any]) -> Image:

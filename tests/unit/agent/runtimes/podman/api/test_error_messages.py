@@ -25,9 +25,34 @@ from fleet.agent.runtimes.podman.api import error_messages
     ],
 )
 def test_a_pull(text: str, error: type[errors.FleetError]):
-    found = error_messages.of_pull(text, element="image")
+    image = "registry.local:5000/team/app:1"
+    found = error_messages.of_pull(text, element=image)
     assert type(found) is error
-    assert (str(found), found.element) == (text, "image")
+    assert found.element == image
+    told, _, advised = str(found).partition(": ")[2].partition(". Podman says: ")
+    assert image in str(found)
+    assert told
+    assert advised == text
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("registry.local:5000/team/app:1", "registry registry.local:5000 does not have"),
+        ("quay.io/team/app@sha256:1", "registry quay.io does not have"),
+        ("localhost/app:1", "registry localhost does not have"),
+        ("team/app:1", "the registry that podman is configured with does not have"),
+        ("app:1", "the registry that podman is configured with does not have"),
+    ],
+)
+def test_the_registry_that_has_no_such_image_is_named(image: str, registry: str):
+    found = str(error_messages.of_pull("manifest unknown", element=image))
+    assert found.startswith(f"{registry} {image}: check its name and tag")
+
+
+def test_a_registry_without_tls_is_told_with_the_setting():
+    text = "pinging: http: server gave HTTP response to HTTPS client"
+    assert "insecure = true" in str(error_messages.of_pull(text, element="a.b/c:1"))
 
 
 @pytest.mark.parametrize(
