@@ -1,16 +1,53 @@
-"""How the reader of an inbox waits: with one timer for all its waits."""
+"""How a session's calls and the reader of an inbox wait: with one timer for all their waits."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from fleet import errors
 from fleet.bus.client import Arrived
-from fleet.bus.session import Inbox
+from fleet.bus.pace import Pace
+from fleet.bus.session import Inbox, Session
 from tests import virtual_time
 
 ONE, OTHER = (Arrived("inbox", "", data) for data in (b"1", b"2"))
 LOST = errors.BusUnavailable("the connection is lost")
+PATIENCE = 5.0
+
+
+class Wire:
+    """A connection that takes everything."""
+
+    has_room = True
+
+
+class Client:
+    """Answers nothing by itself; keeps where each question wants its answer."""
+
+    max_payload = 1000
+
+    def __init__(self) -> None:
+        self.replies: list[str] = []
+
+    def post(self, *_: object, reply: str, **__: object) -> None:
+        self.replies.append(reply)
+
+
+def opened() -> tuple[Session, Client]:
+    """Make a session as it is once it was let in."""
+    session, client = Session("x", "_INBOX", Pace(patience=timedelta(seconds=PATIENCE))), Client()
+    session._wire = Wire()  # type: ignore[assignment]
+    session._client = client  # type: ignore[assignment]
+    return session, client
+
+
+async def seconds_until_no_answer(session: Session) -> float:
+    loop = asyncio.get_running_loop()
+    since = loop.time()
+    with pytest.raises(errors.BusUnavailable, match=r"no answer to a\.b within 5 s"):
+        await session.request("a.b")
+    return loop.time() - since
 
 
 async def seconds_until_given_up(inbox: Inbox, seconds: float) -> float:
@@ -101,5 +138,42 @@ def test_a_reader_who_is_cancelled_loses_nothing():
         with pytest.raises(asyncio.CancelledError):
             await reader
         assert await inbox.next(seconds=10) == ONE
+
+    virtual_time.run(scenario())
+
+
+def test_each_call_has_its_whole_patience_and_no_more():
+    async def scenario() -> None:
+        session, _ = opened()
+        calls = []
+        for _ in range(4):
+            calls.append(asyncio.create_task(seconds_until_no_answer(session)))
+            await asyncio.sleep(2)
+        assert await asyncio.gather(*calls) == pytest.approx([PATIENCE] * 4)
+        assert await seconds_until_no_answer(session) == pytest.approx(PATIENCE)
+
+    virtual_time.run(scenario())
+
+
+def test_an_answer_that_comes_too_late_is_nobodys():
+    async def scenario() -> None:
+        session, client = opened()
+        assert await seconds_until_no_answer(session) == pytest.approx(PATIENCE)
+        session._on_reply(Arrived(client.replies[0], "", b"late"))
+        call = asyncio.create_task(session.request("a.b"))
+        await asyncio.sleep(1)
+        session._on_reply(Arrived(client.replies[1], "", b"in time"))
+        assert (await call).data == b"in time"
+
+    virtual_time.run(scenario())
+
+
+def test_a_call_that_was_cancelled_takes_no_time_from_the_next():
+    async def scenario() -> None:
+        session, _ = opened()
+        call = asyncio.create_task(session.request("a.b"))
+        await asyncio.sleep(3)
+        call.cancel()
+        assert await seconds_until_no_answer(session) == pytest.approx(PATIENCE)
 
     virtual_time.run(scenario())
