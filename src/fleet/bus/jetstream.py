@@ -45,7 +45,7 @@ _MARKERS = ("DEL", "PURGE")
 
 
 class Delivery(Protocol):
-    """A message as the client library hands it over."""
+    """A message as the client hands it over; *block* holds its headers, unread."""
 
     @property
     def subject(self) -> str: ...
@@ -54,7 +54,9 @@ class Delivery(Protocol):
     @property
     def data(self) -> bytes: ...
     @property
-    def headers(self) -> Mapping[str, str] | None: ...
+    def block(self) -> bytes: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
 
 class Stored(NamedTuple):
@@ -245,10 +247,10 @@ def read_stored(bucket: str, delivery: Delivery) -> Stored:
 
     :raises errors.BusUnavailable: it is none.
     """
-    headers = delivery.headers or {}
+    headers = delivery.headers
     return Stored(
         key=_key(bucket, headers["Nats-Subject"]),
-        data=_content(headers, delivery.data),
+        data=_content(delivery),
         sequence=int(headers[SEQUENCE]),
         at=read_time(headers["Nats-Time-Stamp"]),
     )
@@ -263,9 +265,9 @@ def read_arrival(bucket: str, delivery: Delivery) -> Arrival:
 
     :raises errors.BusUnavailable: it is neither.
     """
-    headers = delivery.headers or {}
     if delivery.subject.startswith(subject(bucket, "")):
-        return _delivered(bucket, delivery, headers)
+        return _delivered(bucket, delivery)
+    headers = delivery.headers
     status = headers.get(STATUS, "")
     if status != "100":
         return Ended(f"{status} {headers.get('Description', '')}".strip())
@@ -288,21 +290,14 @@ def ttl(value: timedelta) -> str:
     return f"{max(1, round(value.total_seconds()))}s"
 
 
-def _delivered(bucket: str, delivery: Delivery, headers: Mapping[str, str]) -> Delivered:
+def _delivered(bucket: str, delivery: Delivery) -> Delivered:
     tokens = delivery.reply.split(".")
     # The longer form inserts a domain and an account before the stream, and a token at the end.
     first = 4 if len(tokens) == _ACK_TOKENS_SHORT else 6
-    sequence, place, timestamp, pending = (int(token) for token in tokens[first + 1 : first + 5])
-    return Delivered(
-        stored=Stored(
-            key=_key(bucket, delivery.subject),
-            data=_content(headers, delivery.data),
-            sequence=sequence,
-            at=_EPOCH + timedelta(microseconds=timestamp // 1000),
-        ),
-        place=place,
-        pending=pending,
-    )
+    sequence, place, timestamp, pending = map(int, tokens[first + 1 : first + 5])
+    at = _EPOCH + timedelta(microseconds=timestamp // 1000)
+    stored = Stored(_key(bucket, delivery.subject), _content(delivery), sequence, at)
+    return Delivered(stored, place, pending)
 
 
 def _table(found: Any) -> dict[str, Any]:
@@ -313,14 +308,17 @@ def _table(found: Any) -> dict[str, Any]:
 
 def _status(delivery: Delivery) -> str:
     """Read the server's status; a header of that name in a stored message is its writer's."""
-    headers = delivery.headers or {}
+    headers = delivery.headers
     return "" if SEQUENCE in headers else headers.get(STATUS, "")
 
 
-def _content(headers: Mapping[str, str], data: bytes) -> bytes | None:
-    if headers.get(OPERATION) in _MARKERS or MARKER_REASON in headers:
-        return None
-    return data
+def _content(delivery: Delivery) -> bytes | None:
+    block = delivery.block
+    if OPERATION.encode() in block or MARKER_REASON.encode() in block:  # few have either
+        headers = delivery.headers
+        if headers.get(OPERATION) in _MARKERS or MARKER_REASON in headers:
+            return None
+    return delivery.data
 
 
 def _key(bucket: str, of_subject: str) -> str:

@@ -132,6 +132,7 @@ class Session:
         self._pace = pace
         self._patience = pace.patience.total_seconds()
         self._client = DirectClient()
+        self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -282,15 +283,15 @@ class Session:
 
     def _await_answer(self, token: str, subject: str) -> _Request:
         """Have an answer awaited, for the patience from now."""
-        loop = asyncio.get_running_loop()
-        request = _Request(subject, loop.create_future(), loop.time() + self._patience)
+        until = self._loop.time() + self._patience
+        request = _Request(subject, self._loop.create_future(), until)
         self._waiting[token] = request
         if self._alarm is None:
             self._set_alarm(request.until)
         return request
 
     def _set_alarm(self, at: float) -> None:
-        self._alarm = asyncio.get_running_loop().call_at(at, self._give_up, at)
+        self._alarm = self._loop.call_at(at, self._give_up, at)
 
     def _give_up(self, at: float) -> None:
         """Fail what has waited for too long. One timer serves all requests: they end in order."""

@@ -24,7 +24,11 @@ class Message:
     subject: str = "$KV.desired-state.pi-01.web"
     reply: str = SHORT
     data: bytes = b"{}"
-    headers: dict[str, str] | None = field(default=None)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def block(self) -> bytes:
+        return "\r\n".join(f"{name}: {value}" for name, value in self.headers.items()).encode()
 
 
 def test_requests_name_their_keys_in_the_subject():

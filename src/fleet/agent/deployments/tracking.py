@@ -209,8 +209,7 @@ def _publishing(intent: intents.Intent, found: Iterable[Container]) -> Iterable[
 
 def _taken(port: Port, first: str) -> str:
     return (
-        f"port {spell(port)} is taken by {first}, which asked for it first:"
-        " publish another port, or delete that deployment"
+        f"port {spell(port)} is taken by {first}: publish another port, or delete that deployment"
     )
 
 
