@@ -18,8 +18,8 @@ from fleet.contracts.names import DeviceId
 from fleet.operator.decisions.event_correlator import Post
 from fleet.operator.model.custom_resources import Deployment
 from fleet.operator.ports import Body
-from lab.bench.simulated_device import SimulatedDevice
 from fleet.supervision.failures import STANDING_SECONDS
+from lab.bench.simulated_device import SimulatedDevice
 from tests.faults import Bug, Faults, FaultyBus
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
