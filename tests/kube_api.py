@@ -4,6 +4,8 @@ A real Kubernetes API for tests: etcd and kube-apiserver on loopback, RBAC on, n
 Authenticated by token; each *user* beside the administrator has what RBAC gives.
 """
 
+import base64
+import json
 import secrets
 import shutil
 import ssl
@@ -14,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -41,6 +44,7 @@ class KubeApi:
 
     url: str
     directory: Path
+    etcd: str
 
     @property
     def kubeconfig(self) -> Path:
@@ -65,10 +69,13 @@ def missing_binaries() -> tuple[str, ...]:
 class ControlPlane:
     """etcd and kube-apiserver, which may be killed, wiped, and started again."""
 
-    def __init__(self, directory: Path, users: Sequence[KubeUser] = ()) -> None:
-        self.api = KubeApi(f"https://127.0.0.1:{ports.free()}", directory)
+    def __init__(
+        self, directory: Path, users: Sequence[KubeUser] = (), flags: Sequence[str] = ()
+    ) -> None:
+        etcd = f"http://127.0.0.1:{ports.free()}"
+        self.api = KubeApi(f"https://127.0.0.1:{ports.free()}", directory, etcd)
         self._tokens = {user: secrets.token_hex(16) for user in (ADMIN, *users)}
-        self._etcd_port = ports.free()
+        self._flags = tuple(flags)
         self._processes: list[subprocess.Popen[bytes]] = []
         _write_tokens(directory / "tokens.csv", self._tokens)
         subprocess.run(
@@ -79,11 +86,17 @@ class ControlPlane:
 
     def start(self) -> None:
         """Start both, and wait until they are ready."""
-        self._run(_etcd(self.api.directory, self._etcd_port), "etcd.log")
-        server = self._run(_apiserver(self.api, self._etcd_port), "kube-apiserver.log")
+        self._run(_etcd(self.api.directory, self.api.etcd), "etcd.log")
+        server = self._run([*_apiserver(self.api), *self._flags], "kube-apiserver.log")
         _wait_until_ready(self.api, self._tokens[ADMIN], server)
         for user, token in self._tokens.items():
             _write_kubeconfig(self.api, user.name, token)
+
+    def compact(self) -> None:
+        """Have etcd forget all but what is now, as it does of itself every few minutes."""
+        now = self._etcd_answers("range", {"key": base64.b64encode(b"/").decode()})
+        revision = int(now["header"]["revision"])
+        self._etcd_answers("compaction", {"revision": revision, "physical": True})
 
     def kill(self) -> None:
         """End both as a power cut would, the API server first."""
@@ -96,6 +109,13 @@ class ControlPlane:
         """Lose all objects; only while it is down."""
         shutil.rmtree(self.api.directory / "etcd")
 
+    def _etcd_answers(self, what: str, question: dict[str, object]) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 -- our own address
+            f"{self.api.etcd}/v3/kv/{what}", data=json.dumps(question).encode()
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 -- the same
+            return dict(json.load(answer))
+
     def _run(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
         with (self.api.directory / log).open("ab") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
@@ -105,10 +125,14 @@ class ControlPlane:
 
 @contextmanager
 def running_control_plane(
-    directory: Path, users: Sequence[KubeUser] = ()
+    directory: Path, users: Sequence[KubeUser] = (), flags: Sequence[str] = ()
 ) -> Iterator[ControlPlane]:
-    """Run etcd and kube-apiserver with their state in *directory* until the block ends."""
-    plane = ControlPlane(directory, users)
+    """
+    Run etcd and kube-apiserver with their state in *directory* until the block ends.
+
+    *flags* are more of kube-apiserver's.
+    """
+    plane = ControlPlane(directory, users, flags)
     try:
         plane.start()
         yield plane
@@ -123,9 +147,8 @@ def running_kube_api(directory: Path, users: Sequence[KubeUser] = ()) -> Iterato
         yield plane.api
 
 
-def _etcd(directory: Path, port: int) -> list[str]:
+def _etcd(directory: Path, client: str) -> list[str]:
     peer = f"http://127.0.0.1:{ports.free()}"
-    client = f"http://127.0.0.1:{port}"
     return [
         "etcd",
         f"--data-dir={directory / 'etcd'}",
@@ -139,11 +162,11 @@ def _etcd(directory: Path, port: int) -> list[str]:
     ]
 
 
-def _apiserver(api: KubeApi, etcd_port: int) -> list[str]:
+def _apiserver(api: KubeApi) -> list[str]:
     key = api.directory / "accounts.key"
     return [
         "kube-apiserver",
-        f"--etcd-servers=http://127.0.0.1:{etcd_port}",
+        f"--etcd-servers={api.etcd}",
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
         f"--secure-port={api.url.rpartition(':')[2]}",

@@ -2,17 +2,17 @@
 A control plane for a benchmark: etcd, kube-apiserver, NATS and the operator, as the lab runs them.
 
 It listens on loopback, keeps its files in a directory of its own, and ends with the block. No
-bridge and no device, so no root: what takes part on the bus are agents of the benchmark.
+bridge and no device, so no root: what takes part on the bus are agents of the benchmark. That of a
+benchmark that is killed is ended by the next one (`sites`).
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from fleet.contracts.names import DeviceId
 from fleet.scores.score import Score
+from lab.bench import sites
 from lab.host import processes
 from lab.host.lab_host import Addresses, LabHost
 from lab.host.ledger import Kind
@@ -64,13 +64,8 @@ class Site:
 @contextmanager
 def control_plane(devices: Sequence[DeviceId]) -> Iterator[Site]:
     """Run a control plane that lets *devices* in, until the block ends."""
-    with tempfile.TemporaryDirectory(prefix="fleet-bench-") as directory:
-        host = LabHost("bench", Path(directory), Addresses(_NUMBER))
-        try:
-            yield _start(host, devices)
-        finally:
-            for entry in reversed(host.ledger.of(Kind.PROCESS)):
-                processes.stop(entry)
+    with sites.directory() as directory:
+        yield _start(LabHost("bench", directory, Addresses(_NUMBER)), devices)
 
 
 def _start(host: LabHost, devices: Sequence[DeviceId]) -> Site:

@@ -18,6 +18,7 @@ from invoke.context import Context
 from invoke.tasks import task
 from rich.console import Console
 
+from lab.bench import sites
 from lab.bench.results import Figure, Results
 from lab.console import invocation
 from lab.errors import TopologyInvalid
@@ -183,6 +184,7 @@ def _show(
     name: str, command: str, measure: Callable[[], Sequence[Figure]], *, as_json: bool
 ) -> None:
     os.chdir(_ROOT)
+    sites.end_dead(_say)  # it would take its share of what is measured
     # The agents of a benchmark share this process; what they would log is their devices' own.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     load = os.getloadavg()[0]

@@ -17,6 +17,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from fleet.scores.linux.architecture import Arch
+from lab.bench import sites
 from lab.console import device_shell, logs, output
 from lab.console.invocation import (
     FORMAT,
@@ -170,6 +171,7 @@ def collect(
         only_told = dry_run or is_set("LAB_DRY_RUN")
         gone = () if only_told else removal.collect(chosen)
         output.leftovers(found, gone, dry_run=only_told)
+        sites.end_dead(output.errors.print, dry_run=only_told)
 
 
 def _about_machines() -> Iterator[examination.Finding]:

@@ -225,7 +225,7 @@ class Controller:
         with self.failures.contained("orphans"):
             if self.informer.unread:  # whose keys may be anybody's
                 log.warning("orphans not looked at", unread=len(self.informer.unread))
-                self.store.allow_removal({})
+                await self._orphan_remover.forbid()
             else:
                 await self._orphan_remover.look()
         self.dispatch()
@@ -247,6 +247,7 @@ class Controller:
             counter,
             withdrawals=self._withdrawals,
             definitions_stand=self._definitions.stand,
+            time_slice=self._slice,
         )
         self._orphan_remover = OrphanRemover(
             self.store,
@@ -256,6 +257,8 @@ class Controller:
             counter=counter,
             suspects=Suspects(self._intervals.orphans.total_seconds()),
             now=self._now,
+            changed=self.dispatch,
+            time_slice=self._slice,
         )
         self._device_writer = device_writer = DeviceWriter(
             self.store,

@@ -46,14 +46,17 @@ class ApiCluster:
         """
         configuration = client.Configuration()
         try:
-            if not kubeconfig.check_path(str(path)):
+            if kubeconfig.check_path(str(path)) is None:
                 raise errors.InvalidConfig(f"kubeconfig {path}: not there", element=str(path))
             config.load_kube_config(
                 str(path), client_configuration=configuration, persist_config=False
             )
-        except (ConfigException, OSError) as exc:
+        except ConfigException as exc:
+            what = f"kubeconfig {path}: {kubeconfig.quotable(str(exc))}"
+            raise errors.InvalidConfig(what, element=str(path)) from None
+        except OSError as exc:
             raise errors.InvalidConfig(f"kubeconfig {path}: {exc}", element=str(path)) from exc
-        except (KeyError, TypeError, ValueError) as exc:
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             # Its words may quote what stands there.
             what = f"kubeconfig {path}: its credentials can't be read ({type(exc).__name__})"
             raise errors.InvalidConfig(what, element=str(path)) from None

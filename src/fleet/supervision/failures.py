@@ -74,7 +74,6 @@ class Failures:
         self._now = now
         self._parts: dict[str, _Part] = {}
         self._logged: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def add_watcher(self, watcher: Watcher) -> None:
         """Tell *watcher*, too."""
@@ -138,15 +137,6 @@ class Failures:
         """Contain what fails in a ``with`` block, and record it; *passes* is raised as ever."""
         return Contained(self, part, key, passes)
 
-    def running_task(self) -> "asyncio.Task[Any] | None":
-        """Return the running task. The loop is remembered: to ask for it is a system call."""
-        if self._loop is None or not self._loop.is_running():
-            try:
-                self._loop = asyncio.get_running_loop()
-            except RuntimeError:
-                return None
-        return asyncio.current_task(self._loop)
-
     def _log(self, failure: Failure, error: BaseException) -> None:
         fields = {
             "part": failure.part,
@@ -207,7 +197,7 @@ class Contained:
         self.failure: Failure | None = None
 
     def __enter__(self) -> Self:
-        self._task = self._failures.running_task()
+        self._task = containment.running_task()
         self._cancellations = containment.cancellations(self._task)
         return self
 

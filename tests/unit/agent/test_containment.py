@@ -21,7 +21,7 @@ from fleet.bus.memory import MemoryServer
 from fleet.contracts import messages, scores
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName, DeviceId
-from fleet.supervision.failures import Failures
+from fleet.supervision.failures import STANDING_SECONDS, Failures
 from tests import virtual_time
 from tests.agent_device import Hub, running_agent
 from tests.faults import Bug, Faults, FaultyBus
@@ -89,7 +89,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.faults = Faults()
-        self.failures = Failures()
+        self.failures = Failures(now=lambda: asyncio.get_running_loop().time())
         server = MemoryServer()
         self.hub = Hub(server.connect(), DEVICE)
         self._bus = FaultyBus(server.connect(), self.faults)
@@ -197,6 +197,22 @@ def test_a_word_that_a_bug_kept_from_being_told_is_told_though_nothing_changes_a
         await bench.hub.deploy("web", {"name": "app", "image": "no image"})
         await bench.hub.reaches("web", Phase.FAILED, within=60.0)
         assert bench.failures.counts == {"state": 1}
+
+    bench.play(scenario)
+
+
+def test_what_failed_and_is_tried_no_more_is_told_for_a_quarter_of_an_hour_at_most():
+    bench = Bench()
+
+    async def scenario() -> None:
+        await bench.deploy("web")
+        await bench.lands("web")
+        bench.failures.failed("health check", DeploymentName("gone"), Bug("of one that is gone"))
+        await asyncio.sleep(STANDING_SECONDS - 60)
+        assert "gone" in await bench.problem()
+        await asyncio.sleep(180)
+        assert await bench.problem() == ""
+        assert not bench.failures.standing()
 
     bench.play(scenario)
 

@@ -7,12 +7,13 @@ from fleet import errors
 from fleet.contracts import kubeconfig
 
 SECRET = "c2VjcmV0"
+HERE = {"server": "https://127.0.0.1:6443"}
 WHOLE = {
     "apiVersion": "v1",
     "kind": "Config",
     "current-context": "fleet",
     "contexts": [{"name": "fleet", "context": {"cluster": "here", "user": "operator"}}],
-    "clusters": [{"name": "here", "cluster": {"server": "https://127.0.0.1:6443"}}],
+    "clusters": [{"name": "here", "cluster": HERE}],
     "users": [{"name": "operator", "user": {"token": SECRET}}],
 }
 TEXT = yaml.safe_dump(WHOLE, sort_keys=False).encode()
@@ -66,6 +67,24 @@ def test_one_that_is_cut_off_anywhere_is_refused_without_a_secret(cut: int):
         ({"clusters": [{"name": "here", "cluster": {"server": ""}}]}, "length >= 1"),
         ({"users": None}, "no user 'operator'"),
         ({"users": [{"name": "operator", "user": None}]}, "user 'operator': Expected `object`"),
+        ({"users": [{"name": "operator", "user": {"token": None}}]}, "got `null` - at `$.token`"),
+        ({"users": [{"name": "operator", "user": {"exec": None}}]}, "got `null` - at `$.exec`"),
+        (
+            {"users": [{"name": "operator", "user": {"client-key": SECRET}}]},
+            "no client-certificate",
+        ),
+        (
+            {"users": [{"name": "operator", "user": {"client-certificate-data": SECRET}}]},
+            "user 'operator': no client-key",
+        ),
+        (
+            {
+                "clusters": [
+                    {"name": "here", "cluster": {**HERE, "insecure-skip-tls-verify": "false"}}
+                ]
+            },
+            "Expected `bool`, got `str` - at `$.insecure-skip-tls-verify`",
+        ),
         ({"users": [SECRET]}, "Expected `object`, got `str`"),
         ({"users": SECRET}, "Expected `array"),
     ],

@@ -14,6 +14,7 @@ from fleet.operator.decisions.coalescing import Coalescing
 from fleet.operator.intervals import Intervals
 from fleet.operator.writers.work_queue import Pace
 from fleet.supervision.backoff import Backoff
+from fleet.supervision.failures import Failures
 from lab.bench.simulated_device import SimulatedDevice
 from tests.unit.operator.fakes import FakeCluster, FakeCounter
 from tests.unit.operator.making import deployment_body
@@ -51,6 +52,7 @@ class Scene:
                 intervals=self.intervals,
                 paces=self.paces,
                 now=lambda: self.now,
+                failures=Failures(now=lambda: self.now),
                 restart=RESTART,
             )
             task = asyncio.create_task(controller.run())

@@ -18,8 +18,9 @@ from fleet.contracts.names import DeviceId
 from fleet.operator.decisions.event_correlator import Post
 from fleet.operator.model.custom_resources import Deployment
 from fleet.operator.ports import Body
+from fleet.supervision.failures import STANDING_SECONDS
 from lab.bench.simulated_device import SimulatedDevice
-from tests.faults import Faults, FaultyBus
+from tests.faults import Bug, Faults, FaultyBus
 from tests.unit.operator.fakes import FakeCluster
 from tests.unit.operator.making import deployment_body
 from tests.unit.operator.scene import MemoryScene
@@ -265,3 +266,14 @@ async def test_what_fleet_itself_foresaw_is_no_internal_error(scene: FaultyScene
         await scene.until(lambda: scene.told_at() != set(), "people are told")
     posts = [p.event for p in scene.cluster.events.values() if p.event.reason == "InternalError"]
     assert ["LookupError" in event.message for event in posts] == [True]
+
+
+async def test_what_failed_and_is_tried_no_more_does_not_stand_for_ever(scene: FaultyScene):
+    async with scene.running() as controller:
+        controller.failures.failed("desired", "a key that is gone", Bug("of one that is gone"))
+        scene.now += STANDING_SECONDS + 1
+        controller.failures.failed("desired", "a key of now", Bug("of now"))
+        await scene.until(
+            lambda: [f.key for f in controller.failures.standing()] == ["a key of now"],
+            "only what failed just now stands",
+        )

@@ -11,7 +11,6 @@ An answer that isn't what was asked for is no answer.
 import contextlib
 import hashlib
 import json
-import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping
 from http import HTTPStatus
@@ -222,7 +221,7 @@ class KubernetesCluster:
             known.configuration.api_key = found.api_key
         else:
             await self.close()
-            known = self._client = _client_of(found)
+            known = self._client = cluster_access.connect(found)
         self._read_at = time.monotonic()
         return known
 
@@ -280,14 +279,6 @@ def _event(post: Post) -> dict[str, Any]:
         "lastTimestamp": timestamp(series.last),
         "count": series.count,
     }
-
-
-def _client_of(configuration: client.Configuration) -> client.ApiClient:
-    try:
-        return client.ApiClient(configuration)
-    except ssl.SSLError as exc:
-        what = f"{configuration.host}: its CA, or our certificate or key, can't be read"
-        raise errors.InvalidConfig(what, element=configuration.host) from exc
 
 
 def _decoded(request: str, text: bytes) -> dict[str, Any]:

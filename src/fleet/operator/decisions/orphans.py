@@ -8,11 +8,13 @@ the resource is about to be applied again. So it is removed only where it was
 one in two complete resyncs, an interval apart, and only together with a few.
 Otherwise everything is held until an administrator says the word, which names
 the very set that it allows.
+
+There may be a hundred thousand: whoever decides is handed one at a time.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -49,16 +51,25 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may go, and what waits for the *word*; *why* says it to an administrator."""
+    """What may go, and what waits for the `Word`; *why* says it to an administrator."""
 
-    removed: tuple[Orphan, ...] = ()
-    held: tuple[Orphan, ...] = ()
+    removed: Sequence[Orphan] = ()
+    held: Sequence[Orphan] = ()
     why: str = ""
 
-    @property
-    def word(self) -> str:
-        """The word that allows to remove what is held; empty when nothing is."""
-        return word(self.held) if self.held else ""
+
+@dataclass(slots=True)
+class Ripe:
+    """Orphans that were ones for long enough, in order; *free*: those that nobody reclaims."""
+
+    all: list[Orphan] = field(default_factory=list)
+    free: list[Orphan] = field(default_factory=list)
+    reclaimable: list[Orphan] = field(default_factory=list)
+
+    def add(self, orphan: Orphan) -> None:
+        """Take one more."""
+        self.all.append(orphan)
+        (self.reclaimable if orphan.reclaimable else self.free).append(orphan)
 
 
 class Suspects:
@@ -67,38 +78,57 @@ class Suspects:
     def __init__(self, interval: float) -> None:
         self._interval = interval
         self._since: dict[Orphan, float] = {}
+        self._found: dict[Orphan, float] = {}
+        self._now = 0.0
 
-    def look(self, found: Collection[Orphan], now: float) -> tuple[Orphan, ...]:
-        """Take note of what a complete resync found, and list what was long enough an orphan."""
-        ripe = [o for o in found if o in self._since and now - self._since[o] >= self._interval]
-        self._since = {orphan: self._since.get(orphan, now) for orphan in found}
-        return tuple(sorted(ripe))
+    def begin(self, now: float) -> None:
+        """Begin to look at what a complete resync found."""
+        self._now, self._found = now, {}
+
+    def is_ripe(self, orphan: Orphan) -> bool:
+        """Take note of one that was found; tell whether it was an orphan for long enough."""
+        since = self._since.get(orphan)
+        self._found[orphan] = self._now if since is None else since
+        return since is not None and self._now - since >= self._interval
+
+    def end(self) -> None:
+        """Forget what was not found this time."""
+        self._since, self._found = self._found, {}
 
 
-def judge(ripe: Iterable[Orphan], fleet: Fleet, *, said: str = "") -> Verdict:
-    """Decide about orphans that were ones for long enough; *said* is the administrator's word."""
-    orphans = tuple(ripe)
-    free = tuple(orphan for orphan in orphans if not orphan.reclaimable)
-    why = _objection(len(free), fleet)
-    held = orphans if why else tuple(orphan for orphan in orphans if orphan.reclaimable)
-    if held and said == word(held):
-        return Verdict(removed=orphans)
+class Word:
+    """Names a set, told in order: another set, or another value at one key, has another name."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, orphan: Orphan) -> None:
+        """Take one more."""
+        self._digest.update(f"{kv.desired_state_key(*orphan.pair)}@{orphan.revision}\n".encode())
+
+    def __str__(self) -> str:
+        return self._digest.hexdigest()[:WORD_LENGTH]
+
+
+def judge(ripe: Ripe, fleet: Fleet) -> Verdict:
+    """Decide about orphans that were ones for long enough, and of which nobody said anything."""
+    why = _objection(len(ripe.free), fleet)
+    held = ripe.all if why else ripe.reclaimable
     return Verdict(
-        removed=() if why else free,
+        removed=() if why else ripe.free,
         held=held,
         why=why or ("their deployments were made again, and want other devices" if held else ""),
     )
 
 
+def allowed(ripe: Ripe) -> Verdict:
+    """Decide about them once an administrator said the word for those that were held."""
+    return Verdict(removed=ripe.all)
+
+
 def limit(desired: int) -> int:
     """Compute how many may go in one pass."""
     return max(MOST_AT_ONCE, desired * SHARE_AT_ONCE // 100)
-
-
-def word(orphans: Iterable[Orphan]) -> str:
-    """Name a set: another set, or another value at one of its keys, has another name."""
-    lines = [f"{kv.desired_state_key(*o.pair)}@{o.revision}\n" for o in sorted(orphans)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:WORD_LENGTH]
 
 
 def _objection(count: int, fleet: Fleet) -> str:

@@ -249,11 +249,16 @@ class Store:
         for name in self._keys.others(device):
             self._touch_deleting(name)
 
-    def allow_removal(self, orphans: Mapping[Pair, int]) -> None:
-        """Take note of which orphans may go, and of no others."""
-        before, self.removable = self.removable, dict(orphans)
-        changed = before.items() ^ self.removable.items()
-        self.touched.pairs.update(pair for pair, _ in changed)
+    def allow_removal(self, pair: Pair, revision: int) -> None:
+        """Take note that the orphan at a key may go, as it stands at *revision*."""
+        if self.removable.get(pair) != revision:
+            self.removable[pair] = revision
+            self.touched.pairs.add(pair)
+
+    def forbid_removal(self, pair: Pair) -> None:
+        """Take note that what stands at a key may not go."""
+        if self.removable.pop(pair, None) is not None:
+            self.touched.pairs.add(pair)
 
     # How a change spreads.
 

@@ -18,6 +18,7 @@ from fleet.operator.model.ending import Ending
 from fleet.operator.model.matching.index import Pair
 from fleet.operator.model.store import Store
 from fleet.operator.ports import Counter
+from fleet.operator.time_slice import TimeSlice
 from fleet.operator.writers.withdrawals import Withdrawals
 from fleet.operator.writers.work_queue import Pace
 
@@ -46,7 +47,9 @@ class DesiredStateWriter:
         *,
         withdrawals: Withdrawals,
         definitions_stand: DefinitionsStand,
+        time_slice: TimeSlice | None = None,
     ) -> None:
+        self._slice = time_slice or TimeSlice()
         self._definitions_stand = definitions_stand
         self._withdrawals = withdrawals
         self._store = store
@@ -55,9 +58,9 @@ class DesiredStateWriter:
         self._counter = counter
         self._orphans: dict[Pair, Orphan] = {}
 
-    def orphans(self) -> tuple[Orphan, ...]:
+    async def orphans(self) -> tuple[Orphan, ...]:
         """List the keys that are orphans now."""
-        for pair in tuple(self._orphans):
+        async for pair in self._slice.over(tuple(self._orphans)):
             self._note_orphan(pair, publishing.orphan(key_facts.gather(self._store, pair)))
         return tuple(self._orphans.values())
 

@@ -161,6 +161,17 @@ def test_a_damaged_entry_that_cannot_be_set_aside_keeps_no_agent_from_starting()
     play(scenario)
 
 
+def test_however_many_entries_are_damaged_a_disk_that_hangs_is_waited_for_once():
+    async def scenario(journal: Journal, disk: Disk, problems: Problems) -> None:
+        disk.aside_seconds = 10_000.0
+        disk.content = {DeploymentName(f"bad-{number}"): b"garbage" for number in range(50)}
+        async with asyncio.timeout(60):
+            assert await journal.load() == {}
+        assert reasons(problems) == ["DamagedJournal"]
+
+    play(scenario)
+
+
 def test_a_damaged_entry_costs_no_other_and_is_told():
     async def scenario(journal: Journal, disk: Disk, problems: Problems) -> None:
         entry = entries.of(DEVICE, WEB, ONE)

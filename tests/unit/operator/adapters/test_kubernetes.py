@@ -172,7 +172,7 @@ BROKEN = base64.b64encode(b"no certificate").decode()
     [
         (kubeconfig("https://127.0.0.1:1")[:70], "kubeconfig"),
         (kubeconfig(""), "cluster 'here'"),
-        (kubeconfig("https://127.0.0.1:1", **{"certificate-authority-data": BROKEN}), "its CA"),
+        (kubeconfig("https://127.0.0.1:1", **{"certificate-authority-data": BROKEN}), "its cert"),
         (
             kubeconfig("https://127.0.0.1:1", **{"certificate-authority-data": "abcde"}),
             "credentials can't be read",

@@ -132,7 +132,13 @@ class TouchMachine(RuleBasedStateMachine):
 
     @rule(orphans=st.dictionaries(pairs, st.integers(0, 2), max_size=3))
     def allow_removal(self, orphans: dict[Pair, int]) -> None:
-        self.store.allow_removal(orphans)
+        for key, revision in orphans.items():
+            self.store.allow_removal(key, revision)
+
+    @rule(keys=st.sets(pairs, max_size=3))
+    def forbid_removal(self, keys: set[Pair]) -> None:
+        for key in keys:
+            self.store.forbid_removal(key)
 
     @invariant()
     def what_is_to_be_done_anew_is_touched(self) -> None:

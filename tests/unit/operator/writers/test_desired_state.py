@@ -166,7 +166,7 @@ async def test_an_orphan_is_counted_until_somebody_owns_it(scene: Scene):
 async def test_a_removable_value_that_changed_meanwhile_stays(scene: Scene):
     revision = await scene.bucket.put(KEY, making.score(uid="gone"))
     scene.store.put_desired(pair(), making.put(making.score(uid="gone"), revision))
-    scene.store.allow_removal({pair(): revision})
+    scene.store.allow_removal(pair(), revision)
     later = making.score(uid="somebody")
     await scene.bucket.put(KEY, later)
     with pytest.raises(errors.RevisionConflict):
@@ -175,13 +175,13 @@ async def test_a_removable_value_that_changed_meanwhile_stays(scene: Scene):
     entry = await scene.bucket.get(KEY)
     assert isinstance(entry, Put)
     assert entry.value == later
-    assert [each.revision for each in scene.publisher.orphans()] == [entry.revision]
+    assert [each.revision for each in await scene.publisher.orphans()] == [entry.revision]
 
 
 async def test_a_removable_value_that_is_wanted_again_is_adopted(scene: Scene):
     revision = await scene.bucket.put(KEY, making.score(uid="gone"))
     scene.store.put_desired(pair(), making.put(making.score(uid="gone"), revision))
-    scene.store.allow_removal({pair(): revision})
+    scene.store.allow_removal(pair(), revision)
     scene.store.put_deployment(deployment())
     await scene.publisher.work(pair())
     entry = await scene.bucket.get(KEY)

@@ -39,6 +39,26 @@ def content(response: Any) -> Any:
         raise errors.RuntimeUnavailable("podman answers what isn't JSON", element="podman") from exc
 
 
+def rows(response: Any) -> list[dict[str, Any]]:
+    """
+    Read a list of objects. What else stands among them costs no other row.
+
+    :raises errors.RuntimeUnavailable: it is an error, or isn't a list.
+    """
+    found = content(response)
+    if not isinstance(found, list):
+        raise errors.RuntimeUnavailable("podman answers what isn't a list", element="podman")
+    return [row for row in found if isinstance(row, dict)]
+
+
+def lenient(response: Any) -> Any:
+    """Read the JSON of an answer that others don't depend on; None where it has none."""
+    try:
+        return content(response)
+    except errors.RuntimeUnavailable:
+        return None
+
+
 def complaint(response: Any) -> str:
     """Read the message of an error; its text where it isn't podman's JSON."""
     try:

@@ -95,8 +95,9 @@ class PodmanImages:
         return bool(response.status_code < answers.REDIRECT)
 
     def _list(self) -> tuple[Image, ...]:
-        listing = answers.content(self._request("GET", "/images/json"))
-        return tuple(translation.image(row) for row in listing)
+        listing = answers.rows(self._request("GET", "/images/json"))
+        found = (translation.image(row) for row in listing)
+        return tuple(each for each in found if each is not None)
 
     def _find_id(self, reference: str) -> str:
         response = self._request("GET", f"/images/{quote(reference, safe='/:@')}/json")
@@ -112,12 +113,13 @@ class PodmanImages:
                 raise errors.ContainerFailed(answers.complaint(response), element=image.id)
 
     def digest(self, image_id: str) -> str:
-        """Look the digest of an image up, once."""
+        """Look the digest of an image up, once; "" where podman doesn't say it."""
         if image_id and image_id not in self._digests:
             response = self._request("GET", f"/images/{image_id}/json")
-            if response.status_code >= answers.CLIENT_ERROR:
+            found = translation.digest(answers.lenient(response))
+            if not found:
                 return ""
-            self._digests[image_id] = str(answers.content(response).get("Digest", ""))
+            self._digests[image_id] = found
         return self._digests.get(image_id, "")
 
     def _transfer(self, image: str, client: SocketClient) -> None:

@@ -13,7 +13,7 @@ _WITHOUT_PORTS = frozenset({"created", "configured", "initialized", "exited", "s
 
 def wanted(rows: Iterable[Mapping[str, Any]], container: str) -> tuple[Port, ...]:
     """List the ports that the container of that name publishes."""
-    return next((translation.ports(r) for r in rows if container in r.get("Names", ())), ())
+    return next((translation.ports(r) for r in rows if container in translation.names(r)), ())
 
 
 def holder(
@@ -21,7 +21,7 @@ def holder(
 ) -> str:
     """Name another container that has *port*, and whose it is; "" where none has it."""
     for row in rows:
-        if container in row.get("Names", ()) or row.get("State") in _WITHOUT_PORTS:
+        if container in translation.names(row) or translation.state(row) in _WITHOUT_PORTS:
             continue
         if any(port.collides(other) for other in translation.ports(row)):
             return _described(row, device_id)
@@ -37,7 +37,8 @@ def of_process(
 
 
 def _described(row: Mapping[str, Any], device_id: DeviceId) -> str:
-    name, labels = (row.get("Names") or ["without a name"])[0], row.get("Labels") or {}
+    name = next(iter(translation.names(row)), "without a name")
+    labels = translation.labels(row)
     if labels.get(containers.LABEL_DEVICE) != device_id:
         return f"container {name}, which is not Fleet's"
     return f"deployment {labels.get(containers.LABEL_DEPLOYMENT)} (container {name})"

@@ -53,7 +53,6 @@ _RUNNING = "running"
 _UNCLEAN = "stopped"
 _CLEANUP_LOOK_SECONDS = 0.05  # on a Pi, cleaning up takes several of these
 _JSON = {"Content-Type": "application/json"}
-_TELLING = frozenset({"died", "remove", "pause", "unpause", "stop", "rename"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +177,15 @@ class PodmanRuntime:
             {} if deployment is None else {containers.LABEL_DEPLOYMENT: deployment}
         )
         digest = self._images.digest
-        found = (translation.container(row, digest(str(row["ImageID"]))) for row in listing)
+        found = (translation.container(row, digest(translation.image_id(row))) for row in listing)
         return tuple(sorted((c for c in found if c is not None), key=lambda c: c.name))
 
-    def _list(self, labels: Mapping[str, str]) -> Any:
+    def _list(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """List the containers of ours that have *labels* besides, in whatever state."""
         wanted = {containers.LABEL_DEVICE: self._device_id, **labels}
         filters = json.dumps({"label": [f"{name}={value}" for name, value in wanted.items()]})
         params = {"all": "true", "filters": filters}
-        return answers.content(self._request("GET", "/containers/json", params=params))
+        return answers.rows(self._request("GET", "/containers/json", params=params))
 
     def _create(self, workload: Workload) -> None:
         body = json.dumps(
@@ -251,7 +250,7 @@ class PodmanRuntime:
         listing = self._request("GET", "/containers/json", params={"all": "true"})
         if listing.status_code >= answers.CLIENT_ERROR:
             return None
-        rows = answers.content(listing)
+        rows = answers.rows(listing)
         for port in port_holders.wanted(rows, container):
             holder = port_holders.holder(rows, container, port, self._device_id)
             if not holder and (listener := listeners.find(port.host, str(port.protocol))):
@@ -286,7 +285,8 @@ class PodmanRuntime:
         if found.status_code >= answers.SERVER_ERROR:
             return self._damaged(container, answers.complaint(found))
         details = answers.content(found)
-        if details["Config"]["Labels"].get(containers.LABEL_DEVICE) != self._device_id:
+        labels = details["Config"].get("Labels") or {}  # null where there is none
+        if labels.get(containers.LABEL_DEVICE) != self._device_id:
             raise errors.NameTaken(f"{container} is not a container of Fleet", element=container)
         return details
 
@@ -298,7 +298,7 @@ class PodmanRuntime:
         started any more, yet podman lists it, and removes it by force.
         """
         for listed in self._list({}):
-            if container in listed["Names"]:
+            if container in (listed.get("Names") or ()):
                 log.warning("damaged container", container=container, error=complaint)
                 return {"Id": listed["Id"], "Config": {}}
         raise errors.RuntimeUnavailable(f"podman: {complaint}", element="podman")
@@ -316,7 +316,8 @@ class PodmanRuntime:
 
     def _grace(self, details: Any) -> int:
         """Tell the container's own time to end, which podman gives it."""
-        return int(details["Config"].get("StopTimeout", self._options.stop_timeout))
+        told = details["Config"].get("StopTimeout")
+        return told if isinstance(told, int) else self._options.stop_timeout
 
     def _stop(self, container_id: str, grace: int) -> None:
         """Ask it to end. One that can't be stopped (not running, paused) is removed by force."""
@@ -340,7 +341,7 @@ class PodmanRuntime:
             client.be_patient()
             say(None)
             for line in client.lines(response):
-                if line.get("Action", line.get("status")) in _TELLING:
+                if translation.tells(line):
                     say(translation.deployment_of_event(line))
             say(errors.RuntimeUnavailable("podman ended the stream of events", element="podman"))
         except errors.FleetError as exc:

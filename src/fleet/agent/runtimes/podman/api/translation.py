@@ -1,6 +1,12 @@
-"""From podman's JSON to the port's values. Pure."""
+"""
+From podman's JSON to the port's values. Pure.
 
-from collections.abc import Mapping
+A row that isn't understood is left out, and a field that isn't counts as unknown: neither raises,
+since the rows beside it are other deployments' and other people's.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fleet import errors
@@ -20,65 +26,129 @@ _STATUS = {
 }
 
 
-_MOST_PORTS = 1 << 16
+_TELLING = frozenset({"died", "remove", "pause", "unpause", "stop", "rename"})
+_ID = re.compile(r"[0-9A-Za-z:]+")
+# Whoever asks whether a service succeeded isn't told that it did.
+_UNKNOWN_EXIT = -1
+_HIGHEST_PORT = 65535
+
+
+def tells(event: Any) -> bool:
+    """Tell whether an event is one after which a container has to be looked at."""
+    if not isinstance(event, dict):
+        return False
+    action = event.get("Action", event.get("status"))
+    return isinstance(action, str) and action in _TELLING
 
 
 def deployment_of_event(event: Mapping[str, Any]) -> DeploymentName | None:
     """Read whose container an event is about; None where it doesn't say."""
-    labels = (event.get("Actor") or {}).get("Attributes") or {}
+    labels = _object(_object(event.get("Actor")).get("Attributes"))
     try:
-        return DeploymentName(labels.get(containers.LABEL_DEPLOYMENT, ""))
+        return DeploymentName(_text(labels.get(containers.LABEL_DEPLOYMENT)))
     except errors.InvalidName:
         return None
 
 
 def container(raw: Mapping[str, Any], image: str) -> Container | None:
     """Read one row of the listing; None for a container that only looks like one of ours."""
-    labels = raw.get("Labels") or {}
+    told = labels(raw)
     try:
         found = Container(
-            deployment=DeploymentName(labels[containers.LABEL_DEPLOYMENT]),
-            service=labels[containers.LABEL_SERVICE],
-            digest=labels[containers.LABEL_DIGEST],
-            id=raw["Id"],
-            status=_STATUS.get(raw["State"], Status.BROKEN),
+            deployment=DeploymentName(told[containers.LABEL_DEPLOYMENT]),
+            service=told[containers.LABEL_SERVICE],
+            digest=told[containers.LABEL_DIGEST],
+            id=_text(raw.get("Id")),
+            status=_STATUS.get(state(raw), Status.BROKEN),
             restart_policy=scores.RestartPolicy(
-                labels.get(containers.LABEL_RESTART_POLICY, scores.RestartPolicy.ALWAYS)
+                told.get(containers.LABEL_RESTART_POLICY, scores.RestartPolicy.ALWAYS)
             ),
-            exit_code=int(raw.get("ExitCode") or 0),
+            exit_code=_whole(raw.get("ExitCode"), unknown=_UNKNOWN_EXIT),
             image=image,
-            started=max(0, int(raw.get("StartedAt") or 0)),
-            finished=max(0, int(raw.get("ExitedAt") or 0)),
-            health=str(raw.get("Status") or ""),
+            started=max(0, _whole(raw.get("StartedAt"))),
+            finished=max(0, _whole(raw.get("ExitedAt"))),
+            health=_text(raw.get("Status")),
             ports=ports(raw),
         )
     except (KeyError, ValueError):
         return None
-    return found if found.name in raw.get("Names", ()) else None
+    return found if found.id and found.name in names(raw) else None
+
+
+def names(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the names of a container or an image; none where they aren't said as texts."""
+    listed = raw.get("Names")
+    return tuple(filter(None, map(_text, listed if isinstance(listed, list) else ())))
+
+
+def state(raw: Mapping[str, Any]) -> str:
+    """Read the state of a container, in podman's word."""
+    return _text(raw.get("State"))
+
+
+def labels(raw: Mapping[str, Any]) -> dict[str, str]:
+    """Read the labels of a container."""
+    return {key: _text(value) for key, value in _object(raw.get("Labels")).items()}
 
 
 def ports(raw: Mapping[str, Any]) -> tuple[scores.Port, ...]:
     """Read the published ports of one row of the listing; podman tells neighbours as a range."""
-    return tuple(
-        scores.Port(
-            host=int(each["host_port"]) + step,
-            container=int(each["container_port"]) + step,
-            protocol=scores.Protocol(protocol),
-            host_ip=str(each.get("host_ip") or ""),
-        )
-        for each in raw.get("Ports") or ()
-        for protocol in str(each.get("protocol") or scores.Protocol.TCP).split(",")
-        if protocol in set(scores.Protocol)
-        for step in range(min(int(each.get("range") or 1), _MOST_PORTS))
-    )
+    listed = raw.get("Ports")
+    rows = listed if isinstance(listed, list) else ()
+    return tuple(port for row in rows if isinstance(row, dict) for port in _ports(row))
 
 
-def image(raw: Mapping[str, Any]) -> Image:
-    """Read one row of the listing of images."""
+def image_id(raw: Mapping[str, Any]) -> str:
+    """Read of which image a container is; "" where the row doesn't say it as an id."""
+    found = _text(raw.get("ImageID"))
+    return found if _ID.fullmatch(found) else ""
+
+
+def image(raw: Mapping[str, Any]) -> Image | None:
+    """Read one row of the listing of images; None for one without an id."""
+    if not _text(raw.get("Id")):
+        return None
     return Image(
-        str(raw["Id"]),
-        frozenset(raw.get("Names") or ()),
-        int(raw.get("Size") or 0),
+        _text(raw["Id"]),
+        frozenset(names(raw)),
+        max(0, _whole(raw.get("Size"))),
         is_used=bool(raw.get("Containers")),
         is_shared=bool(raw.get("ReadOnly")),
     )
+
+
+def digest(raw: Any) -> str:
+    """Read the digest of an image; "" where that isn't said."""
+    return _text(_object(raw).get("Digest"))
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _ports(row: Mapping[str, Any]) -> Iterator[scores.Port]:
+    host, inside = _whole(row.get("host_port")), _whole(row.get("container_port"))
+    if host < 1 or inside < 1:
+        return
+    beyond = _HIGHEST_PORT + 1 - max(host, inside)
+    for protocol in (_text(row.get("protocol")) or scores.Protocol.TCP).split(","):
+        if protocol in set(scores.Protocol):
+            for step in range(min(max(1, _whole(row.get("range"))), beyond)):
+                yield scores.Port(
+                    host=host + step,
+                    container=inside + step,
+                    protocol=scores.Protocol(protocol),
+                    host_ip=_text(row.get("host_ip")),
+                )
+
+
+def _text(value: Any) -> str:
+    """Read a text; what could not be sent on, such as half a surrogate, is none."""
+    return value if isinstance(value, str) and value.isascii() else ""
+
+
+def _whole(value: Any, *, unknown: int = 0) -> int:
+    """Read a whole number; nothing at all is 0."""
+    if value is None:
+        return 0
+    return value if isinstance(value, int) else unknown
