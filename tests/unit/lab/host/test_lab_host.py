@@ -1,6 +1,7 @@
 """`lab.host.lab_host`: names that are unique on the host and fit the kernel, ports that stay."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,17 @@ def test_a_port_stays_the_same_and_is_nobody_elses(tmp_path: Path):
     host = LabHost("x", tmp_path, Addresses(1))
 
     assert host.port("monitor") == host.port("monitor") != host.port("metrics")
+
+
+def test_parts_that_ask_for_ports_at_once_share_none_and_each_is_remembered(tmp_path: Path):
+    host = LabHost("x", tmp_path, Addresses(1))
+    parts = [f"part-{number}" for number in range(24)]
+
+    with ThreadPoolExecutor(len(parts)) as pool:
+        given = dict(zip(parts, pool.map(host.port, parts), strict=True))
+
+    assert len(set(given.values())) == len(parts)
+    assert {part: host.port(part) for part in parts} == given
 
 
 def test_a_wait_takes_no_longer_than_its_stage_has_left(tmp_path: Path):

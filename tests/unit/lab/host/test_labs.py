@@ -63,6 +63,13 @@ def test_two_labs_are_held_at_the_same_time():
         pass
 
 
+def test_whoever_holds_a_lab_has_its_directory_though_the_last_one_removed_it():
+    for _ in range(2):
+        with labs.held("one", "lab.down", within=0, saw=lambda _: None):
+            assert labs.state_of("one").is_dir()
+            labs.state_of("one").rmdir()
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> labs.Lab:
     lab = labs.Lab(LabHost("one", labs.state_of("one"), Addresses(1)), "smoke")

@@ -1,6 +1,7 @@
 """`lab.system.locks`: one holder, also among processes; a lock ends with it, however it ends."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -205,3 +206,78 @@ def test_nobody_begins_to_use_a_thing_while_its_last_user_ends_it(thing: Path):
         assert process.stdout
         assert process.stdout.readline() == "it is held\n"
         process.kill()
+
+
+def test_a_file_that_is_its_own_lock_is_locked_and_stays_as_it_is(tmp_path: Path):
+    path = tmp_path / "status"
+    path.write_text("enabled")
+    with locks.of_file(path), path.open() as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert path.read_text() == "enabled"
+        assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "5", '"x"', "null"])
+def test_a_lock_of_which_nobody_says_who_holds_it_is_nobodys_by_name(thing: Path, text: str | None):
+    if text is not None:
+        locks.file_of(thing).write_text(text)
+
+    assert locks.holder(thing) == {}
+
+
+def test_a_lock_that_is_gone_may_be_discarded_again(thing: Path):
+    with locks.held(thing, {}, within=0, busy=busy):
+        locks.discard(thing)
+        locks.discard(thing)
+
+    assert not locks.file_of(thing).exists()
+
+
+def test_the_lock_of_what_anybody_may_lock_has_the_mode_that_was_asked_for(thing: Path):
+    before = os.umask(0o077)
+    try:
+        lock = locks.take(thing, {}, mode=0o666)
+    finally:
+        os.umask(before)
+    assert lock is not None
+    with lock:
+        assert locks.file_of(thing).stat().st_mode & 0o777 == 0o666
+
+
+def test_a_use_that_has_ended_is_none_though_its_owner_lives_on(thing: Path):
+    mine, others = locks.Use(thing), locks.Use(thing)
+    mine.begin()
+    others.begin()
+    assert not others.is_last()
+    mine.end()
+    mine.end()  # which is no harm
+
+    assert others.is_last()
+    others.end()
+
+
+def test_a_use_of_what_is_locked_is_a_thing_of_its_own(thing: Path):
+    use = locks.Use(thing)
+    use.begin()
+    with locks.held(thing, {}, within=0, busy=busy):
+        assert use.is_last()
+    use.end()
+
+
+def test_a_thing_whose_directory_is_not_there_yet_may_be_used(tmp_path: Path):
+    use = locks.Use(tmp_path / "labs" / "one")
+    use.begin()
+    assert use.is_last()
+    use.end()
+
+
+def test_a_program_that_a_user_starts_is_no_user(thing: Path):
+    mine, others = locks.Use(thing), locks.Use(thing)
+    mine.begin()
+    with subprocess.Popen(("cat",), stdin=subprocess.PIPE, close_fds=False) as program:
+        mine.end()
+        others.begin()
+        assert others.is_last()
+        program.kill()
+    others.end()
