@@ -88,6 +88,10 @@ class Ports:
         self._go_first(deployment)
         self._give_up([claim.port for key, claim in before.items() if key not in claimed])
 
+    def has_claims(self, deployment: DeploymentName) -> bool:
+        """Tell whether *deployment* has claimed any."""
+        return bool(self._claims.get(deployment))
+
     def release(self, deployment: DeploymentName) -> None:
         """Forget *deployment*: it is withdrawn, and nothing of it is left."""
         claims = self._claims.pop(deployment, {})

@@ -77,11 +77,12 @@ class Tracker:
 
     def settle(self, intent: intents.Intent, found: tuple[Container, ...]) -> None:
         """Claim the ports that the newest *intent* wants, or that what was *found* has."""
-        done = {(c.service, c.digest) for c in found if planning.is_done(c)}
-        wanted = [
-            p for each in _publishing(intent, found) if each.key not in done for p in each.ports
-        ]
+        publishing = _publishing(intent, found)
         held = [p for c in found if c.status in _HOLDING for p in c.ports]
+        if not publishing and not held and not self._ports.has_claims(self._deployment):
+            return
+        done = {(c.service, c.digest) for c in found if planning.is_done(c)}
+        wanted = [p for each in publishing if each.key not in done for p in each.ports]
         self._ports.settle(self._deployment, wanted, held)
 
     def plan(
@@ -99,11 +100,10 @@ class Tracker:
                     held=held,
                     stuck=stuck,
                     unhealthy=unhealthy,
-                    portless=self._find_portless(intent, found),
+                    portless=self._portless,
                 )
             case intents.Keep():
-                portless = self._find_portless(intent, found)
-                return planning.keep(found, held=held, portless=portless)
+                return planning.keep(found, held=held, portless=self._portless)
             case intents.Withdraw():
                 return planning.withdraw(found, stuck=stuck)
             case other:
@@ -163,11 +163,14 @@ class Tracker:
         self, intent: intents.Intent, found: Iterable[Container]
     ) -> dict[str, errors.FleetError]:
         """Map the services that may not start, since another deployment's is a port, to why."""
+        publishing = _publishing(intent, found)
+        if not publishing:
+            return {}
         content = {
             (c.service, c.digest) for c in found if c.status in _HOLDING or planning.is_done(c)
         }
         portless: dict[str, errors.FleetError] = {}
-        for each in _publishing(intent, found):
+        for each in publishing:
             for port in () if each.key in content else each.ports:
                 first = self._ports.first(self._deployment, port)
                 if first is not None:
@@ -194,15 +197,16 @@ def _workloads(intent: intents.Intent) -> tuple[Workload, ...]:
     return pursued.workloads if isinstance(pursued, intents.Apply) else ()
 
 
-def _publishing(intent: intents.Intent, found: Iterable[Container]) -> Iterable[_Publishing]:
-    """List the services that are to run, with the ports that they publish."""
+def _publishing(intent: intents.Intent, found: Iterable[Container]) -> list[_Publishing]:
+    """List the services that are to run and publish ports, with those."""
     match intents.pursued(intent):
         case intents.Apply(workloads=workloads):
-            return [_Publishing(w.service.name, w.digest, w.service.ports) for w in workloads]
+            services = ((w.service.name, w.digest, w.service.ports) for w in workloads)
+            return [_Publishing(*service) for service in services if service[2]]
         case intents.Keep():
-            return [_Publishing(c.service, c.digest, c.ports) for c in found]
+            return [_Publishing(c.service, c.digest, c.ports) for c in found if c.ports]
         case intents.Withdraw():
-            return ()
+            return []
         case other:
             assert_never(other)
 
