@@ -4,7 +4,8 @@ Bring images, remember which, and let go of those that nobody needs.
 What the agent brought stands in a file, since podman doesn't know who pulled
 what. Where the file is lost, so is the right to remove: those images stay.
 
-Deployments that want the same image take turns: the first brings it, and the others find it there.
+Deployments that want the same image, which isn't there, take turns: the first brings it, and the
+others find it there.
 
 Pruning waits for nobody and nobody waits for it; only a pull that finds no
 space left makes room first, once, and tries again.
@@ -103,6 +104,9 @@ class Images:
 
     async def fetch(self, image: str, policy: PullPolicy) -> None:
         """Have *image* on the device, wholly on its disk where it is new: see `Runtime.fetch`."""
+        is_sound = image not in self._turns and image not in self._transfers.suspect
+        if is_sound and await self._is_there(image, policy):
+            return
         async with self._turns.setdefault(image, asyncio.Lock()):
             if policy is not PullPolicy.NEVER and image in self._transfers.suspect:
                 await self._discard(image, policy)
@@ -112,10 +116,10 @@ class Images:
             self._changed.set()
 
     async def _fetch(self, image: str, policy: PullPolicy) -> Fetched | None:
-        if policy is PullPolicy.NEVER or (
-            policy is PullPolicy.IF_NOT_PRESENT and await self._runtime.image_id(image)
-        ):
-            return await self._runtime.fetch(image, policy)  # there is nothing to transfer
+        if policy is PullPolicy.NEVER:
+            return await self._runtime.fetch(image, policy)  # or rather, say that it isn't there
+        if await self._is_there(image, policy):
+            return None
         await self._transfers.begin(image)
         try:
             fetched = await self._bring(image, policy)
@@ -124,6 +128,10 @@ class Images:
             raise
         await self._transfers.end(image)
         return fetched
+
+    async def _is_there(self, image: str, policy: PullPolicy) -> bool:
+        """Tell whether *image* is on the device, and need not be looked for elsewhere."""
+        return policy is PullPolicy.IF_NOT_PRESENT and bool(await self._runtime.image_id(image))
 
     async def _bring(self, image: str, policy: PullPolicy) -> Fetched | None:
         """Bring *image*; where the disk is full, make room first, once."""

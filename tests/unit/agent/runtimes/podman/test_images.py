@@ -85,3 +85,43 @@ async def test_an_interrupted_image_that_cannot_be_brought_keeps_no_other_waitin
 
     runtime.pulls["kiosk:1"].set()
     await stuck
+
+
+async def test_an_image_that_is_there_is_looked_for_once_and_not_in_turn(
+    runtime: FakeRuntime, images: Images
+):
+    """Each question is a request to podman, which a roll-out waits for."""
+    runtime.world.images = {"app:1"}
+    asked: list[str] = []
+    waiting = asyncio.Event()
+
+    async def image_id(reference: str) -> str:
+        asked.append(reference)
+        await waiting.wait()
+        return "sha256:app"
+
+    runtime.image_id = image_id  # type: ignore[method-assign]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(images.fetch("app:1", WANTED))
+        await turns()
+        at_once = len(asked)
+        waiting.set()
+    assert at_once == len(asked) == 3
+    assert "fetch app:1" not in runtime.calls
+
+
+async def test_an_image_that_is_being_brought_counts_once_it_is_on_the_disk(
+    runtime: FakeRuntime, images: Images
+):
+    """Podman knows an image a while before all of it would survive a power cut."""
+    first = asyncio.create_task(images.fetch("kiosk:1", WANTED))
+    await turns()
+    runtime.world.images = {"kiosk:1"}
+
+    second = asyncio.create_task(images.fetch("kiosk:1", WANTED))
+    await turns()
+
+    assert not second.done()
+    runtime.pulls["kiosk:1"].set()
+    await asyncio.gather(first, second)
