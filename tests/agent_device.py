@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from fleet.agent import service
 from fleet.agent.deployments.loop import Rhythm
 from fleet.agent.journal.journal import Store
@@ -50,8 +48,7 @@ class Hub:
 
     async def deploy(self, deployment: str, *services: dict[str, Any]) -> str:
         """Ask for *services*; return the revision."""
-        owner = messages.Owner(namespace="default", name=deployment, uid="u-1", generation=1)
-        score = msgspec.structs.replace(podman_score(*services), owner=owner)
+        score = podman_score(*services)
         await self.desired.put(self.key(deployment), score)
         return score.revision
 

@@ -192,7 +192,6 @@ class _Agent:
             fetch=self._images.fetch,
             settled=self._journal.settled,
             failures=self._failures,
-            ports=self._dispatcher.ports,
         )
 
 

@@ -6,7 +6,8 @@ nats-py's client, without its detours on the way of each message.
 * **In**: what arrives goes from nats-py's parser to its handler. nats-py puts it in a queue, from
   which a task of each subscription takes it.
 * **Subjects** are any bytes: NATS itself allows them. nats-py 2.16 decodes each strictly as
-  UTF-8, in the task that reads the connection, and ends the connection where that fails. Whoever
+  UTF-8, in the task that reads the connection, and ends the connection where that fails; so it
+  does where a byte is white space to Python (vertical tab, form feed) and none to NATS. Whoever
   may write one key with a wildcard, as each device may, would so end every session of all that
   watch its bucket.
 
@@ -20,10 +21,17 @@ from typing import Final, NamedTuple
 
 import nats.errors
 from nats.aio.client import Client
-from nats.protocol import command
+from nats.protocol import command, parser
 
 _VERSION: Final = "NATS/1.0"
 _STATUS_LENGTH: Final = 3
+# nats-py's own split words at whatever Python takes for white space, such as a vertical tab. The
+# server doesn't, so what somebody wrote to such a subject ended each connection that it came to.
+_WORD: Final = rb"[ \t]+([^ \t\r\n]+)"
+parser.MSG_RE = re.compile(rb"\AMSG" + 2 * _WORD + rb"[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n")
+parser.HMSG_RE = re.compile(
+    rb"\AHMSG" + 2 * _WORD + rb"[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n"
+)
 _BREAKS_THE_LINE: Final = re.compile(r"[ \t\r\n]")
 
 

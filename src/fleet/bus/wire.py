@@ -107,7 +107,8 @@ class Wire(Transport):
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
         self._first_line = greeting.line(greeted)
-        writer.transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
+        # Who waits for room goes on as soon as there is any, as does who comes then.
+        writer.transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES, low=MAX_UNSENT_BYTES - 1)
 
     @property
     def unheard_for(self) -> float:

@@ -396,7 +396,7 @@ class Controller:
 
     def _settled_loads(self) -> AbstractSet[DeviceId]:
         """Take some devices whose count of deployments is to be written."""
-        is_busy = bool(len(self._desired) or len(self._statuses))
+        is_busy = self._desired.is_busy or self._statuses.is_busy
         return self.store.devices.keys() & self._loads.take(self._now(), is_busy=is_busy)
 
     async def _work(self, queue: WorkQueue[Any]) -> None:

@@ -142,7 +142,7 @@ async def test_a_port_that_is_held_by_something_else_is_told(
         await hub.reaches("web", Phase.RUNNING)
 
 
-async def test_a_port_that_another_deployment_has_is_told_with_its_name_and_passes_on_at_once(
+async def test_a_port_that_another_deployment_has_is_told_with_its_name_until_it_is_free(
     hub: Hub, host: PodmanHost, start_agent: Start
 ):
     async with start_agent():
@@ -151,7 +151,7 @@ async def test_a_port_that_another_deployment_has_is_told_with_its_name_and_pass
         await hub.deploy("late", sleeper("a", ports=[{"host": 8092, "container": 80}]))
         state = await hub.reaches("late", Phase.FAILED, reason="PortInUse")
         assert state.error
-        assert "port 8092/tcp is taken by default/web" in state.error.message
+        assert "port 8092/tcp is taken by deployment web" in state.error.message
 
         await hub.withdraw("web")
         await hub.reaches("late", Phase.RUNNING)

@@ -38,7 +38,17 @@ HEADERS = (
     {"Nats-Marker-Reason": "Whim"},
     {"": ""},
 )
-TOKENS = ("web\udcff", "\udcc0\udc80", "\N{BUG}", "*", ">", "x\x00y", "X" * 3000)
+TOKENS = (
+    "web\udcff",
+    "\udcc0\udc80",
+    "\N{BUG}",
+    "*",
+    ">",
+    "x\x00y",
+    "x\x0by",
+    "x\x0cy",
+    "X" * 3000,
+)
 
 
 @pytest.fixture

@@ -114,6 +114,19 @@ async def test_a_subject_may_be_any_bytes(client: DirectClient):
     assert found == [Arrived("a.\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}", b"")]
 
 
+@pytest.mark.parametrize("byte", [n for n in range(256) if bytes([n]) not in b" \t\r\n"])
+async def test_a_byte_that_is_no_space_to_the_server_is_none_to_us(client: DirectClient, byte: int):
+    found: list[Arrived] = []
+    client.listen(">", found.append)
+    word = b"a" + bytes([byte]) + b"b"
+    await client._ps.parse(b"MSG %s 1 0\r\n\r\n" % word)
+    await client._ps.parse(b"MSG %s 1 %s 0\r\n\r\n" % (word, word))
+    await client._ps.parse(b"HMSG %s 1 %s 12 12\r\nNATS/1.0\r\n\r\n\r\n" % (word, word))
+    text = word.decode(errors="replace")
+    assert [arrived.subject for arrived in found] == [text] * 3
+    assert [arrived.reply for arrived in found] == ["", text, text]
+
+
 def test_a_message_without_headers_has_none():
     assert Arrived("a", "", b"").headers == {}
 

@@ -15,7 +15,6 @@ import structlog
 from fleet import errors
 from fleet.agent.deployments import loop as loop_module
 from fleet.agent.deployments.loop import Loop
-from fleet.agent.deployments.ports import Ports
 from fleet.agent.journal.journal import Journal
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.reports import Report
@@ -45,7 +44,6 @@ class Dispatcher:
         random: backoff.Random,
         supervisor: Supervisor,
     ) -> None:
-        self.ports = Ports(_now, wake=self.poke, moved=self._note_turns)
         self._supervisor = supervisor
         self._runtime = runtime
         self._journal = journal
@@ -65,7 +63,6 @@ class Dispatcher:
 
     def recall(self, recalled: Mapping[DeploymentName, intents.Intent]) -> None:
         """Pursue what the journal says. The hub heard of all that in an earlier life."""
-        self.ports.recall(self._journal.turns)
         for deployment, intent in recalled.items():
             with self._supervisor.failures.contained(loop_module.PART, deployment):
                 self.accept(deployment, intent)
@@ -73,11 +70,8 @@ class Dispatcher:
 
     def accept(self, deployment: DeploymentName, intent: intents.Intent) -> None:
         """Pursue *intent* from now on."""
-        pursued = intents.pursued(intent)
-        if isinstance(pursued, intents.Apply):
-            wanted = (port for w in pursued.workloads for port in w.service.ports)
-            self.ports.claim(deployment, intents.owner(pursued) or deployment, wanted)
-        self._write_down(deployment, intent)
+        with self._supervisor.failures.contained("journal", deployment):
+            self._journal.note(deployment, intent)
         loop = self._loops.get(deployment)
         if loop is not None:
             loop.intend(intent)
@@ -139,15 +133,6 @@ class Dispatcher:
                 log.debug("events broke off", error=str(exc))
             await asyncio.sleep(backoff.EAGER.delay(max(1, failures), self._random))
 
-    def _note_turns(self, deployment: DeploymentName) -> None:
-        """Have the turns of *deployment*'s ports journalled, which changed by themselves."""
-        for loop in self._select(deployment):
-            self._write_down(deployment, loop.intent)
-
-    def _write_down(self, deployment: DeploymentName, intent: intents.Intent) -> None:
-        with self._supervisor.failures.contained("journal", deployment):
-            self._journal.note(deployment, intent, self.ports.turns(deployment))
-
     def _select(self, deployment: DeploymentName | None) -> tuple[Loop, ...]:
         if deployment is None:
             return tuple(self._loops.values())
@@ -166,10 +151,5 @@ class Dispatcher:
             # Intent that came in while the loop was ending.
             self.accept(deployment, loop.intent)
             return
-        self.ports.release(deployment)
         with self._supervisor.failures.contained("journal", deployment):
             self._journal.forget(deployment)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import structlog
 
 from fleet import errors
-from fleet.agent.deployments.ports import Ports
 from fleet.agent.deployments.tracking import Tracker
 from fleet.agent.hub.state_publisher import StateKey, StatePublisher
 from fleet.agent.model import backoff, intents
@@ -68,7 +67,6 @@ class Loop:
         fetch: Fetch | None = None,
         settled: Settled | None = None,
         failures: Failures | None = None,
-        ports: Ports | None = None,
     ) -> None:
         self._failures = failures or Failures()
         self.deployment = deployment
@@ -80,15 +78,7 @@ class Loop:
         self._settled = settled
         self._woken = asyncio.Event()
         self._newer = asyncio.Event()
-        self._tracker = Tracker(
-            deployment,
-            runtime,
-            fetch or runtime.fetch,
-            self.poke,
-            random,
-            failures=self._failures,
-            ports=ports or Ports(self._now),
-        )
+        self._tracker = Tracker(runtime, fetch or runtime.fetch, self.poke, random, self._failures)
         self._log = log.bind(deployment=deployment)
         self._unavailable = 0
         self._bugs = 0
@@ -178,8 +168,6 @@ class Loop:
     async def _look(self, intent: intents.Intent) -> tuple[Container, ...]:
         """See what is there, and tell."""
         found = await self._runtime.observe(self.deployment)
-        if intent is self.intent:
-            self._tracker.settle(intent, found)
         self._tracker.look(intent, found, self._now())
         view = self._tracker.view(found, self._now())
         is_sayable = not self._bugs and reporting.is_certain(view)

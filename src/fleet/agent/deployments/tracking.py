@@ -6,10 +6,9 @@ holds only the order in which these are consulted and acted upon.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from fleet import errors
-from fleet.agent.deployments.ports import Ports, spell
 from fleet.agent.deployments.restart_backoff import RestartBackoff
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.workloads import Workload
@@ -19,23 +18,9 @@ from fleet.agent.runtimes.podman.health import Health
 from fleet.agent.runtimes.podman.health_checks import HealthChecks
 from fleet.agent.runtimes.podman.images import Fetch
 from fleet.agent.runtimes.podman.staging import Staging
-from fleet.agent.runtimes.port import Container, Runtime, Status
-from fleet.contracts.names import DeploymentName
-from fleet.contracts.scores import Healthcheck, Port
+from fleet.agent.runtimes.port import Container, Runtime
+from fleet.contracts.scores import Healthcheck
 from fleet.supervision.failures import Failures
-
-# A container in one of these has its ports.
-_HOLDING = frozenset({Status.RUNNING, Status.STOPPING, Status.PAUSED})
-
-
-class _Publishing(NamedTuple):
-    service: str
-    digest: str
-    ports: tuple[Port, ...]
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.service, self.digest
 
 
 class Tracker:
@@ -43,22 +28,16 @@ class Tracker:
 
     def __init__(
         self,
-        deployment: DeploymentName,
         runtime: Runtime,
         fetch: Fetch,
         poke: Callable[[], None],
         random: backoff.Random,
-        *,
         failures: Failures,
-        ports: Ports,
     ) -> None:
-        self._deployment = deployment
-        self._ports = ports
         self._staging = Staging(fetch, poke, random, failures)
         self._health_checks = HealthChecks(runtime, poke, random, failures)
         self._retries = RestartBackoff(random)
         self._intent: intents.Intent | None = None
-        self._portless: dict[str, errors.FleetError] = {}
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
         """Compare with what was *found*, for what is there or is to be."""
@@ -73,17 +52,6 @@ class Tracker:
         unproven = self._unproven()
         self._health_checks.watch(_checks(workloads, found), found)
         self._retries.look(found, now, unproven | self._unproven())
-        self._portless = self._find_portless(intent, found)
-
-    def settle(self, intent: intents.Intent, found: tuple[Container, ...]) -> None:
-        """Claim the ports that the newest *intent* wants, or that what was *found* has."""
-        publishing = _publishing(intent, found)
-        held = [p for c in found if c.status in _HOLDING for p in c.ports]
-        if not publishing and not held and not self._ports.has_claims(self._deployment):
-            return
-        done = {(c.service, c.digest) for c in found if planning.is_done(c)}
-        wanted = [p for each in publishing if each.key not in done for p in each.ports]
-        self._ports.settle(self._deployment, wanted, held)
 
     def plan(
         self, intent: intents.Intent, found: tuple[Container, ...], now: float
@@ -94,16 +62,10 @@ class Tracker:
             case intents.Apply(workloads=wanted):
                 unstaged, unhealthy = self._staging.unstaged(), self._unhealthy()
                 return planning.plan(
-                    wanted,
-                    found,
-                    unstaged=unstaged,
-                    held=held,
-                    stuck=stuck,
-                    unhealthy=unhealthy,
-                    portless=self._portless,
+                    wanted, found, unstaged=unstaged, held=held, stuck=stuck, unhealthy=unhealthy
                 )
             case intents.Keep():
-                return planning.keep(found, held=held, portless=self._portless)
+                return planning.keep(found, held=held)
             case intents.Withdraw():
                 return planning.withdraw(found, stuck=stuck)
             case other:
@@ -114,7 +76,7 @@ class Tracker:
         return reporting.View(
             found=found,
             unstaged=self._staging.unstaged(),
-            failures={**self._portless, **self._staging.failures()},
+            failures=self._staging.failures(),
             history={
                 name: reporting.History(
                     record.streak,
@@ -159,25 +121,6 @@ class Tracker:
         await self._staging.close()
         await self._health_checks.close()
 
-    def _find_portless(
-        self, intent: intents.Intent, found: Iterable[Container]
-    ) -> dict[str, errors.FleetError]:
-        """Map the services that may not start, since another deployment's is a port, to why."""
-        publishing = _publishing(intent, found)
-        if not publishing:
-            return {}
-        content = {
-            (c.service, c.digest) for c in found if c.status in _HOLDING or planning.is_done(c)
-        }
-        portless: dict[str, errors.FleetError] = {}
-        for each in publishing:
-            for port in () if each.key in content else each.ports:
-                first = self._ports.first(self._deployment, port)
-                if first is not None:
-                    error = errors.PortInUse(_taken(port, first), element=each.service)
-                    portless.setdefault(each.service, error)
-        return portless
-
     def _note_restart(self, service: str, now: float) -> None:
         course = self._health_checks.courses().get(service)
         message = course.message if course is not None else "its health check fails"
@@ -195,26 +138,6 @@ class Tracker:
 def _workloads(intent: intents.Intent) -> tuple[Workload, ...]:
     pursued = intents.pursued(intent)
     return pursued.workloads if isinstance(pursued, intents.Apply) else ()
-
-
-def _publishing(intent: intents.Intent, found: Iterable[Container]) -> list[_Publishing]:
-    """List the services that are to run and publish ports, with those."""
-    match intents.pursued(intent):
-        case intents.Apply(workloads=workloads):
-            services = ((w.service.name, w.digest, w.service.ports) for w in workloads)
-            return [_Publishing(*service) for service in services if service[2]]
-        case intents.Keep():
-            return [_Publishing(c.service, c.digest, c.ports) for c in found if c.ports]
-        case intents.Withdraw():
-            return []
-        case other:
-            assert_never(other)
-
-
-def _taken(port: Port, first: str) -> str:
-    return (
-        f"port {spell(port)} is taken by {first}: publish another port, or delete that deployment"
-    )
 
 
 def _checks(workloads: Iterable[Workload], found: Iterable[Container]) -> Mapping[str, Healthcheck]:

@@ -7,16 +7,13 @@ What the journal holds about one deployment, and how that looks in a file. Pure.
 An entry is the last word of the hub: the *desired* value as it was read, why it
 was *unreadable*, or that the deployment *is_withdrawn*. Beside a value that
 can't be understood stands the last good one, *kept*, which is in force. So
-what an agent does after a restart is what it did before. *turns* say when it claimed its
-ports (`deployments.ports`); an older agent's entries have none.
+what an agent does after a restart is what it did before.
 
 `decode` returns what `encode` was given, or raises: a file that is cut off,
 altered, of another format, device or deployment says nothing.
 """
 
 import hashlib
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import msgspec
 
@@ -37,17 +34,11 @@ class Entry(messages.Message, frozen=True):
     desired: messages.ReconcileScore | None = None
     unreadable: str = ""
     kept: messages.ReconcileScore | None = None
-    turns: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-def of(
-    device_id: DeviceId,
-    deployment: DeploymentName,
-    intent: intents.Intent,
-    turns: Mapping[str, int] = MappingProxyType({}),
-) -> Entry | None:
+def of(device_id: DeviceId, deployment: DeploymentName, intent: intents.Intent) -> Entry | None:
     """Make the entry that brings *intent* back; None where the hub said nothing yet."""
-    entry = Entry(device_id=str(device_id), deployment=str(deployment), turns=dict(turns))
+    entry = Entry(device_id=str(device_id), deployment=str(deployment))
     replace = msgspec.structs.replace
     match intent:
         case intents.Apply(source=messages.ReconcileScore() as desired):

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Protocol
 
 import structlog
@@ -110,8 +109,6 @@ class Journal:
         self._store = store
         self._problems = problems
         self._random = random
-        self.turns: dict[DeploymentName, Mapping[str, int]] = {}
-        """those of the ports of each deployment, as they were loaded"""
         self._stored: dict[DeploymentName, bytes] = {}
         self._untried: dict[DeploymentName, bytes | None] = {}
         self._unwritten: dict[DeploymentName, bytes | None] = {}
@@ -139,7 +136,6 @@ class Journal:
                     complaints.append(f"{deployment}: {exc}; {place}")
                 else:
                     recalled[deployment] = entries.intent(entry)
-                    self.turns[deployment] = entry.turns
                     self._stored[deployment] = content
         if complaints:
             # It stands until the agent is started again: mended at once, it would go unseen.
@@ -154,14 +150,9 @@ class Journal:
         except TimeoutError:
             return "it could not be set aside in time"
 
-    def note(
-        self,
-        deployment: DeploymentName,
-        intent: intents.Intent,
-        turns: Mapping[str, int] = MappingProxyType({}),
-    ) -> None:
+    def note(self, deployment: DeploymentName, intent: intents.Intent) -> None:
         """Have *intent* written, unless it stands there already."""
-        entry = entries.of(self._device_id, deployment, intent, turns)
+        entry = entries.of(self._device_id, deployment, intent)
         if entry is not None:
             self._write_soon(deployment, entries.encode(entry))
 

@@ -92,12 +92,6 @@ def pursued(intent: Intent) -> Apply | Keep | Withdraw:
     return intent.kept if isinstance(intent, Refuse) else intent
 
 
-def owner(intent: Apply) -> str:
-    """Name the custom resource that *intent* comes from, ``namespace/name``; "" where unknown."""
-    found = intent.source.owner if intent.source else None
-    return f"{found.namespace}/{found.name}" if found else ""
-
-
 def _apply(deployment: DeploymentName, desired: messages.ReconcileScore) -> Apply:
     score = scores.decode(desired.type, desired.data)
     digests = scores.service_digests(desired.data)

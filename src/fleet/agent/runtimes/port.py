@@ -36,8 +36,7 @@ class Container:
 
     *image* is a digest. *started* and *finished* are seconds since 1970, 0
     where that hasn't happened. *health* is what the runtime remembers of the
-    last checks of this run; "" where there is none. *ports* are those that it
-    publishes when it runs.
+    last checks of this run; "" where there is none.
     """
 
     deployment: DeploymentName
@@ -51,7 +50,6 @@ class Container:
     started: int = 0
     finished: int = 0
     health: str = ""
-    ports: tuple[scores.Port, ...] = ()
 
     @property
     def name(self) -> str:
@@ -146,7 +144,7 @@ class Runtime(Protocol):
         """
         Start a container by its name.
 
-        :raises errors.PortInUse: something else holds a port; it says what.
+        :raises errors.PortInUse: something else holds a port.
         :raises errors.PortForbidden: the runtime may not open so low a port.
         :raises errors.ContainerFailed: anything else, such as a command that doesn't exist.
         """

@@ -40,7 +40,7 @@ def lineage(pid: int, proc: Path = PROC) -> tuple[int, ...]:
     while pid and pid not in found:
         found.append(pid)
         try:
-            stat = (proc / str(pid) / "stat").read_text()
+            stat = (proc / str(pid) / "stat").read_text(errors="replace")
         except OSError:
             break
         pid = int(stat.rpartition(")")[2].split()[1])  # the name before may hold anything
@@ -62,7 +62,7 @@ def _processes(inode: str, proc: Path) -> Iterator[Listener]:
     for directory in sorted(proc.glob("[0-9]*")):
         with contextlib.suppress(OSError):
             if any(_target(each) == f"socket:[{inode}]" for each in (directory / "fd").iterdir()):
-                name = (directory / "comm").read_text().strip()
+                name = (directory / "comm").read_text(errors="replace").strip()
                 yield Listener(f"process {directory.name} ({name})", int(directory.name))
 
 

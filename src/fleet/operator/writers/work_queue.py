@@ -104,6 +104,11 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._known) + len(self._again)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody waits for work; what failed waits for its own backoff."""
+        return bool(self._known) or any(key not in self._failures for key in self._again)
+
     def add(self, keys: Iterable[K]) -> None:
         """Have *keys* looked at."""
         for key in keys:

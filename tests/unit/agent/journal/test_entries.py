@@ -41,13 +41,6 @@ def test_a_restart_goes_on_as_before(intent: intents.Intent):
     assert entries.intent(entries.decode(DEVICE, WEB, written(intent))) == intent
 
 
-def test_the_turns_of_its_ports_are_kept_and_an_older_agents_entry_has_none():
-    entry = entries.of(DEVICE, WEB, INTENTS[0], {"80/tcp": 3})
-    assert entry is not None
-    assert entries.decode(DEVICE, WEB, entries.encode(entry)).turns == {"80/tcp": 3}
-    assert entries.decode(DEVICE, WEB, written(INTENTS[0])).turns == {}
-
-
 def test_of_a_bad_value_and_the_good_one_before_it_both_are_kept():
     refused = intents.read(WEB, FOREIGN, intents.read(WEB, GOOD, None))
     entry = entries.decode(DEVICE, WEB, written(refused))

@@ -52,5 +52,13 @@ def test_a_process_is_told_with_those_that_it_descends_from():
 
 def test_the_name_of_a_process_may_hold_anything(tmp_path: Path):
     (tmp_path / "12").mkdir()
-    (tmp_path / "12" / "stat").write_text("12 (a ) R 9 b) S 7 12 12 0")
+    (tmp_path / "12" / "stat").write_bytes(b"12 (a ) R 9 \xe9) S 7 12 12 0")
     assert listeners.lineage(12, tmp_path) == (12, 7)
+    (tmp_path / "net").mkdir()
+    row = "0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1"
+    (tmp_path / "net" / "tcp").write_text(f"header\n{row}\n")
+    (tmp_path / "12" / "fd").mkdir()
+    (tmp_path / "12" / "fd" / "3").symlink_to("socket:[4711]")
+    (tmp_path / "12" / "comm").write_bytes(b"caf\xe9\n")
+    found = listeners.find(8080, "tcp", tmp_path)
+    assert found == listeners.Listener("process 12 (caf\N{REPLACEMENT CHARACTER})", 12)

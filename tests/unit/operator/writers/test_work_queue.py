@@ -217,6 +217,28 @@ async def test_a_bug_in_the_work_for_one_key_is_recorded_and_keeps_no_other(erro
     assert counter.counts["failed test InternalError"] == 1
 
 
+def test_a_queue_is_busy_while_somebody_waits_and_not_for_what_keeps_failing():
+    async def work(key: str) -> None:
+        if key == "broken":
+            raise errors.ClusterUnavailable("no answer")
+
+    async def scenario() -> None:
+        pace = Pace(workers=1, spacing=1.0, first_retry=100.0, longest_retry=100.0)
+        queue = WorkQueue("test", work, pace, FakeCounter())
+        assert not queue.is_busy
+        queue.add(["broken", "well"])
+        assert queue.is_busy
+        task = asyncio.create_task(queue.run())
+        await asyncio.sleep(0.5)
+        assert len(queue) == 1
+        assert not queue.is_busy
+        queue.add(["well"])  # it rests
+        assert queue.is_busy
+        task.cancel()
+
+    virtual_time.run(scenario())
+
+
 def test_a_bug_is_met_again_with_growing_rests_of_a_minute_at_most_and_once_gone_is_over():
     failures, watcher = recorder()
     times: list[float] = []

@@ -21,9 +21,6 @@ alive meanwhile. Services whose container doesn't exist are independent of that.
 backoff has passed. What is no longer wanted goes all the same: it waits only
 where its own removal failed a moment ago, and it is *stuck*.
 
-*Portless* services are made and not started: another deployment has their port,
-or may have it first.
-
 All removals come before all creations, those before all restarts, and those
 before all starts: names and ports are free before somebody asks for them. The
 result is sorted, and so doesn't depend on the order of the arguments.
@@ -89,7 +86,6 @@ def plan(
     held: Collection[str] = (),
     stuck: Collection[str] = (),
     unhealthy: Collection[str] = (),
-    portless: Collection[str] = (),
 ) -> tuple[Action, ...]:
     """List the actions that bring *found* to *wanted*, in order."""
     wanted = tuple(wanted)
@@ -109,16 +105,14 @@ def plan(
         *_removals({**existing, **unwanted}, gone),
         *_creations(fresh),
         *_restarts(stay, unhealthy),
-        *_starts(fresh, stay, portless),
+        *_starts(fresh, stay),
     )
 
 
-def keep(
-    found: Iterable[Container], *, held: Collection[str] = (), portless: Collection[str] = ()
-) -> tuple[Action, ...]:
+def keep(found: Iterable[Container], *, held: Collection[str] = ()) -> tuple[Action, ...]:
     """List the actions that keep alive what is there."""
     stay = {c.service: c for c in found if c.service not in held}
-    return _starts({}, stay, portless)
+    return _starts({}, stay)
 
 
 def withdraw(found: Iterable[Container], *, stuck: Collection[str] = ()) -> tuple[Action, ...]:
@@ -136,12 +130,6 @@ def restarts(policy: RestartPolicy, exit_code: int) -> bool:
             return exit_code != 0
         case RestartPolicy.NEVER:
             return False
-
-
-def is_done(container: Container) -> bool:
-    """Tell whether *container* ended, and is not to run again."""
-    is_ended = container.status is Status.EXITED
-    return is_ended and not restarts(container.restart_policy, container.exit_code)
 
 
 def _names(wanted: Iterable[Workload]) -> frozenset[str]:
@@ -173,17 +161,14 @@ def _restarts(stay: Mapping[str, Container], unhealthy: Collection[str]) -> tupl
     )
 
 
-def _starts(
-    fresh: Mapping[str, Workload], stay: Mapping[str, Container], portless: Collection[str]
-) -> tuple[Start, ...]:
+def _starts(fresh: Mapping[str, Workload], stay: Mapping[str, Container]) -> tuple[Start, ...]:
     begun = [Start(name, fresh[name].name) for name in fresh]
     again = [
         Start(name, c.name, again=c.status is Status.EXITED)
         for name, c in stay.items()
         if _wants_start(c)
     ]
-    able = [start for start in (*begun, *again) if start.service not in portless]
-    return tuple(sorted(able, key=lambda start: start.service))
+    return tuple(sorted([*begun, *again], key=lambda start: start.service))
 
 
 def _wants_start(container: Container) -> bool:

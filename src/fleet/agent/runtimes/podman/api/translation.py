@@ -68,7 +68,6 @@ def container(raw: Mapping[str, Any], image: str) -> Container | None:
             started=max(0, _whole(raw.get("StartedAt"))),
             finished=max(0, _whole(raw.get("ExitedAt"))),
             health=_text(raw.get("Status")),
-            ports=ports(raw),
         )
     except (KeyError, ValueError):
         return None
