@@ -59,6 +59,6 @@ def test_the_name_of_a_process_may_hold_anything(tmp_path: Path):
     (tmp_path / "net" / "tcp").write_text(f"header\n{row}\n")
     (tmp_path / "12" / "fd").mkdir()
     (tmp_path / "12" / "fd" / "3").symlink_to("socket:[4711]")
-    (tmp_path / "12" / "comm").write_bytes(b"caf\xe9\n")
+    (tmp_path / "12" / "comm").write_bytes(b"web\xe9\n")
     found = listeners.find(8080, "tcp", tmp_path)
-    assert found == listeners.Listener("process 12 (caf\N{REPLACEMENT CHARACTER})", 12)
+    assert found == listeners.Listener("process 12 (web\N{REPLACEMENT CHARACTER})", 12)
