@@ -23,6 +23,7 @@ class NoopRuntime:
     def __init__(self, asked: Callable[[str], None]) -> None:
         self._asked = asked
         self._found: dict[str, Container] = {}
+        self._images: set[str] = set()
 
     async def version(self) -> str:
         """See `Runtime`."""
@@ -36,6 +37,7 @@ class NoopRuntime:
     async def fetch(self, image: str, policy: scores.PullPolicy) -> None:
         """See `Runtime`."""
         del policy
+        self._images.add(image)
         self._asked(image)
 
     async def images(self) -> tuple[Image, ...]:
@@ -43,8 +45,8 @@ class NoopRuntime:
         return ()
 
     async def image_id(self, reference: str) -> str:
-        """See `Runtime`."""
-        return reference
+        """See `Runtime`. An image is there once it was asked for."""
+        return reference if reference in self._images else ""
 
     async def remove_image(self, image: Image) -> None:
         """See `Runtime`."""
