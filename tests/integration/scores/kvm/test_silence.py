@@ -72,6 +72,8 @@ def test_a_libvirt_killed_in_the_middle_of_a_call_is_said_with_what_is_unknown_a
         ):
             call.result()
 
+    # Its sockets close before it has gone; until then nobody starts another.
+    waiting.wait_for("libvirtd is gone", _gone(lab_host, stopped), within=10)
     bring_about(daemon.scores(lab_host), lab_host)
     assert impatient.domains() == ()
 
@@ -83,6 +85,15 @@ def _bounded(call: Callable[[], object]) -> None:
         pool.submit(call).result(timeout=HANGS_AFTER)
     finally:
         pool.shutdown(wait=False)
+
+
+def _gone(lab_host: LabHost, pid: int) -> waiting.Probe:
+    """Ready when the lab's libvirt isn't process *pid* any more."""
+
+    def probe() -> str:
+        return "it runs" if processes.pid_of(lab_host.ledger, daemon.PART) == pid else ""
+
+    return probe
 
 
 def _waits(thread: int) -> waiting.Probe:
