@@ -10,6 +10,7 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -65,11 +66,11 @@ async def _measure(
     say(f"{size}: starting {size.devices} agents")
     async with agents.running(site, devices, seen), Board(kube).watching() as board:
         await _until_registered(kube, size.devices)
-        _spare_the_crowd()
         rounds = []
-        for number in range(size.rounds):
-            say(f"{size}: round {number + 1} of {size.rounds}")
-            rounds.append(await _round(size, board, seen, number))
+        with _sparing_the_crowd():
+            for number in range(size.rounds):
+                say(f"{size}: round {number + 1} of {size.rounds}")
+                rounds.append(await _round(size, board, seen, number))
     say(f"{size}: the bus alone")
     site.stop_operator()  # it would answer what nobody asked for
     bare = [await _bare(site, devices, size) for _ in range(size.rounds)]
@@ -113,15 +114,20 @@ async def _timed(awaited: Coroutine[None, None, None]) -> float:
     return time.perf_counter()
 
 
-def _spare_the_crowd() -> None:
+@contextmanager
+def _sparing_the_crowd() -> Iterator[None]:
     """
-    Have the garbage collector pass over the agents that stand.
+    Have the garbage collector pass over the agents that stand, until the block ends.
 
     All of them live in this process, where it would look at the whole fleet again and again, in
     the midst of a roll-out. A device has one agent.
     """
     gc.collect()
     gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _until_registered(kube: KubeClient, devices: int) -> None:
