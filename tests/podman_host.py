@@ -102,7 +102,9 @@ class PodmanHost:
         return self.run("podman", *arguments, check=check)
 
     def start(self) -> None:
-        """Start the API service, and wait until it answers."""
+        """Start the API service unless it runs, and wait until it answers."""
+        if self.processes:
+            return
         with (self.root / "service.log").open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
@@ -149,6 +151,7 @@ class PodmanHost:
     def lose_storage(self, name: str) -> None:
         """Leave of a container what a power cut amid its removal leaves: podman's word alone."""
         container = self.podman("container", "inspect", "--format={{.Id}}", name)
+        self.podman("container", "cleanup", name)  # a dead container's mounts go a little later
         self.stop()
         lost = _parted(self.root / "graph/overlay-containers/containers.json", container)
         _parted(self.root / "graph/overlay-layers/layers.json", lost["layer"])
@@ -188,9 +191,11 @@ def podman_host(*, size: str = "") -> Iterator[PodmanHost]:
         try:
             yield host
         finally:
-            host.clear()
-            host.stop()
-            _unmount_below(host.root)
+            try:
+                host.clear()
+            finally:
+                host.stop()
+                _unmount_below(host.root)
 
 
 def _parted(records: Path, lost: str) -> Any:

@@ -4,6 +4,7 @@ What a lab could leave behind on its host, as lines that can be compared.
 A snapshot is taken of the whole host, not of what the lab says is its own: equality is the claim.
 Two things need more care. Processes come and go on any host, so those count that anything ties to
 the lab. A sysctl that only appeared is a kernel module's or a link's: there are sections for those.
+Podman's parent cgroups are every lab's and every test's: empty ones may go, none may be left.
 """
 
 import json
@@ -37,6 +38,7 @@ TREES = (
     "~/.docker",
     "~/.local/share/containers",
 )
+SHARED_CGROUPS = re.compile(r"/libpod_parent(/conmon)?$")
 FILES = ("~/.kube/config",)  # its neighbour, the cache, is kubectl's, whoever types it
 LISTINGS = ("/", "/run", "/dev/shm", "/var/lib", "/var/tmp", "/var/lib/containers")  # noqa: S108 - read only
 LEFT_IN_TMP = ("podman-run-", "storage-run-", "containers-user-", "libpod", "buildah", "fleet-lab")
@@ -61,6 +63,7 @@ class Snapshot:
             )
             for line in sorted(lines)
             if not (sign == "+" and section == "sysctls" and not _known(line, before))
+            and not (sign == "-" and section == "cgroups" and SHARED_CGROUPS.search(line))
         ]
 
 

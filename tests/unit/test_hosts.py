@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.e2e.hosts import processes_of
+from tests.e2e.hosts import Snapshot, processes_of
 
 LONG = "600"
 
@@ -26,6 +26,16 @@ def test_a_process_that_outlived_the_command_that_started_it_is_the_labs(tmp_pat
         assert processes_of(tmp_path) == [f"{orphan.pid}: sleep {LONG} "]
     finally:
         orphan.kill()
+
+
+def test_an_empty_parent_of_containers_may_go_and_none_may_be_left():
+    parents = frozenset({"/pids/libpod_parent", "/pids/libpod_parent/conmon"})
+    with_parents, without = (Snapshot({"cgroups": each}) for each in (parents, frozenset[str]()))
+
+    assert with_parents.differences(without) == []
+    assert len(without.differences(with_parents)) == 2
+    container = Snapshot({"cgroups": parents | {"/pids/libpod_parent/libpod-0a"}})
+    assert len(container.differences(with_parents)) == 1
 
 
 def _state(tmp_path: Path) -> Path:

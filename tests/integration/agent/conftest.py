@@ -31,9 +31,10 @@ def shared_host() -> Iterator[PodmanHost]:
 
 @pytest.fixture
 def host(shared_host: PodmanHost) -> Iterator[PodmanHost]:
-    """The podman, with no container in it."""
+    """The podman, with no container in it; a test that failed while it was away harms no other."""
     yield shared_host
     shared_host.clear()
+    shared_host.start()
 
 
 @pytest.fixture
