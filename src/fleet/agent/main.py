@@ -144,7 +144,8 @@ async def _serve(settings: Settings) -> int:
     from fleet.agent import service  # noqa: PLC0415
     from fleet.agent.journal.files import FileStore  # noqa: PLC0415
     from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime  # noqa: PLC0415
-    from fleet.agent.runtimes.podman.images import Keeping, Record  # noqa: PLC0415
+    from fleet.agent.runtimes.podman.image_record import Record  # noqa: PLC0415
+    from fleet.agent.runtimes.podman.images import Keeping  # noqa: PLC0415
     from fleet.bus import nats  # noqa: PLC0415
     from fleet.contracts import permissions, quantities  # noqa: PLC0415
     from fleet.supervision import hooks, program  # noqa: PLC0415

@@ -106,8 +106,13 @@ class PodmanImages:
         return str(answers.content(response)["Id"])
 
     def _remove(self, image: Image) -> None:
-        """Take its names off one by one: with the last of them it goes, if no container uses it."""
-        for name in sorted(image.names) or [image.id]:
+        """
+        Take all its names off but one, and then remove it by its id, if no container uses it.
+
+        A name that passed to another image meanwhile is that one's: it stays.
+        """
+        others = [name for name in sorted(image.names)[1:] if self._find_id(name) == image.id]
+        for name in (*others, image.id):
             response = self._request("DELETE", f"/images/{quote(name, safe='/:@')}")
             if answers.is_refusal(response):
                 raise errors.ContainerFailed(answers.complaint(response), element=image.id)
