@@ -50,15 +50,14 @@ async def test_a_name_that_podman_redirects_names_no_image(images: PodmanImages,
     assert await images.find_id(name) == ""
 
 
-async def test_it_is_brought_rather_than_taken_for_there(
-    images: PodmanImages, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("policy", [PullPolicy.IF_NOT_PRESENT, PullPolicy.NEVER])
+async def test_it_is_told_and_neither_brought_nor_taken_for_there(
+    images: PodmanImages, policy: PullPolicy
 ):
-    async def listed() -> tuple[()]:
-        return ()
-
-    monkeypatch.setattr(images, "list", listed)
-    with pytest.raises(ConnectionRefusedError):
-        await images.fetch(REDIRECTED, PullPolicy.IF_NOT_PRESENT)
+    with pytest.raises(
+        errors.InvalidImage, match=r"a/\.\./b names no image: write registry/name:tag"
+    ):
+        await images.fetch(REDIRECTED, policy)
 
 
 async def test_what_is_there_is_found(images: PodmanImages):
