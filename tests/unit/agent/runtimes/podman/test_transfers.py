@@ -34,10 +34,11 @@ class Cut(FakeRuntime):
 
 
 class Refusing(FakeRuntime):
-    """A runtime that finds no image."""
+    """A runtime that finds no image elsewhere."""
 
     async def fetch(self, image, policy):
-        del policy
+        if policy is PullPolicy.IF_NOT_PRESENT and image in self.world.images:
+            return
         raise errors.ImageNotFound(image)
 
 
