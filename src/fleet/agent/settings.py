@@ -55,7 +55,6 @@ _UNKNOWN = re.compile(r"unknown field `([^`]+)`")
 _SOME = "*"  # a key that msgspec doesn't tell
 _REGISTRY = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9._-]+)*")
 _STEP = re.compile(r"\"[^\"]*\"|'[^']*'|[^.\s\"']+")
-_SIZE_OR_NONE = whole(f"^({quantities.MEMORY_PATTERN.strip('^$')})?$")
 _HEADER = re.compile(r"\s*\[+([^\[\]][^\]]*)\]+\s*(#.*)?")
 _KEY = re.compile(r"^\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)\s*[.=]")
 
@@ -105,7 +104,7 @@ class Podman(_Table, frozen=True):
     ulimits: dict[str, Annotated[int, Meta(ge=1)]] = {}
     timeout: Annotated[int, Meta(ge=1, le=600)] = 30
     stop_timeout: Annotated[int, Meta(ge=0, le=600)] = 10
-    log_max_size: Annotated[str, Meta(pattern=_SIZE_OR_NONE)] = "30Mi"
+    log_max_size: Annotated[str, Meta(pattern=whole(quantities.MEMORY_OR_NONE_PATTERN))] = "30Mi"
 
 
 class HostPaths(_Table, frozen=True):
