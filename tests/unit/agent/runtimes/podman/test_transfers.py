@@ -37,7 +37,7 @@ class Refusing(FakeRuntime):
     """A runtime that finds no image elsewhere."""
 
     async def fetch(self, image, policy):
-        if policy is PullPolicy.IF_NOT_PRESENT and image in self.world.images:
+        if policy is PullPolicy.IF_NOT_PRESENT and image in (self.world.images or ()):
             return
         raise errors.ImageNotFound(image)
 
