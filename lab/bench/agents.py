@@ -7,9 +7,11 @@ its event loop.
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from fleet.agent import service
 from fleet.bus import nats
@@ -42,26 +44,33 @@ class Seen:
 
 
 @contextlib.asynccontextmanager
-async def running(site: Site, devices: Sequence[DeviceId], seen: Seen) -> AsyncIterator[None]:
-    """Run an agent per device until the block ends."""
+async def running(
+    site: Site, devices: Sequence[DeviceId], seen: Seen
+) -> AsyncIterator[Callable[[], float]]:
+    """
+    Run an agent per device until the block ends.
+
+    What is yielded reads the seconds of processor time that this process has spent.
+    """
     async with AsyncExitStack() as stack:
         tasks = [
-            asyncio.create_task(_serve(await stack.enter_async_context(bus), device, seen))
+            asyncio.create_task(serve(await stack.enter_async_context(bus), device, seen.asked))
             for device in devices
-            for bus in [await _connect(site, device)]
+            for bus in [await connect(site.broker.url, site.broker.device(device), device)]
         ]
         try:
-            yield
+            yield time.process_time
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _connect(site: Site, device: DeviceId) -> NatsBus:
+async def connect(url: str, credentials: Path, device: DeviceId) -> NatsBus:
+    """Connect as the agent of *device* does."""
     bus = await nats.connect(
-        site.broker.url,
-        credentials=site.broker.device(device),
+        url,
+        credentials=credentials,
         name=f"fleet-agent-{device}",
         inbox_prefix=permissions.inbox_prefix(device),
         pace=nats.ALONE,
@@ -70,6 +79,7 @@ async def _connect(site: Site, device: DeviceId) -> NatsBus:
     return bus
 
 
-async def _serve(bus: NatsBus, device: DeviceId, seen: Seen) -> None:
+async def serve(bus: NatsBus, device: DeviceId, asked: Callable[[str], None]) -> None:
+    """Be the agent of *device*, until cancelled; *asked* hears of each image asked for."""
     identity = service.Identity(device, dict(LABELS), "bench")
-    await service.run(identity, NoopRuntime(seen.asked), bus)
+    await service.run(identity, NoopRuntime(asked), bus)

@@ -3,7 +3,11 @@ How fast the control plane is: from the apply of deployments to statuses that ar
 
 Everything is real but the containers: the runtimes do nothing. Two moments are timed, for making
 deployments and for changing them: when every agent has read what is wanted, and when every status
-says that all devices run it. The baseline is the bus alone: the same messages, by one client.
+says that all devices run it. Beside that stands the agents' processor time, for each deployment on
+each device. The baseline is the bus alone: the same messages, by one client.
+
+With every agent a process of its own, it is as in a fleet. With all of them in the benchmark's own
+process, their processor time has the benchmark's own in it.
 """
 
 import asyncio
@@ -18,7 +22,7 @@ from fleet.bus import nats
 from fleet.bus.nats import NatsBus
 from fleet.contracts import kv, messages, scores
 from fleet.contracts.names import DeploymentName, DeviceId
-from lab.bench import agents, deployments
+from lab.bench import agent_processes, agents, deployments
 from lab.bench.agents import Seen
 from lab.bench.deployments import Board
 from lab.bench.results import Figure
@@ -29,8 +33,12 @@ from lab.services.cluster.client import FLEET, KubeClient, kube_client
 _AT_ONCE = 64  # as many writes as the operator has on their way
 
 
-_STEPS = ("create: seen", "create: all right", "update: seen", "update: all right")
-_AIMS = {(20, 3): 0.15, (200, 3): 0.6}
+PROCESSES, TASKS = "processes", "tasks"
+
+_RUNNING = {PROCESSES: agent_processes.running, TASKS: agents.running}
+_STEPS = ("create", "update")
+_AIMS = {(20, 3): 0.06, (200, 3): 0.45}
+_PROCESSOR_AIM = 0.8
 _QUIET_SECONDS = 1.5  # nobody changes a deployment within a second, and what is told is paced
 
 
@@ -41,9 +49,23 @@ class Size:
     devices: int
     deployments: int = 3
     rounds: int = 5
+    agents: str = PROCESSES
 
     def __str__(self) -> str:
         return f"{self.devices} x {self.deployments}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What one roll-out took, in seconds; *processor* is that of all agents together."""
+
+    seen: float
+    right: float
+    processor: float
+
+
+_Round = tuple[_Taken, _Taken]
+Processor = Callable[[], float]
 
 
 async def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
@@ -64,36 +86,46 @@ async def _measure(
 ) -> list[Figure]:
     seen = Seen()
     say(f"{size}: starting {size.devices} agents")
-    async with agents.running(site, devices, seen), Board(kube).watching() as board:
+    running = _RUNNING[size.agents](site, devices, seen)
+    async with running as processor, Board(kube).watching() as board:
         await _until_registered(kube, size.devices)
-        rounds = []
+        rounds: list[_Round] = []
         with _sparing_the_crowd():
             for number in range(size.rounds):
                 say(f"{size}: round {number + 1} of {size.rounds}")
-                rounds.append(await _round(size, board, seen, number))
+                rounds.append(await _round(size, board, seen, number, processor))
     say(f"{size}: the bus alone")
     site.stop_operator()  # it would answer what nobody asked for
     bare = [await _bare(site, devices, size) for _ in range(size.rounds)]
     return list(_figures(size, bare, rounds))
 
 
-def _figures(
-    size: Size, bare: Sequence[float], rounds: Sequence[tuple[float, ...]]
-) -> Iterator[Figure]:
+def _figures(size: Size, bare: Sequence[float], rounds: Sequence[_Round]) -> Iterator[Figure]:
     baseline = f"{size} bus alone"
     yield Figure.of(baseline, bare)
-    for step, seconds in zip(_STEPS, zip(*rounds, strict=True), strict=True):
-        aim = _AIMS.get((size.devices, size.deployments)) if step.endswith("right") else None
-        yield Figure.of(f"{size} {step}", seconds, baseline=baseline, aim=aim)
+    for step, taken in zip(_STEPS, zip(*rounds, strict=True), strict=True):
+        aim = _AIMS.get((size.devices, size.deployments))
+        yield Figure.of(f"{size} {step}: seen", (t.seen for t in taken), baseline=baseline)
+        right = (t.right for t in taken)
+        yield Figure.of(f"{size} {step}: all right", right, baseline=baseline, aim=aim)
+        each = (1000 * t.processor / (size.devices * size.deployments) for t in taken)
+        yield Figure.of(f"{size} {step}: agent", each, unit="ms", aim=_PROCESSOR_AIM)
 
 
-async def _round(size: Size, board: Board, seen: Seen, number: int) -> tuple[float, ...]:
+async def _round(size: Size, board: Board, seen: Seen, number: int, processor: Processor) -> _Round:
     names = [f"bench-{number}-{each}" for each in range(size.deployments)]
-    created = await _roll_out(size, board, seen, {name: f"bench/{name}:1" for name in names})
+
+    async def roll_out(version: int) -> _Taken:
+        spent = processor()
+        images = {name: f"bench/{name}:{version}" for name in names}
+        seconds = await _roll_out(size, board, seen, images)
+        return _Taken(*seconds, processor() - spent)
+
+    created = await roll_out(1)
     await asyncio.sleep(_QUIET_SECONDS)
-    updated = await _roll_out(size, board, seen, {name: f"bench/{name}:2" for name in names})
+    updated = await roll_out(2)
     await board.delete(names)
-    return (*created, *updated)
+    return created, updated
 
 
 async def _roll_out(

@@ -22,6 +22,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(user) + int(system)) / _TICKS
 
 
+def exact_cpu_seconds(pid: int) -> float:
+    """Read the processor time that the threads of *pid* have spent, to the nanosecond."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
 def _megabytes(pid: int, field: str) -> float:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         name, _, value = line.partition(":")

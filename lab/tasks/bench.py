@@ -38,6 +38,7 @@ Say = Callable[[str], None]
         "devices": "how many agents, comma-separated",
         "deployments": "how many deployments",
         "rounds": "how often",
+        "agents": "processes (one each), or tasks (all in this process)",
         "format": _FORMAT,
     }
 )
@@ -46,6 +47,7 @@ def control(
     devices: str = "20,200,1000",
     deployments: int = 3,
     rounds: int = 5,
+    agents: str = "processes",
     format: str = "",  # noqa: A002 - the option's name
 ) -> None:
     """Time the control plane: real agents over runtimes that do nothing."""
@@ -54,10 +56,14 @@ def control(
     def measure() -> list[Figure]:
         _some(deployments=deployments, rounds=rounds)
         counts = [_number("devices", count) for count in devices.split(",")]
-        sizes = [bench.Size(count, deployments, rounds) for count in counts]
+        _one_of("agents", agents, (bench.PROCESSES, bench.TASKS))
+        sizes = [bench.Size(count, deployments, rounds, agents) for count in counts]
         return [f for size in sizes for f in asyncio.run(bench.measure(size, _say))]
 
-    command = f"bench.control --devices {devices} --deployments {deployments} --rounds {rounds}"
+    command = (
+        f"bench.control --devices {devices} --deployments {deployments} --rounds {rounds}"
+        f" --agents {agents}"
+    )
     _run("control", command, measure, format)
 
 
@@ -169,6 +175,11 @@ def _some(**options: int) -> None:
     for name, number in options.items():
         if number < 1:
             raise TopologyInvalid(f"--{name} {number}", hint="it is 1 or more")
+
+
+def _one_of(option: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise TopologyInvalid(f"--{option} {given}", hint=f"it is {' or '.join(known)}")
 
 
 def _lab(given: str) -> str:

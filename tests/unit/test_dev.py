@@ -1,6 +1,7 @@
 """`./dev` says what it is, and what is wrong, before it does anything."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DEV = (ROOT / "dev").read_text()
 PINS = ("dev", "pyproject.toml", "requirements", "toolchain", "lab/toolchain")
 
 
@@ -103,3 +105,17 @@ def test_the_tasks_are_those_of_the_checkout_wherever_it_is_called_from(made: Pa
     done = dev(made, "invoke", "check", "--help")
     assert done.stdout.splitlines() == ["--search-root", str(made), "check", "--help"]
     assert done.returncode == 0
+
+
+def test_no_test_is_skipped_for_a_package_that_the_test_command_does_not_bring():
+    known = re.findall(r"^readonly \w+_PROGRAMS=\((.*?)\)", DEV, re.DOTALL | re.MULTILINE)
+    brought = {entry.partition(":")[2] for block in known for entry in block.split()}
+    asked = {
+        package
+        for module in (ROOT / "tests").rglob("*.py")
+        for package in re.findall(
+            r"isn't here\W+(?:apt-get )?install ([a-z0-9.+-]+)", module.read_text()
+        )
+    }
+    assert {"nix-bin", "openssh-server"} <= asked
+    assert asked <= brought

@@ -190,7 +190,7 @@ class _Agent:
             rhythm=self._rhythm,
             random=self._random,
             fetch=self._images.fetch,
-            settled=self._journal.settled,
+            journal=self._journal,
             failures=self._failures,
         )
 

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from fleet import errors
 from fleet.contracts import bounds
@@ -187,6 +189,16 @@ def is_empty(delivery: Delivery) -> bool:
     return _status(delivery) == NOT_FOUND
 
 
+_UNREADABLE: Final = (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+    msgspec.MsgspecError,
+)
+
+
 def _strictly(read: Callable[P, T]) -> Callable[P, T]:
     """Have *read* refuse what isn't JetStream's way to speak, in whatever way it isn't."""
 
@@ -194,7 +206,7 @@ def _strictly(read: Callable[P, T]) -> Callable[P, T]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return read(*args, **kwargs)
-        except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as exc:
+        except _UNREADABLE as exc:
             raise errors.BusUnavailable(f"not an answer of JetStream: {exc!r}") from exc
 
     return checked
@@ -210,7 +222,7 @@ def read_reply(data: bytes) -> dict[str, Any]:
     :raises errors.BucketFull: the stream has no room.
     :raises errors.BusUnavailable: any other refusal.
     """
-    reply = _table(json.loads(data))
+    reply = _table(msgspec.json.decode(data))
     if "error" in reply:
         raise _refusal(_table(reply["error"]))
     return reply

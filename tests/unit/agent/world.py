@@ -100,8 +100,15 @@ class World:
         for other, ports in self.ports.items():
             if other != name and self._runs(other) and ports & self.ports.get(name, frozenset()):
                 raise Refused(f"{other} holds a port of {name}")
+        # As podman does, whatever the checks of the run before said.
+        health = "starting" if found.health else ""
         self.containers[name] = replace(
-            found, status=Status.RUNNING, started=self.now, finished=0, exit_code=0
+            found,
+            status=Status.RUNNING,
+            started=self.now,
+            finished=0,
+            exit_code=0,
+            health=health,
         )
 
     def restart(self, name: str) -> None:

@@ -10,8 +10,9 @@ A pass that fails by a bug is told as the deployment's error, and made again aft
 
 import asyncio
 import random as stdlib_random
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -31,8 +32,15 @@ log = structlog.get_logger(__name__)
 
 PART = "deployment"
 
-# Waits until the journal knows what is to be done about a deployment.
-Settled = Callable[[DeploymentName], Coroutine[None, None, None]]
+
+class Settling(Protocol):
+    """What knows, before a container is touched, what is to be done: `journal.Journal`."""
+
+    def is_settled(self, deployment: DeploymentName) -> bool:
+        """Tell whether it knows, or can't know."""
+
+    async def settled(self, deployment: DeploymentName) -> None:
+        """Wait for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Loop:
         rhythm: Rhythm = Rhythm(),
         random: backoff.Random = stdlib_random.random,
         fetch: Fetch | None = None,
-        settled: Settled | None = None,
+        journal: Settling | None = None,
         failures: Failures | None = None,
     ) -> None:
         self._failures = failures or Failures()
@@ -75,9 +83,10 @@ class Loop:
         self._key = StateKey(publisher, deployment)
         self._rhythm = rhythm
         self._random = random
-        self._settled = settled
+        self._journal = journal
         self._woken = asyncio.Event()
         self._newer = asyncio.Event()
+        self._interruption: asyncio.Future[None] | None = None
         self._tracker = Tracker(runtime, fetch or runtime.fetch, self.poke, random, self._failures)
         self._log = log.bind(deployment=deployment)
         self._unavailable = 0
@@ -91,6 +100,8 @@ class Loop:
         self.intent = intent
         self._newer.set()
         self._woken.set()
+        if self._interruption and not self._interruption.done():
+            self._interruption.set_result(None)
 
     def poke(self) -> None:
         """Look again."""
@@ -181,11 +192,13 @@ class Loop:
 
         Before the first one is made, the hub has heard of the deployment.
         """
-        if self._settled and not await self._unless_newer(self._settled(self.deployment)):
-            return False
-        if found or isinstance(intent, intents.Withdraw):
-            return True
-        return await self._unless_newer(self._key.heard())
+        journal = self._journal
+        if journal and not journal.is_settled(self.deployment):
+            await self._unless_newer(journal.settled(self.deployment))
+        may_be_unheard = found or isinstance(intent, intents.Withdraw)
+        if not (may_be_unheard or self._key.is_heard or self._newer.is_set()):
+            await self._unless_newer(self._key.heard())
+        return not self._newer.is_set()
 
     def _is_withdrawn(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
         if not isinstance(intent, intents.Withdraw) or found:
@@ -229,15 +242,16 @@ class Loop:
     async def _unless_newer(self, awaited: Coroutine[None, None, None]) -> bool:
         """Wait for *awaited*; False when newer intent came first."""
         waiting = asyncio.create_task(awaited)
-        newer = asyncio.create_task(self._newer.wait())
+        newer = self._interruption = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait((waiting, newer), return_when=asyncio.FIRST_COMPLETED)
+            if not self._newer.is_set():
+                await asyncio.wait((waiting, newer), return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
                 containment.result(waiting)  # raises what it failed by
             return not self._newer.is_set()
         finally:
+            self._interruption = None
             waiting.cancel()
-            newer.cancel()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -12,7 +12,7 @@ from fleet import errors
 from fleet.agent.deployments.restart_backoff import RestartBackoff
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.workloads import Workload
-from fleet.agent.runtimes.podman import planning, reporting
+from fleet.agent.runtimes.podman import health, planning, reporting
 from fleet.agent.runtimes.podman.executor import Outcome
 from fleet.agent.runtimes.podman.health import Health
 from fleet.agent.runtimes.podman.health_checks import HealthChecks
@@ -49,8 +49,9 @@ class Tracker:
             self._retries.renew()
         self._intent = intent
         self._staging.want(planning.to_stage(workloads, found))
-        unproven = self._unproven()
-        self._health_checks.watch(_checks(workloads, found), found)
+        checks = _checks(workloads, found)
+        unproven = self._unproven() | self._unseen(checks, found)
+        self._health_checks.watch(checks, found)
         self._retries.look(found, now, unproven | self._unproven())
 
     def plan(
@@ -130,6 +131,18 @@ class Tracker:
     def _unproven(self) -> frozenset[str]:
         courses = self._health_checks.courses().items()
         return frozenset(name for name, c in courses if c.health is not Health.HEALTHY)
+
+    def _unseen(
+        self, checks: Mapping[str, Healthcheck], found: tuple[Container, ...]
+    ) -> frozenset[str]:
+        """List the services whose run nobody watched, and which the runtime knows no better."""
+        watched = self._health_checks.courses()
+        return frozenset(
+            c.service
+            for c in found
+            if c.service in checks.keys() - watched.keys()
+            and health.begin(c.health).health is not Health.HEALTHY
+        )
 
     def _unhealthy(self) -> frozenset[str]:
         courses = self._health_checks.courses().items()

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import random as stdlib_random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
@@ -114,6 +114,11 @@ class StateKey:
     def was_heard(self) -> None:
         """Take note that the hub holds a state of an earlier process."""
         self._heard.set()
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the hub holds some state of this deployment."""
+        return self._heard.is_set()
 
     async def heard(self) -> None:
         """Wait until the hub holds some state of this deployment."""
@@ -221,9 +226,13 @@ class StateKey:
 
 
 def _is_same(one: Report, other: Report) -> bool:
-    return _without_restarts(one) == _without_restarts(other)
+    """Tell whether two reports differ in nothing but how often services were restarted."""
+    return (
+        (one.revision, one.phase, one.error) == (other.revision, other.phase, other.error)
+        and len(one.services) == len(other.services)
+        and all(map(_is_same_service, one.services, other.services))
+    )
 
 
-def _without_restarts(report: Report) -> Report:
-    services = tuple(msgspec.structs.replace(s, restarts=0) for s in report.services)
-    return replace(report, services=services)
+def _is_same_service(one: messages.ServiceState, other: messages.ServiceState) -> bool:
+    return one == other or msgspec.structs.replace(one, restarts=other.restarts) == other

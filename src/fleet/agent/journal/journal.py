@@ -160,11 +160,15 @@ class Journal:
         """Have the entry removed."""
         self._write_soon(deployment, None)
 
+    def is_settled(self, deployment: DeploymentName) -> bool:
+        """Tell whether what was noted of *deployment* is written, or could not be."""
+        return deployment not in self._untried
+
     async def settled(self, deployment: DeploymentName) -> None:
-        """Wait until what was noted of *deployment* is written, or could not be."""
+        """Wait until it `is_settled`, or takes too long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                while deployment in self._untried:
+                while not self.is_settled(deployment):
                     await self._tried.wait()
 
     async def run(self) -> None:

@@ -11,13 +11,17 @@ from tests.lab_host import needs
 pytestmark = [pytest.mark.timeout(300), needs(*cluster.PARTS, "nats-server")]
 
 
-async def test_the_control_plane_is_timed_from_apply_to_right_statuses():
+@pytest.mark.parametrize("agents", [control.PROCESSES, control.TASKS])
+async def test_the_control_plane_is_timed_from_apply_to_right_statuses(agents: str):
     said: list[str] = []
-    figures = await control.measure(Size(devices=2, deployments=1, rounds=1), said.append)
+    size = Size(devices=2, deployments=1, rounds=1, agents=agents)
+    figures = await control.measure(size, said.append)
     results = Results.of("control", "invoke bench.control", figures, load=0.0)
     by_step = {figure.name.removeprefix("2 x 1 "): figure.median for figure in figures}
     assert 0 < by_step["create: seen"] <= by_step["create: all right"]
     assert 0 < by_step["update: seen"] <= by_step["update: all right"]
+    assert by_step["create: agent"] > 0
+    assert by_step["update: agent"] > 0
     assert all((results.ratio(figure) is None) is (not figure.baseline) for figure in figures)
     assert said
 

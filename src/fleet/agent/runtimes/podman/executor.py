@@ -7,7 +7,7 @@ to stop is no reason for the others to wait. One that fails by a bug fails alone
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -50,8 +50,16 @@ async def execute(
             break
         failed = {outcome.action.service for outcome in outcomes if outcome.error}
         due = [action for action in group if action.service not in failed]
-        outcomes += await asyncio.gather(*(_attempt(action, runtime, recorded) for action in due))
+        outcomes += await _side_by_side(due, runtime, recorded)
     return tuple(outcomes)
+
+
+async def _side_by_side(
+    actions: Sequence[Action], runtime: Runtime, failures: Failures
+) -> Sequence[Outcome]:
+    if len(actions) == 1:  # as most often: then it needs no task of its own
+        return (await _attempt(actions[0], runtime, failures),)
+    return await asyncio.gather(*(_attempt(action, runtime, failures) for action in actions))
 
 
 async def _attempt(action: Action, runtime: Runtime, failures: Failures) -> Outcome:
