@@ -2,12 +2,14 @@
 
 import contextlib
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import bcrypt
 
+from lab.system import waiting as lab_waiting
 from tests import waiting
 from tests.podman_host import PodmanHost
 
@@ -78,6 +80,25 @@ def running_registry(
             within=_START_SECONDS,
         )
         yield Registry(port)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def silent_registry(enter: Callable[..., list[str]], at: str) -> Iterator[str]:
+    """Run a registry that never answers *at*, until the block ends; return its address."""
+    port = next(PORTS)
+    script = Path(__file__).with_name("silent_registry.py")
+    process = subprocess.Popen(enter(sys.executable, str(script), str(port), at))
+    try:
+        lab_waiting.wait_for(
+            f"a registry at port {port}",
+            lambda: _unheard(enter, port),
+            within=_START_SECONDS,
+            every=0.05,
+        )
+        yield f"127.0.0.1:{port}"
     finally:
         process.kill()
         process.wait()

@@ -40,6 +40,9 @@ class NoopRuntime:
         self._images.add(image)
         self._asked(image)
 
+    def transfer(self, image: str) -> None:
+        """See `Runtime`."""
+
     async def images(self) -> tuple[Image, ...]:
         """See `Runtime`."""
         return ()
@@ -49,6 +52,9 @@ class NoopRuntime:
         return reference if reference in self._images else ""
 
     async def remove_image(self, image: Image) -> None:
+        """See `Runtime`."""
+
+    async def check(self, workload: Workload) -> None:
         """See `Runtime`."""
 
     async def create(self, workload: Workload) -> None:

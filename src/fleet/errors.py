@@ -11,7 +11,9 @@ The exception hierarchy, in one place:
     + RuntimeUnavailable         the device's container runtime did not answer
     + ImagePullFailed            the registry did not answer, or broke off
       . DiskFull                 the device has no space left for it
+    + ImagePullSlow              an image is on its way for long, and still may come
     + PortInUse                  another process holds a port that a service wants
+    + AddressUnavailable         the device can't publish a port on the address that is asked for
     + HostPathMissing            a directory that a service mounts isn't on the device
     + ContainerFailed            a container would not be created or started
     + Unhealthy                  the health check of a service fails
@@ -41,6 +43,7 @@ The exception hierarchy, in one place:
     + CapabilityUnavailable      the device can't give a service a capability
     + LimitUnavailable           the device can't hold a service to a limit
     + PortForbidden              the device's runtime may not open so low a port
+    + HostPathForbidden          a service mounts what is the agent's own
     + DirectoryUnusable          a directory can't be made or written to
     + InvalidHost                (a ValueError) not the address of a host
     + InvalidMac                 (a ValueError) not the hardware address of one interface
@@ -112,12 +115,20 @@ class ImagePullFailed(RetryableError):
     """The registry did not answer, or broke off."""
 
 
+class ImagePullSlow(RetryableError):
+    """An image is on its way, or waits for others, for longer than most; nothing is broken off."""
+
+
 class DiskFull(ImagePullFailed):
     """The device has no space left for an image."""
 
 
 class PortInUse(RetryableError):
     """Another process or container holds the port."""
+
+
+class AddressUnavailable(RetryableError):
+    """A port is to be published on an address that isn't the device's, or isn't forwarded."""
 
 
 class HostPathMissing(RetryableError):
@@ -238,6 +249,10 @@ class LimitUnavailable(PermanentError):
 
 class PortForbidden(PermanentError):
     """A port below those that the device's runtime may open."""
+
+
+class HostPathForbidden(PermanentError):
+    """A service mounts what is the agent's own, which the device's owner did not allow."""
 
 
 class DirectoryUnusable(PermanentError):

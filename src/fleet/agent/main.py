@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(settings.log)
     try:
         with state_directory.held(settings.state_dir):
-            return _run(settings)
+            return _run(settings, options.config)
     except errors.DirectoryUnusable as exc:
         log.critical("state directory in use", error=str(exc))
         return _EXIT_IN_USE
@@ -69,12 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _EXIT_BAD_CONFIG
 
 
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, config: Path) -> int:
     """Run the event loop; return the exit status."""
     from fleet.supervision import program  # noqa: PLC0415 - the other commands need none of it
 
     faulthandler.enable()  # where the watchdog ends us, the log says what hung
-    return program.run(_serve(settings))
+    return program.run(_serve(settings, config))
 
 
 def set_up_logging(settings: settings_module.Log) -> None:
@@ -138,13 +138,15 @@ def _show_status(settings: Settings, form: str) -> int:
     return status.exit_status(snapshot)
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, config: Path) -> int:
     """Run until a signal asks to end; return the exit status. The containers run on."""
     # Here, so that --version and check-config needn't load podman and NATS.
     from fleet.agent import service  # noqa: PLC0415
     from fleet.agent.journal.files import FileStore  # noqa: PLC0415
+    from fleet.agent.runtimes.podman import host_paths  # noqa: PLC0415
     from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime  # noqa: PLC0415
-    from fleet.agent.runtimes.podman.images import Keeping, Record  # noqa: PLC0415
+    from fleet.agent.runtimes.podman.image_record import Record  # noqa: PLC0415
+    from fleet.agent.runtimes.podman.images import Keeping  # noqa: PLC0415
     from fleet.bus import nats  # noqa: PLC0415
     from fleet.contracts import permissions, quantities  # noqa: PLC0415
     from fleet.supervision import hooks, program  # noqa: PLC0415
@@ -166,6 +168,10 @@ async def _serve(settings: Settings) -> int:
             stop_timeout=podman.stop_timeout,
             cleanup_within=_CLEANUP_SECONDS if os.geteuid() else 0.0,
             registries=settings.registries,
+            host_paths=host_paths.of_agent(settings, config),
+            log_max_size=(
+                quantities.memory_bytes(podman.log_max_size) if podman.log_max_size else 0
+            ),
         ),
     )
     jitter = timedelta(seconds=settings.nats.jitter)

@@ -13,6 +13,9 @@ The agent's configuration file, checked completely before anything else happens.
     [podman]
     socket = "unix:///run/podman/podman.sock"
     ulimits = {nofile = 1024, nproc = 1000}
+    log_max_size = "30Mi"                 # of a container's log that is a file
+    [host_paths]
+    allow = ["/srv/backup"]               # though they reach what is the agent's own
     [registries."registry.local:5000"]    # a prefix of images: the longest that fits applies
     username = "fleet"
     password_file = "/etc/fleet-agent/registry.password"
@@ -91,12 +94,23 @@ class Nats(_Table, frozen=True):
 
 
 class Podman(_Table, frozen=True):
-    """How to reach podman. *timeout* and *stop_timeout* are in seconds."""
+    """
+    How to reach podman. *timeout* and *stop_timeout* are in seconds.
+
+    *log_max_size* bounds the log of a container made from now on; "" leaves it to podman.
+    """
 
     socket: str = "unix:///run/podman/podman.sock"
     ulimits: dict[str, Annotated[int, Meta(ge=1)]] = {}
     timeout: Annotated[int, Meta(ge=1, le=600)] = 30
     stop_timeout: Annotated[int, Meta(ge=0, le=600)] = 10
+    log_max_size: Annotated[str, Meta(pattern=whole(quantities.MEMORY_OR_NONE_PATTERN))] = "30Mi"
+
+
+class HostPaths(_Table, frozen=True):
+    """Paths that services may mount, with all in them, though they reach what is the agent's."""
+
+    allow: tuple[Path, ...] = ()
 
 
 class Registry(_Table, frozen=True):
@@ -128,6 +142,7 @@ class Settings(_Table, frozen=True):
     state_dir: Path = DEFAULT_STATE_DIR
     labels: dict[str, str] = {}
     podman: Podman = Podman()
+    host_paths: HostPaths = HostPaths()
     images: Images = Images()
     registries: dict[str, Registry] = {}
     log: Log = Log()
@@ -198,6 +213,11 @@ def _broken_rules(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
     broken += [(("labels", key), reason) for key, reason in _broken_labels(settings.labels)]
     if not settings.state_dir.is_absolute():
         broken.append((("state_dir",), f"{str(settings.state_dir)!r} is not an absolute path"))
+    broken += [
+        (("host_paths", "allow"), f"{str(path)!r} is not an absolute path")
+        for path in settings.host_paths.allow
+        if not path.is_absolute()
+    ]
     try:
         hub.parse_servers(settings.nats.url)
     except errors.InvalidConfig as exc:

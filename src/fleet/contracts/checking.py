@@ -6,6 +6,7 @@ sentence. Patterns therefore keep to what RE2 and `re` read alike, without
 backslashes, and contain no single quote.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,16 @@ class Form:
 _PATH = "(/[.]*[^/.][^/]*)+"
 MOUNT_PATH = Form(f"^{_PATH}$", "an absolute path below /, such as /data, without '.' and '..'")
 HOST_PATH = Form(f"^(/|{_PATH})$", "an absolute path, such as /srv/data, without '.' and '..'")
+# As registries and podman read references; what only podman can tell, such as the length of a
+# digest, is left to it. For `re` no set begins with "[": "Z" stands before it.
+_HOST = "([Z[][0-9a-fA-F:]+[]]|[a-zA-Z0-9]+(([.]|[-]+)[a-zA-Z0-9]+)*)(:[0-9]+)?"
+_COMPONENT = "[a-z0-9]+(([.]|_|__|[-]+)[a-z0-9]+)*"
+_TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST = "[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]+"
+IMAGE = Form(
+    f"^({_HOST}/)?{_COMPONENT}(/{_COMPONENT})*(:{_TAG})?(@{_DIGEST})?$",
+    "the reference of an image, such as registry.example.org/web:1.2, without docker://",
+)
 USER = Form(
     "^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
     "a user id or name, such as 1000, 1000:1000 or www-data",
@@ -79,6 +90,18 @@ def labels(given: Mapping[str, str]) -> None:
         LABEL_KEY.check("labels", key)
         if re.search(RESERVED_LABELS, key):
             raise ValueError(f"{RESERVED_LABELS_SAYS}: {key!r}")
+
+
+def ip_address(field: str, value: str) -> None:
+    """
+    Check that *value* is an IPv4 or IPv6 address.
+
+    :raises ValueError: it is none.
+    """
+    try:
+        ipaddress.ip_address(value)
+    except ValueError as exc:
+        raise ValueError(f"{field}: {value!r} is not an IPv4 or IPv6 address") from exc
 
 
 def unique(field: str, values: Iterable[str]) -> None:

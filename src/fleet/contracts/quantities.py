@@ -16,10 +16,13 @@ _MEMORY_UNITS = {
     "G": 10**9,
 }
 
-MEMORY_PATTERN = "^[1-9][0-9]{0,8}(Ki|Mi|Gi|k|M|G)$"
+_MEMORY = "[1-9][0-9]{0,8}(Ki|Mi|Gi|k|M|G)"
+MEMORY_PATTERN = f"^{_MEMORY}$"
+MEMORY_OR_NONE_PATTERN = f"^({_MEMORY})?$"
 MEMORY_SAYS = "a whole number with a unit of Ki, Mi, Gi, k, M or G, such as 128Mi"
-CPUS_PATTERN = "^[1-9][0-9]{0,6}m?$"
-CPUS_SAYS = "a whole number of CPUs, such as 2, or of thousandths with m, such as 500m"
+# The kernel gives out a millisecond at least of every tenth of a second.
+CPUS_PATTERN = "^([1-9][0-9]{0,6}|[1-9][0-9]{1,6}m)$"
+CPUS_SAYS = "a whole number of CPUs, such as 2, or of thousandths with m, such as 500m, from 10m on"
 
 
 def memory_bytes(text: str) -> int:

@@ -89,7 +89,8 @@ class Port(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     * container: Port number inside the container, 1 to 65535.
     * protocol: Transport protocol: tcp or udp. Default: tcp.
     * host_ip: IPv4 or IPv6 address of the device on which the port is published, at most 39
-      characters. Default: every address (as 0.0.0.0 and ::).
+      characters. The device has to have it, otherwise the service fails (AddressUnavailable).
+      Default: every address (as 0.0.0.0 and ::).
     """
 
     host: PortNumber
@@ -140,8 +141,8 @@ class Resources(
 
     * memory: Most memory, swap included: a whole number with a unit of Ki, Mi, Gi, k, M or G, such
       as 128Mi. Default: no limit.
-    * cpus: Most CPU time: a whole number of CPUs such as 2, or of thousandths such as 500m.
-      Default: no limit.
+    * cpus: Most CPU time: a whole number of CPUs such as 2, or of thousandths such as 500m,
+      10m at least. Default: no limit.
     * pids: Most processes and threads, 1 to 4194304. Default: that of the container runtime.
     """
 
@@ -209,7 +210,7 @@ class Service(
       and '-', beginning and ending with a letter or a digit. The container is named
       fleet.<deployment>.<service>.
     * image: Reference of the image, with a tag or a digest, such as registry.example.org/web:1.2;
-      at most 512 characters, without whitespace.
+      at most 512 characters, without whitespace or a scheme such as docker://.
     * pull_policy: When the image is pulled before a container is made: Always, IfNotPresent (only
       if the device doesn't have it), or Never (the device has to have it). Default: IfNotPresent.
     * command: Replaces the entry point of the image; not run in a shell. At most 64 strings of at
@@ -265,12 +266,16 @@ class Service(
     )
 
     def __post_init__(self) -> None:
+        checking.IMAGE.check("image", self.image)
         if self.user:
             checking.USER.check("user", self.user)
         if self.ports and self.network_mode is not NetworkMode.BRIDGE:
             raise ValueError(
                 f"ports: published in networkMode bridge only, not {self.network_mode}"
             )
+        for port in self.ports:
+            if port.host_ip:
+                checking.ip_address("hostIp", port.host_ip)
         for mine, other in itertools.combinations(self.ports, 2):
             if mine.collides(other):
                 raise ValueError(f"ports: host port {mine.host}/{mine.protocol} is published twice")

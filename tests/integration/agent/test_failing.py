@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from fleet.agent.runtimes.podman import staging
 from fleet.contracts.messages import Phase
 from tests.agent_device import Hub
 from tests.integration.agent.conftest import Start
 from tests.integration.agent.test_deploying import inspect, script, sleeper
 from tests.podman_host import IMAGE, PodmanHost
-from tests.registry import Registry, running_registry
+from tests.registry import Registry, running_registry, silent_registry
+from tests.silent_registry import LAYER
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(60)
@@ -104,11 +106,46 @@ async def test_a_registry_that_does_not_answer_is_told(hub: Hub, start_agent: St
         await hub.reaches("web", Phase.FAILED, reason="ImagePullFailed")
 
 
-@pytest.mark.parametrize("image", ["Not:An:Image", "a/../b", "a/./b", "a//b", "/a", "a/"])
-async def test_what_is_no_image_reference_is_told(hub: Hub, start_agent: Start, image: str):
+@pytest.mark.parametrize(
+    ("at", "phase", "reason"),
+    [("/v2/", Phase.FAILED, "ImagePullFailed"), (LAYER, Phase.PENDING, "ImagePullSlow")],
+)
+async def test_a_registry_that_goes_silent_is_told_while_podman_waits_for_it(
+    hub: Hub,
+    host: PodmanHost,
+    start_agent: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    at: str,
+    phase: Phase,
+    reason: str,
+):
+    monkeypatch.setattr(staging, "_SLOW_SECONDS", 2.0)
+    monkeypatch.setattr(staging, "_LOOK_SECONDS", 0.5)
+    with silent_registry(host.enter, at) as address:
+        async with start_agent():
+            await hub.deploy("web", sleeper("a", image=f"{address}/app:1"))
+            await hub.reaches("web", phase, reason=reason)
+            await hub.withdraw("web")
+            await hub.is_gone("web")
+
+
+async def test_what_is_no_image_reference_is_told(hub: Hub, start_agent: Start):
     async with start_agent():
-        await hub.deploy("web", sleeper("a", image=image))
-        await hub.reaches("web", Phase.FAILED, reason="InvalidImage")
+        for image in ("docker://127.0.0.1/a:1", "127.0.0.1:1//a:v1", "a/../b", "/a", "a/"):
+            revision = await hub.deploy("web", sleeper("a", image=image))
+            state = await hub.reaches(
+                "web", Phase.FAILED, revision=revision, reason="InvalidDesiredState"
+            )
+            assert state.error
+            assert "is not the reference of an image" in state.error.message
+
+
+async def test_a_reference_that_only_podman_can_tell_is_none_is_told(hub: Hub, start_agent: Start):
+    async with start_agent():
+        for image in ("a@sha256:abc", "Foo/bar:1", f"127.0.0.1:1/{'a' * 300}"):
+            revision = await hub.deploy("web", sleeper("a", image=image))
+            await hub.reaches("web", Phase.FAILED, revision=revision, reason="InvalidImage")
 
 
 async def test_a_foreign_container_of_our_name_is_never_touched(

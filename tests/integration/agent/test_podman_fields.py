@@ -1,6 +1,8 @@
 """Each field of a score on a real podman: what inspect says, and what is so inside."""
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,14 @@ import pytest
 
 from fleet import errors
 from fleet.agent.model.workloads import Workload
-from fleet.agent.runtimes.podman.api.runtime import PodmanRuntime
+from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
 from fleet.agent.runtimes.podman.api.specification import SCRATCH
+from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.contracts import scores
 from fleet.contracts.names import DeploymentName
-from tests.podman_host import IMAGE, PodmanHost
+from tests.integration.agent.agent_process import DEVICE
+from tests.podman_host import IMAGE, ULIMITS, PodmanHost
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -248,6 +253,75 @@ async def test_a_nameless_volume_of_an_image_goes_with_its_container(
     assert host.podman("volume", "ls", "--quiet") != before
     await runtime.remove(made.name)
     assert host.podman("volume", "ls", "--quiet") == before
+
+
+SERVER = {"command": ["/bin/httpd"], "args": ["-f", "-p", "80"]}
+# Connects to 127.0.0.1, and says how what it is answered begins.
+CLIENT = """
+import socket
+try:
+    with socket.create_connection(("127.0.0.1", 8087), 2) as connected:
+        connected.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        print(connected.recv(4).decode())
+except OSError as exc:
+    print(exc)
+"""
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "127.0.0.1"])
+async def test_a_published_port_is_served_at_the_address_asked_for(
+    host: PodmanHost, runtime: PodmanRuntime, address: str
+):
+    ports = [{"host": 8087, "container": 80, "hostIp": address}]
+    made = workload(networkMode="bridge", ports=ports, **SERVER)
+    await runtime.check(made)
+    await run(runtime, made)
+
+    async def is_served() -> bool:
+        return host.run(sys.executable, "-c", CLIENT) == "HTTP"
+
+    await eventually(is_served, "what is published is served")
+
+
+async def test_an_address_that_podman_forwards_nothing_from_is_told_before_anything_is_made(
+    runtime: PodmanRuntime,
+):
+    ports = [{"host": 8087, "container": 80, "hostIp": "::1"}]
+    with pytest.raises(errors.AddressUnavailable, match="nothing is forwarded from ::1: podman's"):
+        await runtime.check(workload(networkMode="bridge", ports=ports))
+
+
+async def test_an_address_that_the_device_does_not_have_is_told(runtime: PodmanRuntime):
+    ports = [{"host": 8087, "container": 80, "hostIp": "192.0.2.1"}]
+    with pytest.raises(errors.AddressUnavailable, match=r"192\.0\.2\.1.*; write an address of"):
+        await run(runtime, workload(networkMode="bridge", ports=ports))
+
+
+async def test_a_log_takes_no_more_of_the_disk_than_the_device_says(host: PodmanHost):
+    options = Options(socket=host.socket, ulimits=ULIMITS, stop_timeout=1, log_max_size=20_000)
+    chatter = (
+        "i=0; while [ $i -lt 1000 ]; do echo $i 0123456789012345678901234567890; i=$((i+1)); done"
+    )
+    with contextlib.closing(PodmanRuntime(DEVICE, options)) as runtime:
+        made = workload(command=["/bin/sh", "-c", chatter], args=[])
+        await run(runtime, made)
+        host.podman("wait", made.name)
+        log = inspect(host, made)["HostConfig"]["LogConfig"]
+        assert int(host.run("stat", "--format=%s", log["Path"])) <= 20_000
+        assert "\n999 0123" in host.podman("logs", made.name)
+        (found,) = await runtime.observe()
+        assert found.digest == made.digest
+
+
+async def test_what_is_the_agents_own_is_in_no_container(host: PodmanHost):
+    own = HostPaths(((host.root / "podman.sock", "podman's socket"),))
+    options = Options(socket=host.socket, ulimits=ULIMITS, host_paths=own)
+    with contextlib.closing(PodmanRuntime(DEVICE, options)) as runtime:
+        made = workload(volumes=[{"hostPath": str(host.root), "mountPath": "/x"}])
+        for refused in (runtime.check, runtime.create):
+            with pytest.raises(errors.HostPathForbidden, match=r"podman's socket.*\[host_paths\]"):
+                await refused(made)
+    assert host.containers() == {}
 
 
 @pytest.mark.parametrize("wanted", [{"stopTimeout": 0}, {"stopTimeout": 30}], ids=str)

@@ -11,7 +11,8 @@ import pytest
 
 from fleet import errors
 from fleet.agent.runtimes.podman.api.runtime import PodmanRuntime
-from fleet.agent.runtimes.podman.images import Images, Keeping, Record
+from fleet.agent.runtimes.podman.image_record import Record
+from fleet.agent.runtimes.podman.images import Images, Keeping
 from fleet.contracts.messages import Phase
 from fleet.contracts.scores import PullPolicy
 from tests.agent_device import Hub

@@ -22,6 +22,14 @@ SERVICE = {"name": "web", "image": "registry.local/web:1"}
 ANYWHERE = {"matchLabels": {"site": "lab"}}
 
 
+def _until_taken(kubectl: "Kubectl", manifest: dict[str, Any], *, taken: bool) -> None:
+    """Wait until the definition that was applied is in force."""
+    deadline = time.monotonic() + SERVED_SECONDS
+    given = json.dumps(manifest)
+    while kubectl.run("apply", "--dry-run=server", "-f", "-", given=given)[0] != taken:
+        assert time.monotonic() < deadline, "the definition is not in force"
+
+
 class Kubectl:
     """kubectl as the administrator."""
 
@@ -105,7 +113,7 @@ def port(host: int, **more: Any) -> dict[str, Any]:
 
 
 def service(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "image": "x", **more}
+    return {"name": name, "image": "[::1]:5000/x:1", **more}
 
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
@@ -135,9 +143,13 @@ BAD_SERVICES: tuple[tuple[dict[str, Any], str], ...] = (
         {"volumes": [volume("/d", name="a"), volume("/d", name="b")]},
         "a service mounts two volumes at the same mountPath",
     ),
+    ({"image": "docker://r.io/x:1"}, "must be the reference of an image, such as registry.example"),
+    ({"image": "r.io:5000//x:v1"}, "must be the reference of an image, such as registry.example"),
+    ({"image": "a/../b"}, "must be the reference of an image, such as registry.example"),
     ({"resources": {"memory": "128"}}, "must be a whole number with a unit of Ki, Mi, Gi, k, M"),
     ({"resources": {"memory": "128m"}}, "must be a whole number with a unit of Ki, Mi, Gi, k, M"),
     ({"resources": {"cpus": "0.5"}}, "or of thousandths with m, such as 500m"),
+    ({"resources": {"cpus": "1m"}}, "such as 500m, from 10m on"),
     ({"resources": {"pids": 0}}, "greater than or equal to 1"),
     ({"healthcheck": {"command": []}}, "should have at least 1 items"),
     ({"healthcheck": {"interval": 10}}, "healthcheck.command: Required value"),
@@ -270,6 +282,29 @@ def test_a_bad_deployment_is_refused_and_told_why(
     kubectl: Kubectl, manifest: dict[str, Any], why: str
 ):
     assert why in kubectl.apply(manifest, succeeds=False)
+
+
+def test_a_bad_deployment_that_is_stored_already_is_reported_on_and_can_go(kubectl: Kubectl):
+    """As one is that a definition of before let in."""
+    manifests = crds.manifests()
+    strict = next(text for text in manifests.values() if "kind: Deployment\n" in text)
+    lax = yaml.safe_load(strict)
+    score = lax["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    service_ = score["properties"]["score"]["properties"]["data"]["properties"]["services"]
+    del service_["items"]["properties"]["image"]["x-kubernetes-validations"]
+    bad = deployment(service("a", image="docker://r.io/x:1"), name="stored")
+
+    kubectl.apply(lax)
+    _until_taken(kubectl, bad, taken=True)
+    kubectl.apply(bad)
+    kubectl("apply", "-f", "-", given=strict)
+    _until_taken(kubectl, deployment(*bad["spec"]["score"]["data"]["services"]), taken=False)
+
+    _patch_status(kubectl, "fleetdep", "stored", {"status": {"ready": "0/1"}}, "-n", "crds")
+    for finalizers in (["fleet.nationtech.io/finalizer"], None):
+        patch = json.dumps({"metadata": {"finalizers": finalizers}})
+        kubectl("patch", "-n", "crds", "fleetdep", "stored", "--type=merge", f"--patch={patch}")
+    kubectl("delete", "-n", "crds", "fleetdep", "stored", "--timeout=20s")
 
 
 def test_an_unknown_score_type_is_refused_with_those_that_there_are(kubectl: Kubectl):

@@ -20,6 +20,9 @@ credentials = "/etc/fleet-agent/credentials.json"
 [podman]
 socket = "unix:///tmp/podman.sock"
 ulimits = {nofile = 1024, nproc = 1000}
+log_max_size = ""
+[host_paths]
+allow = ["/srv"]
 [log]
 format = "console"
 level = "debug"
@@ -41,6 +44,8 @@ def test_every_setting_is_read(config: Path):
     assert read.labels == {"site": "lab", "example.com/rack": "r1"}
     assert read.nats.credentials == Path("/etc/fleet-agent/credentials.json")
     assert read.podman.ulimits == {"nofile": 1024, "nproc": 1000}
+    assert read.podman.log_max_size == ""
+    assert read.host_paths.allow == (Path("/srv"),)
     assert read.log.format is settings.LogFormat.CONSOLE
 
 
@@ -50,6 +55,8 @@ def test_two_settings_are_enough(config: Path):
     assert read.podman.socket == "unix:///run/podman/podman.sock"
     assert read.state_dir == Path("/var/lib/fleet-agent")
     assert read.log == settings.Log()
+    assert read.podman.log_max_size == "30Mi"
+    assert read.host_paths.allow == ()
 
 
 @pytest.mark.parametrize(
@@ -64,6 +71,8 @@ def test_two_settings_are_enough(config: Path):
         (SMALLEST + "[podman]\nsocket = 7\n", 5, "podman.socket: Expected 'str', got 'int'"),
         (SMALLEST + "[podman]\nsocket = 'x'\n", 5, "'x' is not like unix:///path"),
         (SMALLEST + "[podman]\nulimits = {nofile = 0}\n", 5, "podman.ulimits"),
+        (SMALLEST + "[podman]\nlog_max_size = '30'\n", 5, "podman.log_max_size"),
+        (SMALLEST + "[host_paths]\nallow = ['srv']\n", 5, "'srv' is not an absolute path"),
         (SMALLEST + "[log]\nlevel = 'loud'\n", 5, "log.level: Invalid enum value 'loud'"),
         (SMALLEST + "[labels]\nsite = 1\n", 4, "labels: Expected 'str'"),
         (SMALLEST + "[labels]\n'nationtech.io/x' = ''\n", 5, "not the agent's to set"),

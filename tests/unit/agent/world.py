@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fleet import errors
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman.planning import Action, Create, Remove, Restart, Start
-from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Status
+from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Status, Transfer
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName
 
@@ -135,7 +135,8 @@ class FakeRuntime:
     """
     `Runtime` over a `World`.
 
-    *pulls* maps an image to the event that its transfer waits for; *failures* maps
+    *pulls* maps an image to the event that its transfer waits for, *transfers* to how
+    that goes; *failures* maps
     an image or a container's name to what goes wrong with it. *dies* maps a
     container's name to the exit code with which it ends right after its start;
     *health* maps it to how its check goes, where that doesn't pass.
@@ -146,6 +147,7 @@ class FakeRuntime:
     def __init__(self, world: World | None = None) -> None:
         self.world = world or World(images=set())
         self.pulls: dict[str, asyncio.Event] = {}
+        self.transfers: dict[str, Transfer] = {}
         self.failures: dict[str, errors.FleetError] = {}
         self.dies: dict[str, int] = {}
         self.health: dict[str, Result] = {}
@@ -180,6 +182,9 @@ class FakeRuntime:
         self.world.images.add(image)
         return Fetched(self._image(image), is_new=True)
 
+    def transfer(self, image: str) -> Transfer | None:
+        return self.transfers.get(image)
+
     async def images(self) -> tuple[Image, ...]:
         self._check()
         return tuple(self._image(image) for image in sorted(self.world.images or ()))
@@ -193,6 +198,9 @@ class FakeRuntime:
         if self._image(*image.names).is_used:
             raise errors.ContainerFailed(f"a container uses {image.id}")
         (self.world.images or set()).difference_update(image.names)
+
+    async def check(self, workload: Workload) -> None:
+        self._fail(f"check {workload.name}")
 
     async def create(self, workload: Workload) -> None:
         self._note("create", workload.name)

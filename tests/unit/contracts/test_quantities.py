@@ -18,7 +18,7 @@ def test_memory_is_its_number_times_its_unit(number: int, unit: str):
 @given(NUMBERS)
 def test_a_thousand_thousandths_are_one_cpu(number: int):
     assert quantities.thousandths_of_cpu(str(number)) == number * 1000
-    assert quantities.thousandths_of_cpu(f"{number}m") == number
+    assert quantities.thousandths_of_cpu(f"{number + 9}m") == number + 9
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,9 @@ def test_memory_without_a_unit_that_there_is_is_refused_with_those_that_there_ar
         quantities.memory_bytes(text)
 
 
-@pytest.mark.parametrize("text", ["", "0.5", "500M", "0", "0m", "-1", "1m\n", "m", "half"])
+@pytest.mark.parametrize(
+    "text", ["", "0.5", "500M", "0", "0m", "1m", "9m", "-1", "10m\n", "m", "half"]
+)
 def test_cpu_time_of_another_form_is_refused_with_an_example(text: str):
     with pytest.raises(ValueError, match="such as 500m"):
         quantities.thousandths_of_cpu(text)

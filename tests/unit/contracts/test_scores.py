@@ -9,6 +9,7 @@ import copy
 import hashlib
 import json
 import random
+import time
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,17 @@ HELLO = {
         }
     ]
 }
+NO_IMAGES = (
+    *("docker://x", "docker://r.io/x:1", "http://r.io/x", "oci:/x", "dir:/x", "r.io:5000//x:v1"),
+    *("a/../b", "a/./b", "a//b", "/a", "a/", "a/.", "-a", "a-", "a_/b", "a:", "a@", "a@sha256:"),
+    *("Not:An:Image", "a/B", "A", "a b", "a?b", "a%2Fb", "a#b", "a:b:c", "a@b", "r.io:x/a", "é"),
+    *(f"a:{'t' * 129}", "a.", ".a", "a..b", "a___b", "[::1/a", "a\\b"),
+)
+IMAGES = (
+    *("x", "x:1", "x/y", "r.io/x", "r.io:5000/x/y-z/a__b.c:v1.0_A", "localhost/x", "Foo/bar:1"),
+    *("[::1]:5000/x:1", "10.0.0.1:5000/x", "x@sha256:00", f"r.io/x:1@sha256:{'0a' * 32}"),
+    *("9ed3a0523bc1", f"sha256:{'0a' * 32}", f"a:{'t' * 128}", "a--b/c", "x_y/z", "R.IO/x"),
+)
 TWO = {"services": [{"name": "b", "image": "b:1"}, {"name": "a", "image": "a:1"}]}
 VECTORS = {
     "hello": (
@@ -129,6 +141,24 @@ def test_an_unknown_field_anywhere_is_unsupported_and_named(data):
         scores.decode("PodmanV0", data)
 
 
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_podman_takes_for_a_reference_is_one(image: str):
+    scores.decode("PodmanV0", {"services": [{"name": "a", "image": image}]})
+
+
+def test_a_reference_that_is_none_is_told_with_what_one_looks_like():
+    with pytest.raises(errors.InvalidDesiredState, match=r"'docker://x' is not .*registry.example"):
+        scores.decode("PodmanV0", {"services": [{"name": "a", "image": "docker://x"}]})
+
+
+@pytest.mark.parametrize("image", ["a" * 512 + "!", "a.-" * 170, "a/" * 256, "0:" * 256])
+def test_a_long_text_that_is_no_reference_is_told_at_once(image: str):
+    begun = time.process_time()
+    with pytest.raises(errors.InvalidDesiredState):
+        scores.decode("PodmanV0", {"services": [{"name": "a", "image": image}]})
+    assert time.process_time() - begun < 0.5
+
+
 @pytest.mark.parametrize(
     "service",
     [
@@ -139,6 +169,7 @@ def test_an_unknown_field_anywhere_is_unsupported_and_named(data):
         {"name": "a", "image": "x y"},
         {"name": "a\n", "image": "x"},
         {"name": "a", "image": "x\n"},
+        *({"name": "a", "image": image} for image in NO_IMAGES),
         {"name": "a", "image": "x", "env": {"A\n": ""}},
         {"name": "a", "image": "x", "ports": [{"host": 1, "container": 1, "hostIp": "::\n"}]},
         {"name": "a", "image": "x", "pullPolicy": "Sometimes"},
@@ -173,6 +204,9 @@ VOLUME = {"name": "data", "mountPath": "/data"}
         ({"volumes": [VOLUME, {**VOLUME, "name": "b"}]}, "mountPath: '/data' stands twice"),
         ({"resources": {"memory": "128"}}, "with a unit of Ki, Mi, Gi"),
         ({"resources": {"cpus": "0.5"}}, "such as 500m"),
+        ({"resources": {"cpus": "9m"}}, "from 10m on"),
+        ({"ports": [{"host": 1, "container": 1, "hostIp": "1.2"}]}, "hostIp: '1.2' is not an IPv4"),
+        ({"ports": [{"host": 1, "container": 1, "hostIp": "256.0.0.1"}]}, "is not an IPv4 or IPv6"),
         ({"resources": {"pids": 0}}, "`int` >= 1"),
         ({"healthcheck": {}}, "missing required field `command`"),
         ({"healthcheck": {"command": []}}, "length >= 1"),

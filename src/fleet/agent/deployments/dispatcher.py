@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 LOOP = "deployment loop"
 
+# A stream of events that stood for so long makes good for those that broke off before.
+_STOOD_SECONDS = 10.0
+
 MakeLoop = Callable[[DeploymentName, intents.Intent], Loop]
 
 
@@ -122,16 +125,18 @@ class Dispatcher:
                 return
 
     async def _follow(self) -> None:
+        """Have looked at what changes. Each stream that begins wakes every loop: few do."""
+        clock = asyncio.get_running_loop().time
         failures = 0
         while True:
+            begun = clock()
             try:
                 async for deployment in self._runtime.changes():
-                    failures = 0
                     self.poke(deployment)
             except errors.RuntimeUnavailable as exc:
-                failures += 1
                 log.debug("events broke off", error=str(exc))
-            await asyncio.sleep(backoff.EAGER.delay(max(1, failures), self._random))
+            failures = 1 if clock() - begun >= _STOOD_SECONDS else failures + 1
+            await asyncio.sleep(backoff.EAGER.delay(failures, self._random))
 
     def _select(self, deployment: DeploymentName | None) -> tuple[Loop, ...]:
         if deployment is None:

@@ -34,7 +34,7 @@ class Tracker:
         random: backoff.Random,
         failures: Failures,
     ) -> None:
-        self._staging = Staging(fetch, poke, random, failures)
+        self._staging = Staging(runtime, fetch, poke, random, failures)
         self._health_checks = HealthChecks(runtime, poke, random, failures)
         self._retries = RestartBackoff(random)
         self._intent: intents.Intent | None = None
@@ -78,6 +78,7 @@ class Tracker:
             found=found,
             unstaged=self._staging.unstaged(),
             failures=self._staging.failures(),
+            slow=self._staging.slow(),
             history={
                 name: reporting.History(
                     record.streak,

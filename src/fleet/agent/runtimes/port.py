@@ -81,6 +81,14 @@ class Fetched:
     is_new: bool
 
 
+@dataclass(slots=True)
+class Transfer:
+    """A transfer that goes on. *asked* is the loop's time; *is_answered* once its registry was."""
+
+    asked: float
+    is_answered: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """How one check went."""
@@ -115,6 +123,9 @@ class Runtime(Protocol):
         :raises errors.ImagePullFailed: anything else.
         """
 
+    def transfer(self, image: str) -> Transfer | None:
+        """Tell how a transfer of *image* goes; None where none goes on."""
+
     async def images(self) -> tuple[Image, ...]:
         """List all images on the device, whosever they are."""
 
@@ -128,12 +139,21 @@ class Runtime(Protocol):
         :raises errors.ContainerFailed: it could not be removed.
         """
 
+    async def check(self, workload: Workload) -> None:
+        """
+        See whether *workload* may be made on this device, before anything is changed for it.
+
+        :raises errors.HostPathForbidden: it mounts what is the agent's own.
+        :raises errors.AddressUnavailable: a port can't be published on its address.
+        """
+
     async def create(self, workload: Workload) -> None:
         """
         Make the container of *workload*, without starting it.
 
         :raises errors.ImageNotFound: the image is gone from the device.
         :raises errors.NameTaken: a container that isn't ours bears the name.
+        :raises errors.HostPathForbidden: it mounts what is the agent's own.
         :raises errors.HostPathMissing: a directory to mount isn't there.
         :raises errors.CapabilityUnavailable: the device can't give a capability.
         :raises errors.LimitUnavailable: the device can't enforce a limit.
@@ -145,6 +165,7 @@ class Runtime(Protocol):
         Start a container by its name.
 
         :raises errors.PortInUse: something else holds a port.
+        :raises errors.AddressUnavailable: the device doesn't have the address of a port.
         :raises errors.PortForbidden: the runtime may not open so low a port.
         :raises errors.ContainerFailed: anything else, such as a command that doesn't exist.
         """

@@ -132,6 +132,7 @@ DEPLOYMENT: Rules = {
     _SERVICE: _IN_SERVICE,
     (*_SERVICE, "env"): (_ENV,),
     (*_SERVICE, "labels"): _LABELS,
+    (*_SERVICE, "image"): (_form(checking.IMAGE),),
     (*_SERVICE, "user"): (_form(checking.USER),),
     (*_SERVICE, "resources", "memory"): (_form(checking.MEMORY),),
     (*_SERVICE, "resources", "cpus"): (_form(checking.CPUS),),

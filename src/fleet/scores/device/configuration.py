@@ -75,6 +75,7 @@ class FleetDeviceSetupConfig(_Table, frozen=True):
 
     *ulimits* are those that podman gives containers: what a container may have where the device's
     user may have less than podman asks for. *packages*: whether missing ones are installed.
+    *host_paths* may be mounted though they reach what is the agent's own.
     """
 
     device_id: DeviceId
@@ -86,6 +87,7 @@ class FleetDeviceSetupConfig(_Table, frozen=True):
     registries: dict[str, RegistryLogin] = {}
     ulimits: dict[str, Annotated[int, Meta(ge=1)]] = {}
     images_budget: Annotated[str, Meta(pattern=whole(quantities.MEMORY_PATTERN))] = "2Gi"
+    host_paths: tuple[Annotated[str, Meta(pattern="^/")], ...] = ()
     time_servers: tuple[str, ...] = ()
     journal: JournalLimits = JournalLimits()
     packages: bool = True

@@ -110,6 +110,8 @@ def _agent_config(config: FleetDeviceSetupConfig, uid: int) -> Iterator[str]:
     yield from _table("nats", hub)
     yield from _table("podman", {"socket": f"unix://{socket(uid)}"})
     yield from _table("podman.ulimits", config.ulimits)
+    if config.host_paths:  # an agent of before knows no such table
+        yield from _table("host_paths", {"allow": config.host_paths})
     yield from _table("images", {"budget": config.images_budget})
     for name, login in sorted(config.registries.items()):
         who = {"username": login.username, "password_file": str(password_path(name))}

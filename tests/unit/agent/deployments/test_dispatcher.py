@@ -1,15 +1,17 @@
 """`dispatcher`: loops come, go, and come again."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
+from fleet import errors
 from fleet.agent.deployments.dispatcher import Dispatcher
 from fleet.agent.deployments.loop import Loop
 from fleet.agent.hub.state_publisher import StatePublisher
 from fleet.agent.journal.journal import Journal, MemoryStore
 from fleet.agent.model import intents
 from fleet.agent.model.problems import Problems
+from fleet.agent.system.cancellation import cancel
 from fleet.bus.memory import MemoryServer
 from fleet.contracts import messages
 from fleet.contracts.names import DeploymentName, DeviceId
@@ -46,8 +48,9 @@ class Scripted:
         self.journal = Journal(DeviceId("dev-01"), MemoryStore(), problems, lambda: 0.5)
         self.failures, self.watcher = recorder()
         self._supervisor = Supervisor(self.failures, random=lambda: 0.5)
+        self.runtime = FakeRuntime()
         self.dispatcher = Dispatcher(
-            FakeRuntime(), self.journal, self._make, lambda: 0.5, self._supervisor
+            self.runtime, self.journal, self._make, lambda: 0.5, self._supervisor
         )
 
     def play(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -114,5 +117,31 @@ def test_a_loop_that_dies_of_a_bug_is_made_anew_and_takes_no_other_with_it():
             loop.intend(intents.Withdraw())
             loop.end.set()
         await asyncio.sleep(100)
+
+    scripted.play(scenario)
+
+
+def test_streams_of_events_that_break_off_at_once_wake_the_loops_ever_more_rarely():
+    scripted = Scripted()
+    stood_for = 0.0
+    woken: list[float] = []
+
+    async def changes() -> AsyncGenerator[DeploymentName | None, None]:
+        woken.append(asyncio.get_running_loop().time())
+        yield None
+        await asyncio.sleep(stood_for)
+        raise errors.RuntimeUnavailable("podman ended the stream of events")
+
+    async def scenario() -> None:
+        nonlocal stood_for
+        scripted.runtime.changes = changes  # type: ignore[method-assign]
+        following = asyncio.create_task(scripted.dispatcher.run())
+        await asyncio.sleep(600)
+        assert len(woken) < 60
+        woken.clear()
+        stood_for = 60.0
+        await asyncio.sleep(600)
+        assert woken[-1] - woken[-2] < 61  # one that stood is opened again soon
+        await cancel([following])
 
     scripted.play(scenario)

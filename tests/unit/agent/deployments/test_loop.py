@@ -10,6 +10,7 @@ import pytest
 
 from fleet import errors
 from fleet.agent.deployments.loop import Rhythm
+from fleet.agent.runtimes.port import Transfer
 from fleet.bus.memory import MemoryServer
 from fleet.contracts import messages
 from fleet.contracts.messages import Phase
@@ -118,6 +119,65 @@ def test_a_slow_pull_of_one_deployment_does_not_delay_another():
         await hub.reaches("web", Phase.RUNNING, within=3)
         state = await hub.reaches("slow", Phase.PENDING)
         assert {service.state for service in state.services} == {"pulling"}
+
+    play(scenario)
+
+
+def test_a_registry_that_says_nothing_is_told_within_a_minute_and_still_asked():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        runtime.pulls["far:1"] = asyncio.Event()
+        runtime.transfers["far:1"] = Transfer(asyncio.get_running_loop().time())
+        await hub.deploy("web", app("a", image="far:1"))
+        state = await hub.reaches("web", Phase.FAILED, reason="ImagePullFailed", within=60)
+        assert state.error
+        assert "far:1 did not come: its registry has not answered" in state.error.message
+
+        runtime.transfers["far:1"].is_answered = True
+        state = await hub.reaches("web", Phase.PENDING, reason="ImagePullSlow", within=20)
+        assert [service.state for service in state.services] == ["pulling"]
+        assert not runtime.broken_off
+
+        runtime.pulls["far:1"].set()
+        await hub.reaches("web", Phase.RUNNING)
+
+    play(scenario)
+
+
+def test_an_image_that_waits_for_others_is_pending_with_a_reason_within_a_minute():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        for image in ("one:1", "two:1"):
+            runtime.pulls[image] = asyncio.Event()
+            runtime.transfers[image] = Transfer(0.0, is_answered=True)
+        await hub.deploy("web", app("a"), app("b", image="one:1"), app("c", image="two:1"))
+        await hub.reaches("web", Phase.PENDING, reason="ImagePullSlow", within=60)
+        await asyncio.sleep(600)
+        state = await hub.reaches("web", Phase.PENDING, reason="ImagePullSlow")
+        told = state.updated_at
+        await asyncio.sleep(600)
+        state = await hub.reaches("web", Phase.PENDING, reason="ImagePullSlow")
+        assert state.updated_at == told
+
+    play(scenario)
+
+
+def test_what_the_device_refuses_leaves_the_version_before_and_what_runs_already():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        await hub.deploy("web", app("a"), app("b"))
+        await hub.reaches("web", Phase.RUNNING)
+        before = dict(runtime.world.containers)
+        refusal = errors.HostPathForbidden("not /var", element="a")
+        runtime.failures[f"check {name('a')}"] = refusal
+        await asyncio.sleep(60)
+        assert runtime.world.containers == before
+
+        revision = await hub.deploy("web", app("a", image="new:1"), app("b"))
+        state = await hub.reaches(
+            "web", Phase.FAILED, revision=revision, reason="HostPathForbidden"
+        )
+        assert state.error
+        assert (state.error.service, state.error.message) == ("a", "not /var")
+        assert runtime.world.containers == before
+        assert "fetch new:1" not in runtime.calls
 
     play(scenario)
 

@@ -55,6 +55,11 @@ def test_the_agent_reads_its_registries_but_no_password(tmp_path):
     assert plain.registries["10.0.0.1:5000"].insecure
 
 
+def test_the_agent_reads_what_its_owner_allows_and_one_of_before_reads_a_file_without(tmp_path):
+    assert loaded(tmp_path, config(host_paths=("/var",))).host_paths.allow == (Path("/var"),)
+    assert "host_paths" not in rendering.agent_config(config(), 993)
+
+
 @pytest.mark.parametrize("value", ['quo"te', "back\\slash"])
 def test_nothing_that_is_configured_ends_a_string_early(value):
     registries = {"10.0.0.1:5000": RegistryLogin(username=value, password=Secret("hush"))}

@@ -1,30 +1,31 @@
 """
 Bring images, remember which, and let go of those that nobody needs.
 
-What the agent brought stands in a file, since podman doesn't know who pulled
-what. Where the file is lost, so is the right to remove: those images stay.
-
 Deployments that want the same image, which isn't there, take turns: the first brings it, and the
 others find it there.
 
 Pruning waits for nobody and nobody waits for it; only a pull that finds no
 space left makes room first, once, and tries again.
+
+A transfer that is broken off while the agent runs leaves nothing to suspect: what podman still
+writes of it is put on the disk a little later. What a loss of power interrupted is discarded only
+once its registry has shown that it can be brought anew.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-import msgspec
 import structlog
 
-from fleet import errors, threads
+from fleet import errors
 from fleet.agent.runtimes.podman import pruning
+from fleet.agent.runtimes.podman.image_record import Record
 from fleet.agent.runtimes.podman.pruning import Brought
-from fleet.agent.runtimes.podman.transfers import Transfers
+from fleet.agent.runtimes.podman.transfers import Transfers, this_boot
 from fleet.agent.runtimes.port import Fetched, Image, Runtime
 from fleet.contracts.scores import PullPolicy
 
@@ -38,50 +39,18 @@ _LOOK_SECONDS = 3600.0
 _SETTLE_SECONDS = 60.0
 
 
-class Record:
-    """The file in which the brought images stand; None keeps them in memory."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-
-    def read(self) -> Brought:
-        """Read it. One that is missing or damaged gives no right to anything."""
-        if self._path is None:
-            return {}
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, frozenset[str]])
-        except FileNotFoundError:
-            return {}
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
-            log.warning("record of images not read", file=str(self._path), error=str(exc))
-            return {}
-
-    async def write(self, brought: Brought) -> None:
-        """
-        Write it, whole or not at all.
-
-        Not synced: what a loss of power takes away costs room on the disk, and flash wears.
-        """
-        path = self._path
-        if path is not None:
-            content = msgspec.json.encode({i: sorted(names) for i, names in brought.items()})
-            try:
-                await threads.call(lambda: _replace(path, content), name="images")
-            except OSError as exc:
-                log.warning("record of images not written", file=str(path), error=str(exc))
-
-
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """
     How images are kept: *budget* bytes of unused ones; *record* tells which are ours.
 
-    *transfers* is the file that tells which are being brought (`transfers`).
+    *transfers* is the file that tells which are being brought (`transfers`), *boot* the machine's.
     """
 
     budget: int = 2 * 2**30
     record: Record = Record(None)  # noqa: RUF009 - holds nothing
     transfers: Path | None = None
+    boot: str = field(default_factory=this_boot)
     look: float = _LOOK_SECONDS
     settle: float = _SETTLE_SECONDS
 
@@ -96,9 +65,13 @@ class Images:
         self._keeping = keeping
         self._wanted = wanted
         self._brought = keeping.record.read()
-        self._transfers = Transfers(keeping.transfers)
+        self._transfers = Transfers(keeping.transfers, keeping.boot)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._arrived: set[str] = set()
+        self._broken_off = sorted(self._transfers.unfinished)
         self._changed = asyncio.Event()
+        if self._broken_off:
+            self._changed.set()
         self._lock = asyncio.Lock()
         self._writing = asyncio.Lock()
 
@@ -109,9 +82,10 @@ class Images:
             return
         async with self._turns.setdefault(image, asyncio.Lock()):
             if policy is not PullPolicy.NEVER and image in self._transfers.suspect:
-                await self._discard(image, policy)
+                await self._discard(image)
             fetched = await self._fetch(image, policy)
         if fetched is not None:
+            self._arrived.add(fetched.image.id)
             await self._keep(pruning.bring(self._brought, fetched.image, is_new=fetched.is_new))
             self._changed.set()
 
@@ -120,13 +94,17 @@ class Images:
             return await self._runtime.fetch(image, policy)  # or rather, say that it isn't there
         if await self._is_there(image, policy):
             return None
-        await self._transfers.begin(image)
         try:
+            await self._transfers.begin(image)
             fetched = await self._bring(image, policy)
-        except errors.FleetError:
-            await self._transfers.end(image)
+        except asyncio.CancelledError:
+            self._broken_off.append(image)  # podman may be writing what it has yet
+            self._changed.set()
             raise
-        await self._transfers.end(image)
+        except Exception:
+            await asyncio.shield(self._transfers.end(image))
+            raise
+        await asyncio.shield(self._transfers.end(image))
         return fetched
 
     async def _is_there(self, image: str, policy: PullPolicy) -> bool:
@@ -142,22 +120,39 @@ class Images:
                 raise
             return await self._runtime.fetch(image, policy)
 
-    async def _discard(self, image: str, policy: PullPolicy) -> None:
+    async def _discard(self, image: str) -> None:
         """
         Let go of what was brought of *image* when the power went away.
 
         Layers may be there without their image. It is brought with them, so that removing it
-        removes them too.
+        removes them too. Asking its registry shows as well that it can be had once more: where
+        that fails, nothing is removed and it stays suspect.
         """
-        await self._bring(image, policy)
+        await self._bring(image, PullPolicy.ALWAYS)
         for found in await self._runtime.images():
-            if image in found.names:
+            if image in found.names and await self._can_be_had_again(found.names - {image}):
                 log.warning("image was interrupted; bringing it anew", image=image)
                 try:
                     await self._runtime.remove_image(found)
                 except errors.ContainerFailed as exc:  # a container stands on it: of before
                     log.debug("image not discarded", image=image, error=str(exc))
         await self._transfers.settle(image)
+
+    async def _can_be_had_again(self, others: frozenset[str]) -> bool:
+        """
+        Tell whether an image that also bears the names *others* may be removed with them.
+
+        One that isn't suspect is somebody's who has all of it on the disk.
+        """
+        if not others <= self._transfers.suspect:
+            return False
+        try:
+            for name in sorted(others):
+                await self._bring(name, PullPolicy.ALWAYS)
+        except errors.FleetError as exc:
+            log.warning("image not discarded", names=sorted(others), error=str(exc))
+            return False
+        return True
 
     async def run(self) -> None:
         """Prune now and then, until cancelled."""
@@ -167,16 +162,25 @@ class Images:
                     await self._changed.wait()
                     await asyncio.sleep(self._keeping.settle)
             self._changed.clear()
+            await self._note_broken_off()
             try:
                 await self.prune(self._keeping.budget)
             except errors.FleetError as exc:
                 log.debug("images not pruned", reason=exc.reason, error=str(exc))
 
+    async def _note_broken_off(self) -> None:
+        """Put on the disk what podman wrote of transfers that were broken off a while ago."""
+        while self._broken_off:
+            await asyncio.shield(self._transfers.end(self._broken_off.pop()))
+
     async def prune(self, budget: int) -> bool:
         """Let unused images go until they take *budget* bytes at most; tell whether any went."""
         async with self._lock:
+            self._arrived.clear()
             images, wanted = await self._runtime.images(), await self._wanted_ids()
-            await self._keep(pruning.arrange(self._brought, images, wanted))
+            # What arrived meanwhile isn't among those that were listed.
+            arranged = pruning.arrange(self._brought, images, wanted, self._arrived)
+            await self._keep(arranged)
             gone = [
                 await self._remove(image)
                 for image in pruning.surplus(self._brought, images, wanted, budget)
@@ -206,10 +210,3 @@ class Images:
         async with self._writing:
             # What is current by now, which is no older than what this call is about.
             await self._keeping.record.write(self._brought)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new.write_bytes(content)
-    new.replace(path)

@@ -25,11 +25,24 @@ def bring(brought: Brought, image: Image, *, is_new: bool) -> Brought:
     return {**_without(brought, image.id), image.id: names}
 
 
-def arrange(brought: Brought, images: Iterable[Image], wanted: Collection[str]) -> Brought:
-    """Forget what is gone, and let what is in use, or *wanted* by its id, stand last."""
+def arrange(
+    brought: Brought,
+    images: Iterable[Image],
+    wanted: Collection[str],
+    arrived: Collection[str] = (),
+) -> Brought:
+    """
+    Forget what is gone, and let what is in use, or *wanted* by its id, stand last.
+
+    What *arrived* while *images* were being listed isn't gone, and is in use soon.
+    """
     found = {image.id: image for image in images}
-    there = {i: names for i, names in brought.items() if i in found}
-    used = {i: names for i, names in there.items() if found[i].is_used or i in wanted}
+    there = {i: names for i, names in brought.items() if i in found or i in arrived}
+    used = {
+        i: names
+        for i, names in there.items()
+        if i in arrived or i in wanted or (i in found and found[i].is_used)
+    }
     return {i: names for i, names in there.items() if i not in used} | used
 
 

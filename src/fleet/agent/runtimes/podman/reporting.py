@@ -54,6 +54,7 @@ class View:
     found: tuple[Container, ...]
     unstaged: Collection[str] = ()
     failures: Mapping[str, errors.FleetError] = field(default_factory=dict)
+    slow: Mapping[str, errors.FleetError] = field(default_factory=dict)
     history: Mapping[str, History] = field(default_factory=dict)
     health: Mapping[str, Course] = field(default_factory=dict)
 
@@ -146,7 +147,8 @@ def _judge(name: str, digest: str, container: Container | None, view: View) -> _
     if error is not None:
         return _Finding(name, Phase.FAILED, _state_error(error, name))
     if container is None or container.digest != digest:
-        return _Finding(name, Phase.PENDING)
+        slow = view.slow.get(name)
+        return _Finding(name, Phase.PENDING, _state_error(slow, name) if slow else None)
     return _judge_container(container, view.history.get(name, History()), view.health.get(name))
 
 

@@ -4,6 +4,10 @@ Have images on the device before anything is changed.
 Each pull is a task of its own, so that the loop goes on repairing and
 reporting meanwhile. A pull that is no longer wanted is broken off: a slow one
 of an old revision never delays a new one.
+
+A pull that takes long is told of, and goes on: a registry that says nothing as
+a failure, since podman waits for it longer than anybody looks on; an image that
+comes slowly, or waits for others, as what it is.
 """
 
 import asyncio
@@ -16,6 +20,7 @@ from fleet import errors
 from fleet.agent.model import backoff
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman.images import Fetch
+from fleet.agent.runtimes.port import Runtime
 from fleet.agent.system.cancellation import cancel
 from fleet.supervision.failures import Failures
 
@@ -25,6 +30,9 @@ PART = "image"
 
 # Two at a time and deployment leave room for the other deployments.
 _PULLS_AT_ONCE = 2
+# A reason is there within a minute, whatever podman waits for.
+_SLOW_SECONDS = 40.0
+_LOOK_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -34,20 +42,31 @@ class _Pull:
     workload: Workload
     task: "asyncio.Task[None] | None" = None
     error: errors.FleetError | None = None
+    silence: errors.FleetError | None = None
+    slow: errors.FleetError | None = None
+    watch: asyncio.TimerHandle | None = None
     is_done: bool = False
+
+    def unwatch(self) -> None:
+        """Stop telling how long it takes."""
+        self.silence = self.slow = None
+        if self.watch is not None:
+            self.watch.cancel()
 
 
 class Staging:
-    """The images of one deployment. *poke* is called when one arrived, or failed."""
+    """The images of one deployment. *poke* is called when one arrived, failed, or takes long."""
 
     def __init__(
         self,
+        runtime: Runtime,
         fetch: Fetch,
         poke: Callable[[], None],
         random: backoff.Random,
         failures: Failures | None = None,
     ) -> None:
         self._failures = failures or Failures()
+        self._runtime = runtime
         self._fetch_image = fetch
         self._poke = poke
         self._random = random
@@ -71,7 +90,12 @@ class Staging:
 
     def failures(self) -> dict[str, errors.FleetError]:
         """Map the services whose last try failed to why."""
-        return {name: pull.error for name, pull in self._pulls.items() if pull.error}
+        found = ((name, pull.error or pull.silence) for name, pull in self._pulls.items())
+        return {name: error for name, error in found if error}
+
+    def slow(self) -> dict[str, errors.FleetError]:
+        """Map the services whose image is on its way for long to what it waits for."""
+        return {name: pull.slow for name, pull in self._pulls.items() if pull.slow}
 
     def lost(self, service: str) -> None:
         """Note that the image of *service* isn't there after all."""
@@ -80,13 +104,16 @@ class Staging:
     def _forget(self, name: str) -> None:
         pull = self._pulls.pop(name)
         self._failures.recovered(PART, pull.workload.name)
+        pull.unwatch()
         if pull.task is not None:
             pull.task.cancel()
 
     async def _fetch(self, pull: _Pull) -> None:
         """Try until the image is there."""
         for failures in range(1, 2**31):
+            self._watch(pull, _SLOW_SECONDS)
             error = await self._try(pull.workload)
+            pull.unwatch()
             if error is None:
                 pull.is_done, pull.error = True, None
                 self._poke()
@@ -96,11 +123,42 @@ class Staging:
                 self._note(pull, error)
             await asyncio.sleep(_policy(error).delay(failures, self._random))
 
+    def _watch(self, pull: _Pull, seconds: float) -> None:
+        """Look at a try in *seconds*, and now and then from then on."""
+        loop = asyncio.get_running_loop()
+        pull.watch = loop.call_later(seconds, self._look, pull)
+
+    def _look(self, pull: _Pull) -> None:
+        """Tell why an image isn't there yet."""
+        self._watch(pull, _LOOK_SECONDS)
+        before = pull.silence, pull.slow
+        pull.silence, pull.slow = self._delay(pull.workload.service.image)
+        if (pull.silence is None, pull.slow is None) != (before[0] is None, before[1] is None):
+            self._poke()
+
+    def _delay(self, image: str) -> tuple[errors.FleetError | None, errors.FleetError | None]:
+        """Say why an image takes long: that nobody answers, or that it isn't all there yet."""
+        transfer = self._runtime.transfer(image)
+        told = f"for {_SLOW_SECONDS:.0f} s"
+        if transfer is None:
+            what = f"{image} has waited {told} for other images of this device"
+            return None, errors.ImagePullSlow(what, element=image)
+        if transfer.is_answered:
+            return None, errors.ImagePullSlow(f"{image} has been on its way {told}", element=image)
+        if asyncio.get_running_loop().time() - transfer.asked < _SLOW_SECONDS - _LOOK_SECONDS:
+            return None, errors.ImagePullSlow(f"{image} has just been asked for", element=image)
+        what = (
+            f"{image} did not come: its registry has not answered {told}, and is still asked:"
+            " check that the device reaches it"
+        )
+        return errors.ImagePullFailed(what, element=image), None
+
     async def _try(self, workload: Workload) -> errors.FleetError | None:
         """Try once; return what went wrong."""
         contained = self._failures.contained(PART, workload.name, passes=(errors.FleetError,))
         try:
             with contained:
+                await self._runtime.check(workload)
                 async with self._slots:
                     await self._fetch_image(workload.service.image, workload.service.pull_policy)
         except errors.FleetError as exc:
@@ -111,7 +169,7 @@ class Staging:
 
     def _note(self, pull: _Pull, error: errors.FleetError) -> None:
         log.warning(
-            "image not staged",
+            "not staged",
             workload=pull.workload.name,
             image=pull.workload.service.image,
             reason=error.reason,

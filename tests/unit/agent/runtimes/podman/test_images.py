@@ -76,7 +76,7 @@ async def test_an_interrupted_image_that_cannot_be_brought_keeps_no_other_waitin
 ):
     transfers = tmp_path / "transfers.json"
     transfers.write_text('["kiosk:1"]')  # the agent was killed while it brought it
-    images = Images(runtime, Keeping(transfers=transfers), list)
+    images = Images(runtime, Keeping(transfers=transfers, boot="later"), list)
     stuck = asyncio.create_task(images.fetch("kiosk:1", WANTED))
     await turns()
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fleet import errors
 from fleet.agent.runtimes.podman import pruning
-from fleet.agent.runtimes.podman.images import Images, Keeping, Record
+from fleet.agent.runtimes.podman.image_record import Record
+from fleet.agent.runtimes.podman.images import Images, Keeping
 from fleet.agent.runtimes.port import Image
 from fleet.contracts.scores import PullPolicy
 from tests import virtual_time
@@ -92,6 +93,28 @@ async def test_a_damaged_record_gives_no_right_to_anything(tmp_path: Path, conte
     assert Record(path).read() == {}
     await Record(path).write(brought("a"))
     assert Record(path).read() == brought("a")
+
+
+async def test_an_image_that_is_brought_while_others_are_pruned_is_remembered(tmp_path: Path):
+    record = Record(tmp_path / "images.json")
+    runtime = FakeRuntime(World(images=set()))
+    images = Images(runtime, Keeping(0, record), list)
+    listed = runtime.images
+
+    async def slow() -> tuple[Image, ...]:
+        found = await listed()
+        await images.fetch("new:1", PullPolicy.IF_NOT_PRESENT)
+        return found
+
+    runtime.images = slow  # type: ignore[method-assign]
+    assert not await images.prune(0)
+    assert record.read() == {"id-new:1": {"new:1"}}
+
+    runtime.images = listed  # type: ignore[method-assign]
+    assert await images.prune(0)
+    assert record.read() == {"id-new:1": {"new:1"}}  # until it is seen to be gone
+    assert not await images.prune(0)
+    assert record.read() == {}
 
 
 async def test_a_record_that_cannot_be_kept_stops_nothing(tmp_path: Path):

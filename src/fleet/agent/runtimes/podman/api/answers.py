@@ -21,8 +21,22 @@ def is_missing(response: Any) -> bool:
 
     podman redirects a path that isn't clean, as of an image ``a/../b``: that names nothing.
     """
-    status = response.status_code
-    return bool(status == NOT_FOUND or REDIRECT <= status < CLIENT_ERROR)
+    return bool(response.status_code == NOT_FOUND or is_redirect(response))
+
+
+def is_redirect(response: Any) -> bool:
+    """Tell whether podman sends us elsewhere, as for a path that isn't clean."""
+    return bool(REDIRECT <= response.status_code < CLIENT_ERROR)
+
+
+def check(response: Any) -> None:
+    """
+    Check that an answer isn't an error.
+
+    :raises errors.RuntimeUnavailable: it is one.
+    """
+    if response.status_code >= CLIENT_ERROR:
+        raise errors.RuntimeUnavailable(f"podman: {complaint(response)}", element="podman")
 
 
 def content(response: Any) -> Any:
@@ -31,8 +45,7 @@ def content(response: Any) -> Any:
 
     :raises errors.RuntimeUnavailable: it is an error, or isn't JSON.
     """
-    if response.status_code >= CLIENT_ERROR:
-        raise errors.RuntimeUnavailable(f"podman: {complaint(response)}", element="podman")
+    check(response)
     try:
         return response.json()
     except ValueError as exc:

@@ -18,6 +18,9 @@ _PULL: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
             "repository name must be lowercase",
             "unqualified-search registries",
             "short-name",
+            "invalid image name",
+            "unsupported transport",
+            "repository name must not be",
         ),
     ),
     (
@@ -65,6 +68,7 @@ _CREATE: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
 
 _START: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     (errors.PortInUse, ("address already in use", "port is already allocated")),
+    (errors.AddressUnavailable, ("cannot assign requested address", ": bind: invalid argument")),
     *_UNABLE,
 )
 
@@ -94,6 +98,7 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     errors.CapabilityUnavailable: "remove it from capabilities",
     errors.LimitUnavailable: "enable (rootless: delegate) the cgroup controller on the device,"
     " or remove the limit",
+    errors.AddressUnavailable: "write an address of the device as hostIp, or none",
     errors.PortForbidden: "choose a port of 1024 or more,"
     " or lower net.ipv4.ip_unprivileged_port_start on the device",
     errors.ImageNotFound: "it is brought again",
@@ -110,6 +115,17 @@ def of_pull(text: str, *, element: str) -> errors.FleetError:
         advice = "set insecure = true for this registry in the agent's configuration"
     what = what.format(image=element, registry=_registry(element))
     return error(f"{what}: {advice}. Podman says: {text}", element=element)
+
+
+def no_reference(image: str) -> errors.FleetError:
+    """Say that *image* can't be one."""
+    what, advice = _PULLED[errors.InvalidImage]
+    return errors.InvalidImage(f"{what.format(image=image)}: {advice}", element=image)
+
+
+def broken_off(image: str, why: str) -> errors.FleetError:
+    """Say that the transfer of *image* ended before it was there."""
+    return errors.ImagePullFailed(f"the transfer of {image} broke off: {why}", element=image)
 
 
 def absent(image: str) -> errors.FleetError:

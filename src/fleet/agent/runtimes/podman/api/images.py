@@ -14,7 +14,7 @@ import structlog
 from fleet import errors, threads
 from fleet.agent.runtimes.podman.api import answers, error_messages, registry_auth, translation
 from fleet.agent.runtimes.podman.api.client import Request, SocketClient
-from fleet.agent.runtimes.port import Fetched, Image
+from fleet.agent.runtimes.port import Fetched, Image, Transfer
 from fleet.agent.settings import Registry
 from fleet.contracts import scores
 
@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 # A layer that trickles in says nothing until it is there.
 _PULL_SILENCE_SECONDS = 1800.0
+# What podman says before a registry has said anything.
+_ASKING = ("Trying to pull", "Resolving", "Resolved")
 
 
 class Call(Protocol):
@@ -55,6 +57,7 @@ class PodmanImages:
         self._slots = asyncio.Semaphore(pulls)
         self._registries = registries
         self._digests: dict[str, str] = {}
+        self._transfers: dict[str, Transfer] = {}
 
     async def fetch(self, image: str, policy: scores.PullPolicy) -> Fetched | None:
         """Have *image* on the device as *policy* says; `Runtime.fetch`."""
@@ -68,6 +71,10 @@ class PodmanImages:
         image_id = await self.find_id(image)
         brought = next((each for each in await self.list() if each.id == image_id), None)
         return Fetched(brought, brought.id not in before) if brought else None
+
+    def transfer(self, image: str) -> Transfer | None:
+        """Tell how the transfer of *image* goes; `Runtime.transfer`."""
+        return self._transfers.get(image)
 
     async def list(self) -> tuple[Image, ...]:
         """List all images on the device."""
@@ -83,15 +90,25 @@ class PodmanImages:
 
     async def _pull(self, image: str) -> None:
         client = self._connect()
+        transfer = self._transfers[image] = Transfer(asyncio.get_running_loop().time())
         try:
-            await threads.call(lambda: self._transfer(image, client), name="podman-pull")
+            await threads.call(lambda: self._transfer(image, client, transfer), name="podman-pull")
         finally:
             client.abort()
+            if self._transfers.get(image) is transfer:
+                del self._transfers[image]
 
     # What follows blocks, and runs in a thread.
 
     def _has(self, image: str) -> bool:
+        """
+        Tell whether *image* is there.
+
+        :raises errors.InvalidImage: podman redirects the question: that names none.
+        """
         response = self._request("GET", f"/images/{quote(image, safe='/:@')}/exists")
+        if answers.is_redirect(response):
+            raise error_messages.no_reference(image)
         return bool(response.status_code < answers.REDIRECT)
 
     def _list(self) -> tuple[Image, ...]:
@@ -106,8 +123,13 @@ class PodmanImages:
         return str(answers.content(response)["Id"])
 
     def _remove(self, image: Image) -> None:
-        """Take its names off one by one: with the last of them it goes, if no container uses it."""
-        for name in sorted(image.names) or [image.id]:
+        """
+        Take all its names off but one, and then remove it by its id, if no container uses it.
+
+        A name that passed to another image meanwhile is that one's: it stays.
+        """
+        others = [name for name in sorted(image.names)[1:] if self._find_id(name) == image.id]
+        for name in (*others, image.id):
             response = self._request("DELETE", f"/images/{quote(name, safe='/:@')}")
             if answers.is_refusal(response):
                 raise errors.ContainerFailed(answers.complaint(response), element=image.id)
@@ -122,7 +144,7 @@ class PodmanImages:
             self._digests[image_id] = found
         return self._digests.get(image_id, "")
 
-    def _transfer(self, image: str, client: SocketClient) -> None:
+    def _transfer(self, image: str, client: SocketClient, transfer: Transfer) -> None:
         log.info("pulling", image=image)
         registry = registry_auth.of_image(image, self._registries)
         response = self._request(
@@ -136,8 +158,16 @@ class PodmanImages:
         )
         if response.status_code >= answers.CLIENT_ERROR:
             raise error_messages.of_pull(answers.complaint(response), element=image)
-        complaint = [line["error"] for line in client.lines(response) if line.get("error")]
+        complaint = ""
+        try:
+            for line in client.lines(response):
+                complaint = str(line.get("error") or complaint)
+                asks = str(line.get("stream") or "").startswith(_ASKING)
+                transfer.is_answered = transfer.is_answered or not asks
+        except errors.RuntimeUnavailable as exc:
+            if not self._has(image):  # or podman is gone, and says so here
+                raise error_messages.broken_off(image, str(exc)) from exc
         if complaint:
-            raise error_messages.of_pull(str(complaint[-1]), element=image)
+            raise error_messages.of_pull(complaint, element=image)
         if not self._has(image):
-            raise errors.ImagePullFailed(f"the transfer of {image} broke off", element=image)
+            raise error_messages.broken_off(image, "podman said no more")

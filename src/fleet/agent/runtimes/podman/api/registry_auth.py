@@ -2,8 +2,8 @@
 How podman is told who we are at a registry, pull by pull.
 
 The entry whose name is the longest beginning of the image's reference applies:
-``registry.local/team`` before ``registry.local``. Without an entry podman does
-what its own configuration says.
+``registry.local/team`` before ``registry.local``. A registry at another port is
+another one. Without an entry podman does what its own configuration says.
 """
 
 import base64
@@ -45,7 +45,11 @@ def headers(image: str, registry: Registry) -> dict[str, str]:
 
 
 def _covers(name: str, image: str) -> bool:
-    return image.startswith(name) and image[len(name) :][:1] in ("/", ":", "@", "")
+    if not image.startswith(name):
+        return False
+    rest = image[len(name) :]
+    # What begins with a colon is a tag, unless a slash follows: then it is a port.
+    return rest[:1] in ("/", "@", "") or (rest[0] == ":" and "/" not in rest)
 
 
 def _encoded(username: str, password: str) -> str:

@@ -32,12 +32,19 @@ import structlog
 
 from fleet import errors, threads
 from fleet.agent.model.workloads import Workload
-from fleet.agent.runtimes.podman.api import answers, error_messages, port_holders, translation
+from fleet.agent.runtimes.podman.api import (
+    answers,
+    error_messages,
+    forwarding,
+    port_holders,
+    translation,
+)
 from fleet.agent.runtimes.podman.api.checks import Checks
 from fleet.agent.runtimes.podman.api.client import SocketClient
 from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.agent.runtimes.podman.api.specification import left_out, specification
-from fleet.agent.runtimes.port import Container, Fetched, Image, Result
+from fleet.agent.runtimes.podman.host_paths import HostPaths
+from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Transfer
 from fleet.agent.settings import Registry
 from fleet.agent.system import listeners
 from fleet.contracts import containers, scores
@@ -62,7 +69,8 @@ class Options:
 
     *ulimits* maps ``nofile`` and the like, *registries* prefixes of images. A rootless podman has
     *cleanup_within* seconds to clean up after a container that is to start again; under root, a
-    start needs no such thing.
+    start needs no such thing. *host_paths* says what services may not mount; *log_max_size* is
+    how many bytes of a container's log are kept in a file, 0 as many as podman's own settings say.
     """
 
     socket: str = "unix:///run/podman/podman.sock"
@@ -73,6 +81,8 @@ class Options:
     workers: int = 8
     pulls: int = 16
     registries: Mapping[str, Registry] = field(default_factory=dict)
+    host_paths: HostPaths = field(default_factory=HostPaths)
+    log_max_size: int = 0
 
 
 class PodmanRuntime:
@@ -105,6 +115,9 @@ class PodmanRuntime:
     async def fetch(self, image: str, policy: scores.PullPolicy) -> Fetched | None:
         return await self._images.fetch(image, policy)
 
+    def transfer(self, image: str) -> Transfer | None:
+        return self._images.transfer(image)
+
     async def images(self) -> tuple[Image, ...]:
         return await self._images.list()
 
@@ -113,6 +126,13 @@ class PodmanRuntime:
 
     async def remove_image(self, image: Image) -> None:
         await self._images.remove(image)
+
+    async def check(self, workload: Workload) -> None:
+        service = workload.service
+        if any(volume.host_path for volume in service.volumes):
+            await self._call(lambda: self._options.host_paths.check(service))
+        if forwarding.needs_ipv6(service):
+            await self._call(lambda: forwarding.check(service, self._request))
 
     async def create(self, workload: Workload) -> None:
         await self._call(lambda: self._create(workload))
@@ -166,10 +186,7 @@ class PodmanRuntime:
 
     def _version(self) -> str:
         response = self._request("GET", "/_ping")
-        if response.status_code >= answers.CLIENT_ERROR:
-            raise errors.RuntimeUnavailable(
-                f"podman: {answers.complaint(response)}", element="podman"
-            )
+        answers.check(response)
         return str(response.headers.get(_VERSION_HEADER, "unknown"))
 
     def _observe(self, deployment: DeploymentName | None) -> tuple[Container, ...]:
@@ -188,12 +205,14 @@ class PodmanRuntime:
         return answers.rows(self._request("GET", "/containers/json", params=params))
 
     def _create(self, workload: Workload) -> None:
+        self._options.host_paths.check(workload.service)  # also what was checked a while ago
         body = json.dumps(
             specification(
                 workload,
                 self._device_id,
                 ulimits=self._options.ulimits,
                 stop_timeout=self._options.stop_timeout,
+                log_max_size=self._options.log_max_size,
             )
         )
         response = self._request("POST", "/containers/create", data=body, headers=_JSON)
@@ -337,6 +356,7 @@ class PodmanRuntime:
             response = self._request(
                 "GET", "/events", params=params, stream=True, timeout=timeout, client=client
             )
+            answers.check(response)
             # The stream stands: whatever happened before is read by looking.
             client.be_patient()
             say(None)

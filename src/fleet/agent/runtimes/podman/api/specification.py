@@ -9,6 +9,7 @@ What a version would decide by itself is said outright, where versions differ:
 * With a read-only root, `SCRATCH` is writable memory that goes with the
   container. 4.3 does so in its command line only, 5.x by a field of its own.
 * Memory includes swap: a limit that swap can stretch is none.
+* The log of a container is bounded, where it is a file: by itself podman lets it fill the disk.
 * A named volume bears its deployment in its name. The services of a deployment
   share it, it outlives them, and two teams' ``data`` are two volumes.
 """
@@ -30,9 +31,14 @@ _SCRATCH_OPTIONS = ("rw", "nosuid", "nodev", "mode=1777")
 
 
 def specification(
-    workload: Workload, device_id: DeviceId, *, ulimits: Mapping[str, int], stop_timeout: int
+    workload: Workload,
+    device_id: DeviceId,
+    *,
+    ulimits: Mapping[str, int],
+    stop_timeout: int,
+    log_max_size: int = 0,
 ) -> dict[str, Any]:
-    """Spell *workload*. *ulimits* and *stop_timeout* are the device's own."""
+    """Spell *workload*. *ulimits*, *stop_timeout* and *log_max_size* are the device's own."""
     service = workload.service
     own = service.stop_timeout
     return _given(
@@ -44,6 +50,7 @@ def specification(
             "netns": {"nsmode": str(service.network_mode)},
             "restart_policy": "no",
             "stop_timeout": stop_timeout if own is None else own,
+            "log_configuration": _log(log_max_size),
             "healthconfig": _health(service.healthcheck),
             "entrypoint": list(service.command),
             "command": list(service.args),
@@ -77,9 +84,15 @@ def _labels(workload: Workload, device_id: DeviceId) -> dict[str, str]:
     }
 
 
+def _log(max_size: int) -> dict[str, Any]:
+    """Bound a log that is a file; which driver it goes to is podman's own setting."""
+    return {"size": max_size} if max_size else {}
+
+
 def _port(port: scores.Port) -> dict[str, Any]:
     return {
-        "host_ip": port.host_ip,
+        # podman 4.3 takes connections to 0.0.0.0 and ::, and forwards none.
+        "host_ip": "" if port.host_ip in scores.EVERY_ADDRESS else port.host_ip,
         "host_port": port.host,
         "container_port": port.container,
         "protocol": str(port.protocol),

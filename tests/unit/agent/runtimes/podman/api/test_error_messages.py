@@ -18,6 +18,9 @@ from fleet.agent.runtimes.podman.api import error_messages
         ),
         ("requested access to the resource is denied", errors.RegistryUnauthorized),
         ("invalid reference format", errors.InvalidImage),
+        ('Invalid image name "Foo/b:1", unknown transport "Foo/b"', errors.InvalidImage),
+        ('unsupported transport oci in "oci:/x": only docker', errors.InvalidImage),
+        ("repository name must not be more than 255 characters", errors.InvalidImage),
         ('short-name "x" did not resolve to an alias', errors.InvalidImage),
         ("dial tcp 127.0.0.1:5999: connect: connection refused", errors.ImagePullFailed),
         ("lookup registry.invalid: no such host", errors.ImagePullFailed),
@@ -79,6 +82,10 @@ def test_a_creation(text: str, error: type[errors.FleetError]):
         (
             "cannot listen on the TCP port: listen tcp4 :8080: bind: address already in use",
             errors.PortInUse,
+        ),
+        (
+            "listen tcp4 10.9.9.9:80: bind: cannot assign requested address",
+            errors.AddressUnavailable,
         ),
         ("runc: exec: /none: no such file or directory", errors.ContainerFailed),
         (

@@ -7,6 +7,7 @@ import pytest
 
 from fleet import errors
 from fleet.agent.runtimes.podman.api.images import PodmanImages
+from fleet.agent.runtimes.port import Image
 from fleet.contracts.scores import PullPolicy
 
 REDIRECTED = "a/../b"
@@ -29,8 +30,7 @@ def request(method: str, path: str, **_: Any) -> Answer:
     return Answer(301 if ".." in path or "//" in path[1:] else 200)
 
 
-@pytest.fixture
-def images() -> PodmanImages:
+def made(request: Any) -> PodmanImages:
     async def call(function: Any) -> Any:
         return function()
 
@@ -40,20 +40,24 @@ def images() -> PodmanImages:
     return PodmanImages(request, connect, call, pulls=1, registries={})
 
 
+@pytest.fixture
+def images() -> PodmanImages:
+    return made(request)
+
+
 @pytest.mark.parametrize("name", [REDIRECTED, "a//b", "../../containers/json"])
 async def test_a_name_that_podman_redirects_names_no_image(images: PodmanImages, name: str):
     assert await images.find_id(name) == ""
 
 
-async def test_it_is_brought_rather_than_taken_for_there(
-    images: PodmanImages, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("policy", [PullPolicy.IF_NOT_PRESENT, PullPolicy.NEVER])
+async def test_it_is_told_and_neither_brought_nor_taken_for_there(
+    images: PodmanImages, policy: PullPolicy
 ):
-    async def listed() -> tuple[()]:
-        return ()
-
-    monkeypatch.setattr(images, "list", listed)
-    with pytest.raises(ConnectionRefusedError):
-        await images.fetch(REDIRECTED, PullPolicy.IF_NOT_PRESENT)
+    with pytest.raises(
+        errors.InvalidImage, match=r"a/\.\./b names no image: write registry/name:tag"
+    ):
+        await images.fetch(REDIRECTED, policy)
 
 
 async def test_what_is_there_is_found(images: PodmanImages):
@@ -64,3 +68,26 @@ async def test_what_is_there_is_found(images: PodmanImages):
 async def test_another_refusal_is_no_word_about_what_is_there(images: PodmanImages):
     with pytest.raises(errors.RuntimeUnavailable):
         await images.find_id("forbidden")
+
+
+@pytest.mark.parametrize(
+    ("names", "removed"),
+    [
+        ((), ["id-1"]),
+        (("app:1",), ["id-1"]),
+        (("app:1", "app:moved", "app:too"), ["app:too", "id-1"]),
+    ],
+)
+async def test_a_name_that_passed_to_another_image_stays(
+    names: tuple[str, ...], removed: list[str]
+):
+    gone: list[str] = []
+
+    def podman(method: str, path: str, **_: Any) -> Answer:
+        if method == "DELETE":
+            gone.append(path.removeprefix("/images/"))
+        return Answer(404 if "moved" in path else 200)
+
+    await made(podman).remove(Image("id-1", frozenset(names)))
+
+    assert gone == removed

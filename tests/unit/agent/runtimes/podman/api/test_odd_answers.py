@@ -284,6 +284,15 @@ async def test_an_event_that_is_not_understood_ends_no_stream(
         await anext(changes)
 
 
+async def test_events_that_podman_refuses_are_no_stream_that_began(
+    podman: Podman, runtime: PodmanRuntime
+):
+    podman.answers["/events"] = {"message": "no journal"}
+    podman.broken.add("/events")
+    with pytest.raises(errors.RuntimeUnavailable, match="podman: no journal"):
+        await anext(runtime.changes())
+
+
 @given(values)
 def test_whatever_an_event_says_it_is_read(odd: Any):
     for event in (odd, {"Action": odd}, {"status": odd}):

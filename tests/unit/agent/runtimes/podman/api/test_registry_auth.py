@@ -10,7 +10,7 @@ from fleet import errors
 from fleet.agent.runtimes.podman.api import registry_auth
 from fleet.agent.settings import Registry
 
-NAMES = ("r.io", "r.io/team", "r.io:5000", "r.io/team/web")
+NAMES = ("r.io", "r.io/team", "r.io:5000", "r.io/team/web", "h", "10.0.0.1")
 KNOWN = {name: Registry(username=name) for name in NAMES}
 
 
@@ -23,6 +23,13 @@ KNOWN = {name: Registry(username=name) for name in NAMES}
         ("r.io/team/web:1", "r.io/team/web"),
         ("r.io/team/web@sha256:0", "r.io/team/web"),
         ("r.io:5000/web", "r.io:5000"),
+        ("r.io:5001/web", ""),
+        ("r.io:5001/web:1@sha256:0", ""),
+        ("r.io:50001/web", ""),
+        ("h:5000/web", ""),
+        ("h/web", "h"),
+        ("10.0.0.1:5000/team/web:1", ""),
+        ("10.0.0.1/web:1", "10.0.0.1"),
         ("r.io.example.org/web", ""),
         ("other.io/r.io/web", ""),
     ],

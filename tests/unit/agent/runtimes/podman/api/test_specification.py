@@ -29,6 +29,15 @@ def test_what_a_score_does_not_say_is_left_to_podman():
     }
 
 
+def test_a_log_is_bounded_where_the_device_says_so_and_its_container_is_named_as_before():
+    workload = Workload(DeploymentName("web"), service(), "d1")
+    bounded = specification.specification(
+        workload, DeviceId("d"), ulimits={}, stop_timeout=10, log_max_size=1000
+    )
+    assert bounded.pop("log_configuration") == {"size": 1000}
+    assert bounded == specify(service())
+
+
 @pytest.mark.parametrize(("own", "given"), [(None, 10), (0, 0), (30, 30)])
 def test_a_service_without_a_time_to_end_has_its_device_s(own: int | None, given: int):
     assert specify(service(stop_timeout=own))["stop_timeout"] == given

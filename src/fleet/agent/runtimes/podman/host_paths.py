@@ -1,0 +1,127 @@
+"""
+Which paths of the device no service may mount: those that reach what is the agent's own.
+
+Whoever may write a deployment doesn't own the device: with the agent's state, its credentials or
+podman's socket a container could do whatever the agent can, on any of its deployments' behalf. A
+path reaches one of these if it is that, lies in it, or holds it, be it by symlinks, by another
+mount or by a hard link: names are compared once symlinks are followed, and files by what they are.
+
+The device's owner can allow paths, with all that lies in them. What is compared is what there is
+while a container is made; one that exists is asked no more.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from fleet import errors
+from fleet.agent.settings import Settings
+from fleet.contracts import scores
+
+# Device and number: what a file is, whatever it is called.
+_File: TypeAlias = tuple[int, int]
+
+# Below these every process shows its root, and its open files.
+_PROCESSES = re.compile(r"/proc/(self|thread-self|[0-9]+)(/.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class HostPaths:
+    """What services may not mount: *protected* maps a path to what it is, unless *allowed*."""
+
+    protected: tuple[tuple[Path, str], ...] = ()
+    allowed: tuple[Path, ...] = ()
+
+    def check(self, service: scores.Service) -> None:
+        """
+        Check what *service* mounts. Blocks: it looks at files.
+
+        :raises errors.HostPathForbidden: naming the path and what it reaches.
+        """
+        if not self.protected:
+            return
+        for volume in service.volumes:
+            if volume.host_path:
+                self._check(volume.host_path, service.name)
+
+    def _check(self, host_path: str, service: str) -> None:
+        path = _real(Path(host_path))
+        if any(_is_in(path, _real(allowed)) for allowed in self.allowed):
+            return
+        if _PROCESSES.fullmatch(host_path) or _PROCESSES.fullmatch(str(path)):
+            what = "the files of a process"
+        else:
+            what = self._reached(path)
+        if what:
+            told = host_path if str(path) == host_path else f"{host_path} (which is {path})"
+            raise errors.HostPathForbidden(
+                f"hostPath {told} reaches {what}, which no service may mount: mount another"
+                " directory, or have the device's owner add it to allow of [host_paths] in the"
+                " agent's configuration",
+                element=service,
+            )
+
+    def _reached(self, path: Path) -> str:
+        """Tell what of the agent's *path* reaches; "" for nothing."""
+        around = frozenset(_files(path))
+        itself = _file(path)
+        for protected, what in self.protected:
+            real = _real(protected)
+            # Who may write where a symlink lies may put another in its place.
+            named = _real(protected.parent) / protected.name
+            if any(_is_in(path, each) or _is_in(each, path) for each in (real, named)):
+                return f"{what} ({protected})"
+            if _file(real) in around or (itself is not None and itself in frozenset(_files(real))):
+                return f"{what} ({protected})"
+        return ""
+
+
+def of_agent(settings: Settings, config: Path) -> HostPaths:
+    """List what is the own of an agent with *settings*, from the file *config*."""
+    protected = [
+        (config, "the agent's configuration"),
+        (settings.state_dir, "the agent's state"),
+        (Path(settings.podman.socket.partition("unix://")[2]), "podman's socket"),
+    ]
+    if settings.nats.credentials is not None:
+        protected.append((settings.nats.credentials, "the agent's credentials"))
+    protected += [
+        (registry.password_file, "the password of a registry")
+        for registry in settings.registries.values()
+        if registry.password_file is not None
+    ]
+    if os.geteuid():
+        # There its systemd takes commands.
+        protected.append((Path(f"/run/user/{os.geteuid()}"), "the sockets of the agent's user"))
+    return HostPaths(tuple(protected), settings.host_paths.allow)
+
+
+def _real(path: Path) -> Path:
+    """Follow the symlinks of *path*, as far as it is there and may be read."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:
+        return path
+
+
+def _is_in(path: Path, directory: Path) -> bool:
+    return path == directory or directory in path.parents
+
+
+def _files(path: Path) -> Iterator[_File]:
+    """List what *path* is, and the directories around it, as far as they can be seen."""
+    for each in (path, *path.parents):
+        found = _file(each)
+        if found is not None:
+            yield found
+
+
+def _file(path: Path) -> _File | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
