@@ -147,3 +147,18 @@ async def test_a_pull_that_fails_leaves_a_checked_service_as_it_is(
     after = host.containers()
     assert after["fleet.web.a"] == before["fleet.web.a"]
     assert after["fleet.web.b"] != before["fleet.web.b"]
+
+
+async def test_a_program_that_is_not_in_the_container_is_named_and_leaves_nothing(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    async with start_agent():
+        await hub.deploy("web", checked("a", ["uptime"], restartPolicy="Never"))
+        state = await hub.reaches("web", Phase.FAILED, reason="Unhealthy")
+        assert state.error
+        assert "uptime is not in the container; correct" in state.error.message
+        assert inspect(host, "web", "a")["ExecIDs"] == []
+
+        link = ("ln", "-s", "busybox", "/bin/uptime")
+        host.podman("exec", "fleet.web.a", "/bin/busybox", *link)
+        await hub.reaches("web", Phase.RUNNING)

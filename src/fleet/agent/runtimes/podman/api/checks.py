@@ -14,6 +14,10 @@ A podman that hangs, and one that was replaced meanwhile, don't answer either.
 That says nothing of the service: podman lists what runs in a container (its
 exec sessions), and where it lists nothing, no check failed.
 
+A check whose program isn't there fails without a word, and leaves a record of itself (an exec
+session) in the container each time. So the program is looked for before the first check, and
+again once one failed without a word.
+
 podman remembers how checks went, and shows it in ``podman ps``.
 """
 
@@ -27,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet import errors, threads
-from fleet.agent.runtimes.podman.api import answers
+from fleet.agent.runtimes.podman.api import answers, programs
 from fleet.agent.runtimes.podman.api.client import Request, SocketClient
 from fleet.agent.runtimes.port import Result
 from fleet.supervision import containment
@@ -51,7 +55,12 @@ class Checks:
         self._connect = connect
         self._call = call
         self._open: dict[str, asyncio.Task[Result]] = {}
+        self._able: set[str] = set()  # whose program was there
         self._waiting: Counter[str] = Counter()
+
+    def renew(self, container: str) -> None:
+        """Take note that *container* was made anew."""
+        self._able.discard(container)
 
     async def run(self, container: str, within: float) -> Result:
         """Run the check of *container*, or wait on for the one that runs still."""
@@ -61,7 +70,7 @@ class Checks:
             return await self._result(container, check, within)
         except asyncio.CancelledError:
             if self._waiting[container] == 1:  # otherwise it is somebody else's too
-                check.cancel()
+                self._give_up(container, check)
             raise
         finally:
             self._waiting[container] -= 1
@@ -69,7 +78,7 @@ class Checks:
 
     def _begin(self, container: str) -> "asyncio.Task[Result]":
         check = self._open.get(container)
-        if check is None or check.done():
+        if check is None or check.done() or check.cancelling():
             name = f"check of {container}"
             check = self._open[container] = asyncio.create_task(self._ask(container), name=name)
             check.add_done_callback(_retrieve)
@@ -85,7 +94,7 @@ class Checks:
         done, _ = await asyncio.wait({check}, timeout=_ANSWER_SECONDS)
         if done:
             return await containment.shared(check)
-        check.cancel()
+        self._give_up(container, check)
         raise errors.RuntimeUnavailable("podman did not tell how a check went", element=container)
 
     async def _runs_still(self, container: str, check: "asyncio.Task[Result]") -> bool:
@@ -94,8 +103,14 @@ class Checks:
             return await self._call(lambda: self._end(container))
         except errors.RuntimeUnavailable:
             # It is podman that hangs. What it was asked, it may never answer.
-            check.cancel()
+            self._give_up(container, check)
             raise
+
+    def _give_up(self, container: str, check: "asyncio.Task[Result]") -> None:
+        """End a check, which takes a moment: whoever comes from now on begins another."""
+        check.cancel()
+        if self._open.get(container) is check:
+            del self._open[container]
 
     async def _ask(self, container: str) -> Result:
         client = self._connect()
@@ -107,6 +122,8 @@ class Checks:
     # What follows blocks, and runs in a thread.
 
     def _probe(self, container: str, client: SocketClient) -> Result:
+        if container not in self._able and (missing := self._missing(container)):
+            return Result(passed=False, output=missing)
         path = f"/containers/{container}/healthcheck"
         response = self._request("GET", path, client=client, timeout=None)
         if response.status_code < answers.CLIENT_ERROR:
@@ -119,7 +136,23 @@ class Checks:
     def _output(self, container: str) -> str:
         """Read what the last check printed."""
         log = (self._inspect(container)["State"].get("Health") or {}).get("Log") or []
-        return str(log[-1].get("Output", "")) if log else ""
+        output = str(log[-1].get("Output", "")) if log else ""
+        if not output:
+            self._able.discard(container)
+        return output
+
+    def _missing(self, container: str) -> str:
+        """Say that the program of the check isn't there; "" where it is, or where nobody knows."""
+        details = self._inspect(container)
+        program, places = programs.of_check(details["Config"])
+        path = f"/containers/{details['Id']}/archive"
+        if places and all(
+            self._request("HEAD", path, params={"path": place}).status_code == answers.NOT_FOUND
+            for place in places
+        ):
+            return f"{program} is not in the container; correct healthcheck.command, or the image"
+        self._able.add(container)
+        return ""
 
     def _end(self, container: str) -> bool:
         """Kill the process of the check, if that is ours to do; False if none is running."""

@@ -21,9 +21,10 @@ class _Client:
 
 class _Response:
     status_code = 200
+    text = ""
 
-    def json(self) -> dict[str, str]:
-        return {"Status": "healthy"}
+    def json(self) -> dict[str, Any]:
+        return {"Status": "healthy", "Id": "id-web", "Config": {}}
 
 
 class Podman:
@@ -33,9 +34,12 @@ class Podman:
         self.asked = 0
         self.may_answer = threading.Event()
         self.bug: Exception | None = None
+        self.hangs = False
         self.checks = Checks(self._request, _Client, self._call)  # type: ignore[arg-type] # fakes
 
-    def _request(self, *_: Any, **__: Any) -> _Response:
+    def _request(self, _: str, path: str, **__: Any) -> _Response:
+        if not path.endswith("/healthcheck"):
+            return _Response()
         self.asked += 1
         self.may_answer.wait(15)
         if self.bug:
@@ -43,6 +47,8 @@ class Podman:
         return _Response()
 
     async def _call(self, function: Callable[[], bool]) -> bool:
+        if self.hangs:
+            raise errors.RuntimeUnavailable("podman hangs")
         return function()
 
     async def is_asked(self) -> bool:
@@ -73,6 +79,30 @@ async def test_a_check_that_nobody_waits_for_any_more_is_given_up():
     podman.may_answer.set()
     assert (await again).passed
     assert podman.asked == 2
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_comes_while_a_check_is_given_up_begins_another(turns: int):
+    """The watch of a new run of a container comes at any moment of the end of the old one's."""
+    podman = Podman()
+    old = asyncio.create_task(podman.checks.run("web", 10))
+    await eventually(podman.is_asked, "podman is asked")
+    podman.may_answer.set()
+    old.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    new = asyncio.create_task(podman.checks.run("web", 10))
+    assert (await new).passed
+
+
+async def test_who_waits_for_a_podman_that_hangs_gives_no_later_one_an_old_check():
+    podman = Podman()
+    podman.hangs = True
+    with pytest.raises(errors.RuntimeUnavailable):
+        await podman.checks.run("web", 0.01)
+    podman.hangs = False
+    podman.may_answer.set()
+    assert (await podman.checks.run("web", 10)).passed
 
 
 async def test_a_cancellation_within_a_check_is_an_error_of_its_waiter_and_cancels_nobody():
