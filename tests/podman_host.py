@@ -159,6 +159,18 @@ class PodmanHost:
         shutil.rmtree(self.root / "graph/overlay" / lost["layer"])
         self.start()
 
+    def leave_storage(self, name: str) -> None:
+        """Leave of a container what a podman that is killed while it creates it leaves."""
+        self.stop()
+        parts = ("overlay-containers", "overlay-layers", "overlay")
+        for part in parts:
+            shutil.copytree(self.root / "graph" / part, self.root / "kept" / part, symlinks=True)
+        self.podman("rm", "--force", "--time=0", name)
+        for part in parts:
+            shutil.rmtree(self.root / "graph" / part)
+            shutil.move(self.root / "kept" / part, self.root / "graph" / part)
+        self.start()
+
     def clear(self) -> None:
         """Remove every container."""
         self.podman("rm", "--all", "--force", "--time=0")

@@ -16,6 +16,7 @@ The exception hierarchy, in one place:
     + AddressUnavailable         the device can't publish a port on the address that is asked for
     + HostPathMissing            a directory that a service mounts isn't on the device
     + ContainerFailed            a container would not be created or started
+    + ContainerInUse             a container of somebody else depends on one that is to go
     + Unhealthy                  the health check of a service fails
     + NameTaken                  a container that isn't ours holds the name
     + JournalUnavailable         the agent's journal could not be read or written
@@ -137,6 +138,10 @@ class HostPathMissing(RetryableError):
 
 class ContainerFailed(RetryableError):
     """The runtime would not create, start or remove a container."""
+
+
+class ContainerInUse(RetryableError):
+    """A container can't be removed, since one that Fleet didn't create depends on it."""
 
 
 class Unhealthy(RetryableError):

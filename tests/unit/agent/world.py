@@ -139,7 +139,8 @@ class FakeRuntime:
     that goes; *failures* maps
     an image or a container's name to what goes wrong with it. *dies* maps a
     container's name to the exit code with which it ends right after its start;
-    *health* maps it to how its check goes, where that doesn't pass.
+    *health* maps it to how its check goes, where that doesn't pass. A container takes
+    *stop_seconds* to stop; one with an id of *unstartable* won't start.
     """
 
     name = "fake"
@@ -152,6 +153,8 @@ class FakeRuntime:
         self.dies: dict[str, int] = {}
         self.health: dict[str, Result] = {}
         self.probes: list[tuple[str, float]] = []
+        self.stop_seconds = 0.0
+        self.unstartable: set[str] = set()
         self.is_down = False
         self.calls: list[str] = []
         self.broken_off: list[str] = []
@@ -212,6 +215,9 @@ class FakeRuntime:
     async def start(self, container: str) -> None:
         self._note("start", container)
         self._fail(f"start {container}")
+        found = self.world.containers.get(container)
+        if found is not None and found.id in self.unstartable:
+            raise errors.ContainerFailed("runc start failed: exit status 1")
         self.world.start(container)
         if container in self.dies:
             self.world.end(container, self.dies[container])
@@ -220,6 +226,7 @@ class FakeRuntime:
     async def restart(self, container: str) -> None:
         self._note("restart", container)
         self._fail(f"restart {container}")
+        await asyncio.sleep(self.stop_seconds)
         self.world.restart(container)
 
     async def probe(self, container: str, within: float) -> Result:
@@ -237,6 +244,7 @@ class FakeRuntime:
     async def remove(self, container: str) -> None:
         self._note("remove", container)
         self._fail(f"remove {container}")
+        await asyncio.sleep(self.stop_seconds)
         if container in self.world.containers:
             self.world.remove(container)
 

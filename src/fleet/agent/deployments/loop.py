@@ -86,7 +86,7 @@ class Loop:
         self._journal = journal
         self._woken = asyncio.Event()
         self._newer = asyncio.Event()
-        self._interruption: asyncio.Future[None] | None = None
+        self._interruptions: set[asyncio.Future[None]] = set()
         self._tracker = Tracker(runtime, fetch or runtime.fetch, self.poke, random, self._failures)
         self._log = log.bind(deployment=deployment)
         self._unavailable = 0
@@ -100,8 +100,9 @@ class Loop:
         self.intent = intent
         self._newer.set()
         self._woken.set()
-        if self._interruption and not self._interruption.done():
-            self._interruption.set_result(None)
+        for waiting in self._interruptions:
+            waiting.set_result(None)
+        self._interruptions.clear()
 
     def poke(self) -> None:
         """Look again."""
@@ -170,6 +171,7 @@ class Loop:
                     actions,
                     self._runtime,
                     is_overtaken=self._newer.is_set,
+                    unless_newer=self._unless_newer,
                     failures=self._failures,
                 )
                 self._tracker.note(outcomes, self._now())
@@ -242,7 +244,8 @@ class Loop:
     async def _unless_newer(self, awaited: Coroutine[None, None, None]) -> bool:
         """Wait for *awaited*; False when newer intent came first."""
         waiting = asyncio.create_task(awaited)
-        newer = self._interruption = asyncio.get_running_loop().create_future()
+        newer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._interruptions.add(newer)
         try:
             if not self._newer.is_set():
                 await asyncio.wait((waiting, newer), return_when=asyncio.FIRST_COMPLETED)
@@ -250,7 +253,7 @@ class Loop:
                 containment.result(waiting)  # raises what it failed by
             return not self._newer.is_set()
         finally:
-            self._interruption = None
+            self._interruptions.discard(newer)
             waiting.cancel()
 
     def _now(self) -> float:

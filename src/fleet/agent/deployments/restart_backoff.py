@@ -7,6 +7,10 @@ besides; as long as it hasn't, it is *unproven*. What is remembered of a service
 goes when its digest changes, so newer intent never waits for the failures of an
 older one.
 
+One that ran for a while and died all the same, again and again, is failing too, whatever it does
+in between: its deaths are *in a row* as long as no run of it was *steady*, which is twice as long
+as the longest before, `SETTLED_SECONDS` at least and `STEADY_SECONDS` at most.
+
 A container that is to go waits for nothing but a removal that failed: how often
 its service died is no reason to leave it there. Newer intent forgets that, too.
 """
@@ -16,11 +20,15 @@ from dataclasses import dataclass, field
 
 from fleet import errors
 from fleet.agent.model import backoff
-from fleet.agent.runtimes.podman import planning
+from fleet.agent.runtimes.podman import planning, reporting
 from fleet.agent.runtimes.port import Container, Status
 
 # Long enough to tell a service that works from one that falls over; a constant of taste.
 SETTLED_SECONDS = 10.0
+# A run that is as long as this is steady, however long others were: what kubelet takes, too.
+STEADY_SECONDS = 600.0
+# The first failure may be podman's own: what it was killed over it often mends at the next try.
+_UNSTARTABLE = 2
 
 
 @dataclass(slots=True)
@@ -35,11 +43,34 @@ class Record:
     error: errors.FleetError | None = None
     death: tuple[str, int, int] | None = None
     exit_code: int = 0
+    out_of_memory: bool = False
+    deaths: int = 0
+    """how many in a row"""
+    longest: float = 0.0
+    """for how long it ran between those, at most"""
     wait: float = 0.0
     """for how long the last failure holds it back"""
     stuck: int = 0
     """how many removals in a row failed"""
     removable_at: float = 0.0
+
+    @property
+    def steady(self) -> float:
+        """For how long it has to run to be taken for one that works."""
+        return min(STEADY_SECONDS, max(SETTLED_SECONDS, 2 * self.longest))
+
+    @property
+    def is_failing(self) -> bool:
+        """Tell whether it has died too often in a row."""
+        return self.deaths >= reporting.CRASHES_THAT_FAIL
+
+    def settled_after(self) -> float:
+        """Give the seconds that it has to run to count as settled."""
+        return self.steady if self.is_failing else SETTLED_SECONDS
+
+    def has_run(self, seconds: float, now: float) -> bool:
+        """Tell whether it has run for so long since it was started."""
+        return self.started_at is not None and now - self.started_at >= seconds
 
 
 @dataclass(slots=True)
@@ -94,7 +125,8 @@ class RestartBackoff:
         """Note that the container of *service* was started."""
         record = self.records.get(service)
         if record is not None:
-            record.error = None
+            if record.removable_at <= now:  # otherwise it is the old one that serves on
+                record.error = None
             record.started_at = now
             record.restarts += again
             # Podman's times are in seconds: the next death may look just like the last one.
@@ -113,19 +145,29 @@ class RestartBackoff:
         """List the services whose container can't be removed, and isn't tried yet again."""
         return frozenset(s for s, r in self.records.items() if r.removable_at > now)
 
+    def unstartable(self) -> frozenset[str]:
+        """List the services that failed to start, or to be made, more than once in a row."""
+        return frozenset(
+            service
+            for service, record in self.records.items()
+            if record.streak >= _UNSTARTABLE and isinstance(record.error, errors.ContainerFailed)
+        )
+
     def is_settled(self, service: str, now: float) -> bool:
         """Tell whether *service* has not failed lately."""
         record = self.records.get(service)
-        return record is None or record.streak == 0 or self._is_settled(record, now)
+        if record is None or not (record.streak or record.is_failing):
+            return True
+        return record.has_run(record.settled_after(), now)
 
     def next_look(self, now: float) -> float | None:
         """Give the time at which a service is no longer held, or settled; None if there is none."""
         times = [r.not_before for r in self.records.values()]
         times += [r.removable_at for r in self.records.values()]
         times += [
-            r.started_at + SETTLED_SECONDS
+            r.started_at + r.settled_after()
             for r in self.records.values()
-            if r.streak and r.started_at is not None
+            if (r.streak or r.is_failing) and r.started_at is not None
         ]
         return min((t for t in times if t > now), default=None)
 
@@ -136,10 +178,21 @@ class RestartBackoff:
         if death == record.death:
             return
         record.death, record.exit_code = death, container.exit_code
+        record.out_of_memory = container.out_of_memory
+        restarts = planning.restarts(container.restart_policy, container.exit_code)
+        if restarts:
+            self._count(record, container.ran_for)
         if container.ran_for >= SETTLED_SECONDS and is_proven:
-            record.streak, record.not_before = 0, now
-        elif planning.restarts(container.restart_policy, container.exit_code):
+            record.streak, record.wait, record.not_before = 0, 0.0, now
+        elif restarts:
             self._hold(record, now)
+
+    @staticmethod
+    def _count(record: Record, ran_for: int) -> None:
+        if ran_for >= record.steady:
+            record.deaths, record.longest = 0, 0.0
+        record.deaths += 1
+        record.longest = max(record.longest, ran_for)
 
     def _note_running(self, record: Record, now: float, *, is_proven: bool) -> None:
         if record.started_at is None:
@@ -147,8 +200,10 @@ class RestartBackoff:
         if not is_proven:
             return
         record.error = None
-        if self._is_settled(record, now):
+        if record.has_run(SETTLED_SECONDS, now):
             record.streak = 0
+        if record.has_run(record.steady, now):
+            record.deaths, record.longest = 0, 0.0
 
     def _hold(self, record: Record, now: float) -> None:
         record.streak += 1
@@ -159,7 +214,3 @@ class RestartBackoff:
         permanent = isinstance(error, errors.PermanentError)
         policy = backoff.PERMANENT if permanent else backoff.RETRYABLE
         return policy.delay(failures, self.random)
-
-    @staticmethod
-    def _is_settled(record: Record, now: float) -> bool:
-        return record.started_at is not None and now - record.started_at >= SETTLED_SECONDS

@@ -37,6 +37,7 @@ class Tracker:
         self._staging = Staging(runtime, fetch, poke, random, failures)
         self._health_checks = HealthChecks(runtime, poke, random, failures)
         self._retries = RestartBackoff(random)
+        self._poke = poke
         self._intent: intents.Intent | None = None
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
@@ -63,7 +64,13 @@ class Tracker:
             case intents.Apply(workloads=wanted):
                 unstaged, unhealthy = self._staging.unstaged(), self._unhealthy()
                 return planning.plan(
-                    wanted, found, unstaged=unstaged, held=held, stuck=stuck, unhealthy=unhealthy
+                    wanted,
+                    found,
+                    unstaged=unstaged,
+                    held=held,
+                    stuck=stuck,
+                    unhealthy=unhealthy,
+                    unstartable=self._retries.unstartable(),
                 )
             case intents.Keep():
                 return planning.keep(found, held=held)
@@ -81,12 +88,14 @@ class Tracker:
             slow=self._staging.slow(),
             history={
                 name: reporting.History(
-                    record.streak,
+                    max(record.streak, record.deaths),
                     record.restarts,
                     self._retries.is_settled(name, now),
                     record.error,
                     record.exit_code,
                     record.wait,
+                    record.longest,
+                    record.out_of_memory,
                 )
                 for name, record in self._retries.records.items()
             },
@@ -103,6 +112,7 @@ class Tracker:
                     action=planning.Remove(service=service), error=errors.FleetError() as e
                 ):
                     self._retries.not_removed(service, e, now)
+                    self._poke()  # what stays may have to be started again
                 case Outcome(action=action, error=errors.FleetError() as error):
                     self._retries.failed(action.service, error, now)
                     if isinstance(error, errors.ImageNotFound):

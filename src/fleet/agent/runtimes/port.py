@@ -35,8 +35,8 @@ class Container:
     A container of ours, as found.
 
     *image* is a digest. *started* and *finished* are seconds since 1970, 0
-    where that hasn't happened. *health* is what the runtime remembers of the
-    last checks of this run; "" where there is none.
+    where that hasn't happened. *out_of_memory*: that is what it ended by. *health* is what
+    the runtime remembers of the last checks of this run; "" where there is none.
     """
 
     deployment: DeploymentName
@@ -46,6 +46,7 @@ class Container:
     status: Status
     restart_policy: scores.RestartPolicy = scores.RestartPolicy.ALWAYS
     exit_code: int = 0
+    out_of_memory: bool = False
     image: str = ""
     started: int = 0
     finished: int = 0
@@ -192,6 +193,7 @@ class Runtime(Protocol):
         Stop, with its time to end, and remove a container by its name.
 
         :raises errors.NameTaken: the container of that name isn't ours.
+        :raises errors.ContainerInUse: one that isn't ours depends on it; it was not stopped.
         :raises errors.ContainerFailed: it could not be removed.
         """
 

@@ -7,7 +7,7 @@ to stop is no reason for the others to wait. One that fails by a bug fails alone
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -21,6 +21,9 @@ from fleet.supervision.failures import Failures
 log = structlog.get_logger(__name__)
 
 PART = "action"
+
+# Waits for something; False when newer intent came first.
+UnlessNewer = Callable[[Coroutine[None, None, None]], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,15 @@ async def execute(
     runtime: Runtime,
     *,
     is_overtaken: Callable[[], bool],
+    unless_newer: UnlessNewer,
     failures: Failures | None = None,
 ) -> tuple[Outcome, ...]:
     """
     Run *actions* in order, and tell what became of each that was tried.
 
     Between two kinds it stops if *is_overtaken* says so: newer intent makes its own plan.
+    What stops a container isn't waited for either, once there is newer intent (*unless_newer*):
+    it goes on, and the next look tells what became of it.
     """
     recorded = failures or Failures()
     outcomes: list[Outcome] = []
@@ -50,24 +56,27 @@ async def execute(
             break
         failed = {outcome.action.service for outcome in outcomes if outcome.error}
         due = [action for action in group if action.service not in failed]
-        outcomes += await _side_by_side(due, runtime, recorded)
+        outcomes += await _side_by_side(due, runtime, recorded, unless_newer)
     return tuple(outcomes)
 
 
 async def _side_by_side(
-    actions: Sequence[Action], runtime: Runtime, failures: Failures
+    actions: Sequence[Action], runtime: Runtime, failures: Failures, unless_newer: UnlessNewer
 ) -> Sequence[Outcome]:
-    if len(actions) == 1:  # as most often: then it needs no task of its own
-        return (await _attempt(actions[0], runtime, failures),)
-    return await asyncio.gather(*(_attempt(action, runtime, failures) for action in actions))
+    attempts = [_attempt(action, runtime, failures, unless_newer) for action in actions]
+    if len(attempts) == 1:  # as most often: then it needs no task of its own
+        return (await attempts[0],)
+    return await asyncio.gather(*attempts)
 
 
-async def _attempt(action: Action, runtime: Runtime, failures: Failures) -> Outcome:
+async def _attempt(
+    action: Action, runtime: Runtime, failures: Failures, unless_newer: UnlessNewer
+) -> Outcome:
     kind = type(action).__name__.lower()
     contained = failures.contained(PART, _key(action), passes=(errors.FleetError,))
     try:
         with contained:
-            await _perform(action, runtime)
+            await _perform(action, runtime, unless_newer)
     except errors.FleetError as exc:
         log.warning(
             "action failed", action=kind, service=action.service, reason=exc.reason, error=str(exc)
@@ -84,14 +93,14 @@ def _key(action: Action) -> str:
     return action.workload.name if isinstance(action, Create) else action.container
 
 
-async def _perform(action: Action, runtime: Runtime) -> None:
+async def _perform(action: Action, runtime: Runtime, unless_newer: UnlessNewer) -> None:
     match action:
         case Remove(container=container):
-            await runtime.remove(container)
+            await unless_newer(runtime.remove(container))
         case Create(workload=workload):
             await runtime.create(workload)
         case Restart(container=container):
-            await runtime.restart(container)
+            await unless_newer(runtime.restart(container))
         case Start(container=container):
             await runtime.start(container)
         case _:

@@ -8,6 +8,7 @@ Decide what is to be done for one deployment. Pure.
 | yes    | broken, paused   | staged   | Remove, Create, Start   |
 | yes    | same, not begun  |          | Start                   |
 | yes    | same, ended      |          | Start, where it restarts|
+| yes    | same, won't start| staged   | Remove, Create, Start   |
 | yes    | same, unhealthy  |          | Restart, where it does  |
 | yes    | same, runs       |          | none                    |
 | yes    | any              | unstaged | as if found were wanted |
@@ -19,7 +20,9 @@ alive meanwhile. Services whose container doesn't exist are independent of that.
 
 *Held* services failed a moment ago; nothing is begun about them until their
 backoff has passed. What is no longer wanted goes all the same: it waits only
-where its own removal failed a moment ago, and it is *stuck*.
+where its own removal failed a moment ago, and it is *stuck*. Meanwhile what
+is to be replaced is kept alive. *Unstartable* services failed to start again
+and again: their container may be one that podman was killed over.
 
 All removals come before all creations, those before all restarts, and those
 before all starts: names and ports are free before somebody asks for them. The
@@ -86,6 +89,7 @@ def plan(
     held: Collection[str] = (),
     stuck: Collection[str] = (),
     unhealthy: Collection[str] = (),
+    unstartable: Collection[str] = (),
 ) -> tuple[Action, ...]:
     """List the actions that bring *found* to *wanted*, in order."""
     wanted = tuple(wanted)
@@ -93,7 +97,11 @@ def plan(
     workloads = {w.service.name: w for w in wanted if w.service.name not in waiting}
     unwanted = {c.service: c for c in found if c.service not in _names(wanted)}
     existing = {c.service: c for c in found if c.service not in waiting}
-    outdated = {n: w for n, w in workloads.items() if _is_outdated(w, existing.get(n))}
+    outdated = {
+        n: w
+        for n, w in workloads.items()
+        if _is_outdated(w, existing.get(n)) or (n in unstartable and _wants_start(existing[n]))
+    }
     if unstaged:
         fresh = {n: w for n, w in outdated.items() if n not in existing and n not in unstaged}
         gone: set[str] = set()
@@ -101,11 +109,12 @@ def plan(
         fresh = outdated
         gone = {n for n in existing if n in fresh} | {n for n in unwanted if n not in stuck}
     stay = {n: c for n, c in existing.items() if n not in gone}
+    serving = {c.service: c for c in found if c.service in stuck and c.service not in held}
     return (
         *_removals({**existing, **unwanted}, gone),
         *_creations(fresh),
         *_restarts(stay, unhealthy),
-        *_starts(fresh, stay),
+        *_starts(fresh, {**stay, **{n: c for n, c in serving.items() if n not in unwanted}}),
     )
 
 

@@ -4,11 +4,12 @@ Decide what to say of a deployment: phase, services, error. Pure.
 *Running* means that every long-running service runs the wanted revision, and
 that every one-shot which ended did so with 0. A service that fell over shortly
 after its start makes it `Pending`; one that does so again and again `Failed`
-with `CrashLoop`, until it has kept running for a while. One whose health check
-has not passed yet makes it `Pending`; one whose check fails `Failed` with
+with `CrashLoop`, until it has kept running for longer than before those deaths.
+One whose health check has not passed yet makes it `Pending`; one whose check fails `Failed` with
 `Unhealthy`, also after its restart, until the check passes.
 """
 
+import contextlib
 import signal
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ CONTAINER_EXITED = "ContainerExited"
 # So many deaths in a row are no accident; a constant of taste.
 CRASHES_THAT_FAIL = 3
 
+# Of a run that was longer than so many seconds it is told how long it was.
+_SOON = 10.0
 _BY_SIGNAL = 128  # plus its number: how a shell, and podman, tell it
 _PULLING = "pulling"
 _MISSING = "missing"
@@ -36,7 +39,8 @@ class History:
     """
     What a look at a container doesn't tell of its service.
 
-    *exit_code* is of its last death, after which it waits for *wait* seconds.
+    *streak* counts failures in a row. *exit_code* is of its last death, after which it waits for
+    *wait* seconds; between such deaths it ran for *longest* seconds at most.
     """
 
     streak: int = 0
@@ -45,6 +49,8 @@ class History:
     error: errors.FleetError | None = None
     exit_code: int = 0
     wait: float = 0.0
+    longest: float = 0.0
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +183,9 @@ def _judge_health(name: str, course: Course | None) -> _Finding:
 def _judge_one_shot(container: Container) -> _Finding:
     if container.exit_code == 0:
         return _Finding(container.service, Phase.RUNNING)
+    how = _ended(container.exit_code, out_of_memory=container.out_of_memory)
     message = (
-        f"{_ended(container.exit_code)}, and restartPolicy {container.restart_policy} does not"
+        f"{how}, and restartPolicy {container.restart_policy} does not"
         f" start it again; {_where(container)}; a new version of it is run"
     )
     error = StateError(reason=CONTAINER_EXITED, message=message, service=container.service)
@@ -189,21 +196,24 @@ def _judge_crashes(container: Container, history: History) -> _Finding:
     name = container.service
     if history.streak < CRASHES_THAT_FAIL:
         return _Finding(name, Phase.PENDING)
+    how = _ended(history.exit_code, out_of_memory=history.out_of_memory)
+    is_soon = history.longest < _SOON
+    when = "soon after its start" if is_soon else f"within {history.longest:.0f} s of its start"
+    again = f" {history.wait:.0f} s after its end, a new version" if history.wait else ""
     message = (
-        f"{_ended(history.exit_code)} soon after its start, {history.streak} times in a row;"
-        f" {_where(container)}; it is started again {history.wait:.0f} s after its end,"
-        " a new version at once"
+        f"{how} {when}, {history.streak} times in a row; {_where(container)};"
+        f" it is started again{again} at once"
     )
     return _Finding(
         name, Phase.FAILED, StateError(reason=CRASH_LOOP, message=message, service=name)
     )
 
 
-def _ended(exit_code: int) -> str:
-    try:
-        return f"it was ended by {signal.Signals(exit_code - _BY_SIGNAL).name} ({exit_code})"
-    except ValueError:
-        return f"it exited with {exit_code}"
+def _ended(exit_code: int, *, out_of_memory: bool) -> str:
+    end = f"exited with {exit_code}"
+    with contextlib.suppress(ValueError):
+        end = f"was ended by {signal.Signals(exit_code - _BY_SIGNAL).name} ({exit_code})"
+    return f"it ran out of memory and {end}" if out_of_memory else f"it {end}"
 
 
 def _where(container: Container) -> str:

@@ -99,7 +99,8 @@ class Staging:
 
     def lost(self, service: str) -> None:
         """Note that the image of *service* isn't there after all."""
-        self._forget(service)
+        if service in self._pulls:  # a container may be made anew of what it was made of before
+            self._forget(service)
 
     def _forget(self, name: str) -> None:
         pull = self._pulls.pop(name)

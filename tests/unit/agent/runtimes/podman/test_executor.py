@@ -1,10 +1,18 @@
 """`executor`: what is still done after a failure, and after newer intent."""
 
+from collections.abc import Coroutine
+
 from fleet import errors
 from fleet.agent.runtimes.podman import executor, planning
 from fleet.agent.runtimes.port import Status
 from tests import virtual_time
 from tests.unit.agent.world import FakeRuntime, World, container, name, workload
+
+
+async def done(awaited: Coroutine[None, None, None]) -> bool:
+    """Wait for something to its end."""
+    await awaited
+    return True
 
 
 def a_change(runtime: FakeRuntime, *, overtaken_after: int = 10**6) -> tuple[executor.Outcome, ...]:
@@ -13,7 +21,10 @@ def a_change(runtime: FakeRuntime, *, overtaken_after: int = 10**6) -> tuple[exe
     actions = planning.plan(wanted, runtime.world.containers.values())
     return virtual_time.run(
         executor.execute(
-            actions, runtime, is_overtaken=lambda: len(runtime.calls) >= overtaken_after
+            actions,
+            runtime,
+            is_overtaken=lambda: len(runtime.calls) >= overtaken_after,
+            unless_newer=done,
         )
     )
 

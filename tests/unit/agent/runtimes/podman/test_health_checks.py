@@ -164,3 +164,17 @@ def test_a_service_that_dies_before_its_check_ever_passed_backs_off():
         await hub.reaches("web", Phase.FAILED, reason="CrashLoop")
 
     play(scenario)
+
+
+def test_a_withdrawal_amid_the_restart_of_an_unhealthy_service_waits_for_one_stop_at_most():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        runtime.stop_seconds = 60
+        await hub.deploy("web", checked("a"))
+        await hub.reaches("web", Phase.RUNNING)
+        runtime.health[name("a")] = FAIL
+        await holds(lambda: restarts(runtime) == 1, "it is being restarted", within=60)
+        await hub.withdraw("web")
+        await hub.is_gone("web", within=62)
+        assert not runtime.world.containers
+
+    play(scenario)

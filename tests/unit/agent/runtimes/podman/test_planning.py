@@ -123,11 +123,34 @@ def test_of_a_held_service_only_what_is_no_longer_wanted_goes(
 
 
 @given(workloads(), found_containers(), st.sets(names))
-def test_nothing_is_done_about_what_can_not_be_removed_yet(
+def test_what_can_not_be_removed_yet_is_kept_alive_where_it_is_wanted_and_no_more(
     wanted: list[Workload], found: list[Container], stuck: set[str]
 ):
     planned = planning.plan(wanted, found, stuck=stuck) + planning.withdraw(found, stuck=stuck)
-    assert not {action.service for action in planned} & stuck
+    about = [action for action in planned if action.service in stuck]
+    assert all(isinstance(action, Start) for action in about)
+    kept = {action.service for action in planning.keep(found)}
+    assert {action.service for action in about} == kept & stuck & {w.service.name for w in wanted}
+
+
+@given(workloads(), found_containers(), st.sets(names))
+def test_what_will_not_start_is_made_anew_and_what_runs_is_left_alone(
+    wanted: list[Workload], found: list[Container], unstartable: set[str]
+):
+    world = World.of(found)
+    for action in planning.plan(wanted, found, unstartable=unstartable):
+        world.do(action)
+    anew = (
+        {a.service for a in planning.keep(found)} & unstartable & {w.service.name for w in wanted}
+    )
+    ids = {c.id for c in found}
+    assert not {c.service for c in world.containers.values() if c.id in ids} & anew
+    running = {c.id for c in found if c.status is Status.RUNNING}
+    plain = World.of(found)
+    for action in planning.plan(wanted, found):
+        plain.do(action)
+    kept = running & {c.id for c in plain.containers.values()}
+    assert kept <= {c.id for c in world.containers.values()}
 
 
 @given(workloads(), found_containers(), st.data())

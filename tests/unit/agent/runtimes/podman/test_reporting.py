@@ -99,6 +99,16 @@ def test_of_a_crash_loop_the_last_end_the_falls_and_the_next_try_are_told(
     )
 
 
+def test_of_a_crash_loop_that_memory_and_long_runs_are_told():
+    history = History(4, is_settled=False, exit_code=137, longest=20.0, out_of_memory=True)
+    report = reporting.report(ONE, View((container("a"),), history={"a": history}))
+    assert report.error
+    assert report.error.message == (
+        "it ran out of memory and was ended by SIGKILL (137) within 20 s of its start, 4 times in"
+        " a row; `podman logs fleet.web.a` on the device tells why; it is started again at once"
+    )
+
+
 def test_of_a_one_shot_that_failed_the_end_and_what_to_do_are_told():
     report = reporting.report(ONE, View((ended(2, RestartPolicy.NEVER),)))
     assert report.error

@@ -7,6 +7,8 @@ and a missing image are all a 500 on 4.3. Texts differ between versions, so
 each row was seen on one; what no row knows is the general failure.
 """
 
+from collections.abc import Collection
+
 from fleet import errors
 
 _PULL: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
@@ -103,6 +105,7 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     " or lower net.ipv4.ip_unprivileged_port_start on the device",
     errors.ImageNotFound: "it is brought again",
     errors.NameTaken: "remove or rename that container, which is not Fleet's",
+    errors.ContainerInUse: "remove that container; until then ours runs on as it is",
     errors.PortInUse: "stop what listens there, or publish another port",
 }
 
@@ -155,6 +158,12 @@ def of_start(text: str, *, element: str) -> errors.FleetError:
 def taken(port: str, holder: str, *, element: str) -> errors.FleetError:
     """Say who has a port that a container wants."""
     return _advised(errors.PortInUse, f"port {port} is taken by {holder}", element)
+
+
+def in_use(container: str, dependents: Collection[str]) -> errors.FleetError:
+    """Say what depends on a container that is to go."""
+    what = f"{container} can't be removed: {', '.join(sorted(dependents))}, not Fleet's, depends"
+    return _advised(errors.ContainerInUse, f"{what} on it, as --network container: does", container)
 
 
 def unable(error: type[errors.FleetError], what: str, *, element: str) -> errors.FleetError:

@@ -11,7 +11,7 @@ weighs more than the rest of the agent. The traps, on 4.3.1 unless said otherwis
   what a device without CAP_SYS_RESOURCE may set, so all are given or none.
 * After a start that failed, the service holds the container's published ports
   until its garbage collector runs (up to two minutes): a `PortInUse` that
-  follows another error of the same container is answered with that first one.
+  follows another error of the same service is answered with that first one.
 * A container that has ended is "stopped" until a process of its own has cleaned
   up after it, and then "exited". Started in between, it keeps its old network,
   whose port forwarder, where podman is rootless, ends with the old conmon: it
@@ -41,7 +41,10 @@ from fleet.agent.runtimes.podman.api import (
 )
 from fleet.agent.runtimes.podman.api.checks import Checks
 from fleet.agent.runtimes.podman.api.client import SocketClient
+from fleet.agent.runtimes.podman.api.deaths import Deaths
 from fleet.agent.runtimes.podman.api.images import PodmanImages
+from fleet.agent.runtimes.podman.api.lookup import Lookup
+from fleet.agent.runtimes.podman.api.removal import Removal
 from fleet.agent.runtimes.podman.api.specification import left_out, specification
 from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Transfer
@@ -69,8 +72,10 @@ class Options:
 
     *ulimits* maps ``nofile`` and the like, *registries* prefixes of images. A rootless podman has
     *cleanup_within* seconds to clean up after a container that is to start again; under root, a
-    start needs no such thing. *host_paths* says what services may not mount; *log_max_size* is
-    how many bytes of a container's log are kept in a file, 0 as many as podman's own settings say.
+    start needs no such thing. Requests run in at most *workers* threads; what may take as long as
+    its service likes, *stops* and transfers of images, has its own, and nothing else waits for it.
+    *host_paths* says what services may not mount; *log_max_size* is how many bytes of a
+    container's log are kept in a file, 0 as many as podman's own settings say.
     """
 
     socket: str = "unix:///run/podman/podman.sock"
@@ -79,6 +84,7 @@ class Options:
     stop_timeout: int = 10
     cleanup_within: float = 0.0
     workers: int = 8
+    stops: int = 64
     pulls: int = 16
     registries: Mapping[str, Registry] = field(default_factory=dict)
     host_paths: HostPaths = field(default_factory=HostPaths)
@@ -95,7 +101,9 @@ class PodmanRuntime:
         self._options = options
         self._client = SocketClient(options.socket, options.timeout)
         self._workers = threads.Crew(options.workers, "podman")
+        self._stops = threads.Crew(options.stops, "podman-stop")
         self._failed_starts: dict[str, str] = {}
+        self._made: dict[str, str] = {}  # the digest with which a name was created last
         self._followers: set[SocketClient] = set()
         self._images = PodmanImages(
             self._request,
@@ -103,6 +111,14 @@ class PodmanRuntime:
             self._call,
             pulls=options.pulls,
             registries=options.registries,
+        )
+        self._lookup = Lookup(device_id, self._request)
+        self._deaths = Deaths(self._request)
+        self._removal = Removal(
+            self._lookup,
+            self._request,
+            stop_timeout=options.stop_timeout,
+            timeout=options.timeout,
         )
         self._checks = Checks(self._request, lambda: SocketClient(options.socket), self._call)
 
@@ -136,6 +152,7 @@ class PodmanRuntime:
 
     async def create(self, workload: Workload) -> None:
         await self._call(lambda: self._create(workload))
+        self._checks.renew(workload.name)
 
     async def start(self, container: str) -> None:
         is_cleaned_up = await self._await_cleanup(container)
@@ -145,13 +162,13 @@ class PodmanRuntime:
             await self.restart(container)
 
     async def restart(self, container: str) -> None:
-        await self._call(lambda: self._restart(container))
+        await self._stops.call(lambda: self._restart(container))
 
     async def probe(self, container: str, within: float) -> Result:
         return await self._checks.run(container, within)
 
     async def remove(self, container: str) -> None:
-        await self._call(lambda: self._remove(container))
+        await self._stops.call(lambda: self._removal.remove(container))
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         queue: asyncio.Queue[DeploymentName | errors.FleetError | None] = asyncio.Queue()
@@ -190,22 +207,30 @@ class PodmanRuntime:
         return str(response.headers.get(_VERSION_HEADER, "unknown"))
 
     def _observe(self, deployment: DeploymentName | None) -> tuple[Container, ...]:
-        listing = self._list(
+        listing = self._lookup.listing(
             {} if deployment is None else {containers.LABEL_DEPLOYMENT: deployment}
         )
-        digest = self._images.digest
-        found = (translation.container(row, digest(translation.image_id(row))) for row in listing)
+        found = (self._container(row) for row in listing)
         return tuple(sorted((c for c in found if c is not None), key=lambda c: c.name))
 
-    def _list(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """List the containers of ours that have *labels* besides, in whatever state."""
-        wanted = {containers.LABEL_DEVICE: self._device_id, **labels}
-        filters = json.dumps({"label": [f"{name}={value}" for name, value in wanted.items()]})
-        params = {"all": "true", "filters": filters}
-        return answers.rows(self._request("GET", "/containers/json", params=params))
+    def _container(self, row: Mapping[str, Any]) -> Container | None:
+        image = self._images.digest(translation.image_id(row))
+        return translation.container(row, image, out_of_memory=self._deaths.is_out_of_memory(row))
 
     def _create(self, workload: Workload) -> None:
         self._options.host_paths.check(workload.service)  # also what was checked a while ago
+        try:
+            container_id = self._make(workload)
+        except errors.NameTaken:
+            if not self._removal.remove_leftover(workload.name):
+                raise
+            container_id = self._make(workload)
+        if self._made.get(workload.name) != workload.digest:
+            self._failed_starts.pop(workload.name, None)
+        self._made[workload.name] = workload.digest
+        self._insist(workload.service, container_id)
+
+    def _make(self, workload: Workload) -> str:
         body = json.dumps(
             specification(
                 workload,
@@ -220,8 +245,7 @@ class PodmanRuntime:
             raise error_messages.of_create(
                 answers.complaint(response), element=workload.service.name
             )
-        self._failed_starts.pop(workload.name, None)
-        self._insist(workload.service, str(answers.content(response)["Id"]))
+        return str(answers.content(response)["Id"])
 
     def _insist(self, service: scores.Service, container_id: str) -> None:
         """Remove a new container again that lacks what podman left out without a word."""
@@ -281,67 +305,19 @@ class PodmanRuntime:
         return None
 
     def _restart(self, container: str) -> None:
-        details = self._ours(container)
+        details = self._lookup.find(container)
         if details is None:
             raise errors.ContainerFailed(f"{container} is gone", element=container)
         path = f"/containers/{details['Id']}/restart"
-        timeout = self._grace(details) + self._options.timeout
-        response = self._request("POST", path, timeout=timeout)
+        grace = self._removal.grace(details)
+        # Without being told, it gives none, whatever the container's own time is.
+        params = {"timeout": str(grace)}
+        timeout = grace + self._options.timeout
+        response = self._request("POST", path, params=params, timeout=timeout)
         if response.status_code >= answers.CLIENT_ERROR:
             error = error_messages.of_start(answers.complaint(response), element=container)
             taken = self._port_taken(container) if isinstance(error, errors.PortInUse) else None
             raise taken or error
-
-    def _ours(self, container: str) -> Any:
-        """
-        Look a container of ours up; None where there is none.
-
-        What is then done is done by its id: another may take the name meanwhile.
-        """
-        found = self._request("GET", f"/containers/{container}/json")
-        if found.status_code == answers.NOT_FOUND:
-            return None
-        if found.status_code >= answers.SERVER_ERROR:
-            return self._damaged(container, answers.complaint(found))
-        details = answers.content(found)
-        labels = details["Config"].get("Labels") or {}  # null where there is none
-        if labels.get(containers.LABEL_DEVICE) != self._device_id:
-            raise errors.NameTaken(f"{container} is not a container of Fleet", element=container)
-        return details
-
-    def _damaged(self, container: str, complaint: str) -> Any:
-        """
-        Look a container of ours up that podman can't inspect.
-
-        A power cut amid a removal leaves one without its storage: it can't be inspected or
-        started any more, yet podman lists it, and removes it by force.
-        """
-        for listed in self._list({}):
-            if container in (listed.get("Names") or ()):
-                log.warning("damaged container", container=container, error=complaint)
-                return {"Id": listed["Id"], "Config": {}}
-        raise errors.RuntimeUnavailable(f"podman: {complaint}", element="podman")
-
-    def _remove(self, container: str) -> None:
-        details = self._ours(container)
-        if details is None:
-            return
-        self._stop(str(details["Id"]), self._grace(details))
-        # With it go the nameless volumes that its image asks for; named ones stay.
-        params = {"force": "true", "timeout": "0", "volumes": "true"}
-        gone = self._request("DELETE", f"/containers/{details['Id']}", params=params)
-        if answers.is_refusal(gone):
-            raise errors.ContainerFailed(answers.complaint(gone), element=container)
-
-    def _grace(self, details: Any) -> int:
-        """Tell the container's own time to end, which podman gives it."""
-        told = details["Config"].get("StopTimeout")
-        return told if isinstance(told, int) else self._options.stop_timeout
-
-    def _stop(self, container_id: str, grace: int) -> None:
-        """Ask it to end. One that can't be stopped (not running, paused) is removed by force."""
-        path = f"/containers/{container_id}/stop"
-        self._request("POST", path, timeout=grace + self._options.timeout)
 
     def _follow(
         self,

@@ -50,7 +50,9 @@ def deployment_of_event(event: Mapping[str, Any]) -> DeploymentName | None:
         return None
 
 
-def container(raw: Mapping[str, Any], image: str) -> Container | None:
+def container(
+    raw: Mapping[str, Any], image: str, *, out_of_memory: bool = False
+) -> Container | None:
     """Read one row of the listing; None for a container that only looks like one of ours."""
     told = labels(raw)
     try:
@@ -64,6 +66,7 @@ def container(raw: Mapping[str, Any], image: str) -> Container | None:
                 told.get(containers.LABEL_RESTART_POLICY, scores.RestartPolicy.ALWAYS)
             ),
             exit_code=_whole(raw.get("ExitCode"), unknown=_UNKNOWN_EXIT),
+            out_of_memory=out_of_memory,
             image=image,
             started=max(0, _whole(raw.get("StartedAt"))),
             finished=max(0, _whole(raw.get("ExitedAt"))),
@@ -72,6 +75,17 @@ def container(raw: Mapping[str, Any], image: str) -> Container | None:
     except (KeyError, ValueError):
         return None
     return found if found.id and found.name in names(raw) else None
+
+
+def failed_at(raw: Mapping[str, Any]) -> int | None:
+    """Read when a container ended with an error; None for one that didn't, or that has no id."""
+    is_dead = _STATUS.get(state(raw)) is Status.EXITED and _ID.fullmatch(_text(raw.get("Id")))
+    return _whole(raw.get("ExitedAt")) if is_dead and raw.get("ExitCode") else None
+
+
+def is_out_of_memory(details: Any) -> bool:
+    """Read from its inspection whether a container ended for want of memory."""
+    return _object(_object(details).get("State")).get("OOMKilled") is True
 
 
 def names(raw: Mapping[str, Any]) -> tuple[str, ...]:
@@ -95,6 +109,12 @@ def ports(raw: Mapping[str, Any]) -> tuple[scores.Port, ...]:
     listed = raw.get("Ports")
     rows = listed if isinstance(listed, list) else ()
     return tuple(port for row in rows if isinstance(row, dict) for port in _ports(row))
+
+
+def dependencies(details: Any) -> frozenset[str]:
+    """Read the ids of the containers without which one could not be, from its inspection."""
+    listed = _object(details).get("Dependencies")
+    return frozenset(map(_text, listed if isinstance(listed, list) else ()))
 
 
 def image_id(raw: Mapping[str, Any]) -> str:

@@ -322,6 +322,40 @@ async def test_a_container_that_does_not_tell_its_time_to_end_is_removed(
 ):
     config = {"Labels": row()["Labels"], "StopTimeout": None}
     podman.answers["/containers/fleet.web.app/json"] = {"Id": "x", "Config": config}
+    podman.answers["/containers/json"] = [row()]
+    await runtime.remove("fleet.web.app")
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_so"),
+    [
+        ({"State": {"OOMKilled": True}}, True),
+        ({"State": {"OOMKilled": False}}, False),
+        *((odd, False) for odd in (None, 5, {"State": None}, {"State": {"OOMKilled": "yes"}})),
+    ],
+)
+async def test_a_death_for_want_of_memory_is_told_and_asked_about_once(
+    podman: Podman, runtime: PodmanRuntime, answer: Any, is_so: bool
+):
+    dead = row(State="exited", ExitCode=137, ExitedAt=1700000100, Id="dead")
+    podman.answers["/containers/dead/json"] = answer
+    assert (await observed(podman, runtime, dead))["web"].out_of_memory is is_so
+    podman.answers["/containers/dead/json"] = {"State": {"OOMKilled": not is_so}}
+    assert (await observed(podman, runtime, dead))["web"].out_of_memory is is_so
+    later = {**dead, "ExitedAt": 1700000200}
+    assert (await observed(podman, runtime, later))["web"].out_of_memory is not is_so
+    well = {**later, "ExitCode": 0}
+    assert not (await observed(podman, runtime, well))["web"].out_of_memory
+
+
+@pytest.mark.parametrize("odd", [None, 5, [], {"Dependencies": None}, {"Dependencies": [5]}])
+async def test_a_stranger_that_does_not_tell_what_it_depends_on_keeps_no_container_from_going(
+    podman: Podman, runtime: PodmanRuntime, odd: Any
+):
+    config = {"Labels": row()["Labels"], "StopTimeout": 1}
+    podman.answers["/containers/fleet.web.app/json"] = {"Id": "x", "Config": config}
+    podman.answers["/containers/json"] = [row(), row("odd", Labels=None, Id="odd"), None]
+    podman.answers["/containers/odd/json"] = odd
     await runtime.remove("fleet.web.app")
 
 
