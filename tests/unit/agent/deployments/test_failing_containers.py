@@ -6,7 +6,7 @@ import pytest
 
 from fleet import errors
 from fleet.agent.deployments.restart_backoff import SETTLED_SECONDS, STEADY_SECONDS, RestartBackoff
-from fleet.agent.runtimes.port import Status
+from fleet.agent.runtimes.port import Container, Status
 from fleet.bus.memory import MemoryServer
 from fleet.contracts.messages import Phase
 from tests.agent_device import Hub
@@ -21,16 +21,25 @@ async def die(runtime: FakeRuntime, *, after: int, exit_code: int = 3) -> None:
     await holds(lambda: name("a") in runtime.running(), "it runs again")
 
 
+def death(number: int, ran_for: int) -> Container:
+    """The n-th end of `a`, after so many seconds."""
+    started = 10_000 * number
+    ended = {"started": started, "finished": started + ran_for, "exit_code": 1}
+    return container("a", "d1", Status.EXITED, **ended)
+
+
 def test_a_service_that_dies_every_twenty_seconds_fails_until_it_has_run_for_twice_as_long():
     async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
         await hub.deploy("web", app("a"))
         await hub.reaches("web", Phase.RUNNING)
-        for _ in range(2):
+        for _death in range(2):
             await die(runtime, after=20)
             await hub.reaches("web", Phase.RUNNING)
-        for _ in range(3):
+        for _death in range(2):
             await die(runtime, after=20)
-            state = await hub.reaches("web", Phase.FAILED, reason="CrashLoop")
+            await hub.reaches("web", Phase.FAILED, reason="CrashLoop")
+        await die(runtime, after=20)
+        state = await hub.reaches("web", Phase.FAILED, reason="CrashLoop")
         assert state.error
         assert "it exited with 3 within 20 s of its start, " in state.error.message
         await asyncio.sleep(38)
@@ -52,9 +61,7 @@ def test_a_run_is_steady_that_is_twice_as_long_as_those_before_within_bounds(
     records = RestartBackoff(lambda: 0.5)
     records.expect({"a": "d1"})
     for number, ran_for in enumerate(runs):
-        started = 1000 * number
-        times = {"started": started, "finished": started + ran_for}
-        records.look([container("a", status=Status.EXITED, exit_code=1, **times)], 0.0)
+        records.look([death(number, ran_for)], 0.0)
     records.started("a", 0.0, again=True)
     assert not records.is_settled("a", steady - 1)
     assert records.next_look(steady - 1) == steady
@@ -67,9 +74,7 @@ def test_deaths_after_steady_runs_are_not_in_a_row():
     records = RestartBackoff(lambda: 0.5)
     records.expect({"a": "d1"})
     for number in range(5):
-        started = 10_000 * number
-        times = {"started": started, "finished": started + int(STEADY_SECONDS)}
-        records.look([container("a", status=Status.EXITED, exit_code=1, **times)], 0.0)
+        records.look([death(number, int(STEADY_SECONDS))], 0.0)
     assert not records.records["a"].is_failing
 
 
@@ -104,7 +109,7 @@ def test_an_old_version_that_can_not_be_removed_is_kept_alive_and_the_reason_sta
         revision = await hub.deploy("web", app("a", env={"NEW": "1"}))
         await hub.reaches("web", Phase.FAILED, reason="ContainerInUse", revision=revision)
         old = runtime.world.containers[name("a")].id
-        for _ in range(10):
+        for _death in range(10):
             await asyncio.sleep(0.3)
             runtime.kill(name("a"))
             await holds(lambda: name("a") in runtime.running(), "it runs again", within=0.1)

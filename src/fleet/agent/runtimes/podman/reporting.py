@@ -161,7 +161,7 @@ def _judge(name: str, digest: str, container: Container | None, view: View) -> _
 def _judge_container(container: Container, history: History, course: Course | None) -> _Finding:
     name = container.service
     match container.status:
-        case Status.RUNNING | Status.STOPPING if history.is_settled:
+        case Status.RUNNING if history.is_settled:
             return _judge_health(name, course)
         case Status.EXITED if not planning.restarts(container.restart_policy, container.exit_code):
             return _judge_one_shot(container)

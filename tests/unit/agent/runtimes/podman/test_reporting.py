@@ -25,6 +25,9 @@ def ended(exit_code: int, policy: RestartPolicy = RestartPolicy.ALWAYS) -> Conta
     [
         pytest.param((), History(), Phase.PENDING, None, id="nothing yet"),
         pytest.param((container("a"),), History(), Phase.RUNNING, None, id="runs"),
+        pytest.param(
+            (container("a", status=Status.STOPPING),), History(), Phase.PENDING, None, id="stopping"
+        ),
         pytest.param((container("a", "d2"),), History(), Phase.PENDING, None, id="old version"),
         pytest.param(
             (container("a", status=Status.CREATED),), History(), Phase.PENDING, None, id="created"

@@ -56,24 +56,25 @@ class Checks:
         self._call = call
         self._open: dict[str, asyncio.Task[Result]] = {}
         self._able: set[str] = set()  # whose program was there
-        self._waiting: Counter[str] = Counter()
+        self._waiting: Counter[asyncio.Task[Result]] = Counter()
 
     def renew(self, container: str) -> None:
-        """Take note that *container* was made anew."""
+        """Take note that *container* runs anew: a check of before says nothing of it."""
         self._able.discard(container)
+        self._open.pop(container, None)  # whoever waits for it ends it
 
     async def run(self, container: str, within: float) -> Result:
         """Run the check of *container*, or wait on for the one that runs still."""
         check = self._begin(container)
-        self._waiting[container] += 1
+        self._waiting[check] += 1
         try:
             return await self._result(container, check, within)
         except asyncio.CancelledError:
-            if self._waiting[container] == 1:  # otherwise it is somebody else's too
+            if self._waiting[check] == 1:  # otherwise it is somebody else's too
                 self._give_up(container, check)
             raise
         finally:
-            self._waiting[container] -= 1
+            self._waiting[check] -= 1
             self._waiting = +self._waiting
 
     def _begin(self, container: str) -> "asyncio.Task[Result]":

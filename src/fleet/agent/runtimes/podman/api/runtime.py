@@ -163,6 +163,7 @@ class PodmanRuntime:
 
     async def restart(self, container: str) -> None:
         await self._stops.call(lambda: self._restart(container))
+        self._checks.renew(container)
 
     async def probe(self, container: str, within: float) -> Result:
         return await self._checks.run(container, within)

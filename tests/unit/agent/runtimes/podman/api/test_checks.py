@@ -95,6 +95,18 @@ async def test_who_comes_while_a_check_is_given_up_begins_another(turns: int):
     assert (await new).passed
 
 
+async def test_a_container_that_runs_anew_is_not_told_of_by_a_check_of_before():
+    podman = Podman()
+    old = asyncio.create_task(podman.checks.run("web", 10))
+    await eventually(podman.is_asked, "podman is asked")
+    podman.checks.renew("web")
+    new = asyncio.create_task(podman.checks.run("web", 10))
+    podman.may_answer.set()
+    assert (await new).passed
+    assert (await old).passed
+    assert podman.asked == 2
+
+
 async def test_who_waits_for_a_podman_that_hangs_gives_no_later_one_an_old_check():
     podman = Podman()
     podman.hangs = True
