@@ -88,12 +88,13 @@ class Tracker:
             slow=self._staging.slow(),
             history={
                 name: reporting.History(
-                    max(record.streak, record.deaths),
+                    record.streak,
                     record.restarts,
                     self._retries.is_settled(name, now),
                     record.error,
                     record.exit_code,
                     record.wait,
+                    record.deaths,
                     record.longest,
                     record.out_of_memory,
                 )

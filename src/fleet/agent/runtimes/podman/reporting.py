@@ -39,8 +39,8 @@ class History:
     """
     What a look at a container doesn't tell of its service.
 
-    *streak* counts failures in a row. *exit_code* is of its last death, after which it waits for
-    *wait* seconds; between such deaths it ran for *longest* seconds at most.
+    *streak* counts failures in a row, *deaths* those after a run of *longest* seconds at most.
+    *exit_code* is of its last death, after which it waits for *wait* seconds.
     """
 
     streak: int = 0
@@ -49,6 +49,7 @@ class History:
     error: errors.FleetError | None = None
     exit_code: int = 0
     wait: float = 0.0
+    deaths: int = 0
     longest: float = 0.0
     out_of_memory: bool = False
 
@@ -194,14 +195,15 @@ def _judge_one_shot(container: Container) -> _Finding:
 
 def _judge_crashes(container: Container, history: History) -> _Finding:
     name = container.service
-    if history.streak < CRASHES_THAT_FAIL:
+    falls = max(history.streak, history.deaths)
+    if falls < CRASHES_THAT_FAIL:
         return _Finding(name, Phase.PENDING)
     how = _ended(history.exit_code, out_of_memory=history.out_of_memory)
     is_soon = history.longest < _SOON
     when = "soon after its start" if is_soon else f"within {history.longest:.0f} s of its start"
     again = f" {history.wait:.0f} s after its end, a new version" if history.wait else ""
     message = (
-        f"{how} {when}, {history.streak} times in a row; {_where(container)};"
+        f"{how} {when}, {falls} times in a row; {_where(container)};"
         f" it is started again{again} at once"
     )
     return _Finding(
