@@ -8,6 +8,8 @@ Each of these was seen on 4.3.1:
   one's inspection names it. So that is asked first, of every container that isn't ours.
 * A podman that is killed while it creates a container leaves its storage, which holds the name.
   It is no container to podman, has no labels, and ``ps --external`` alone shows it.
+* Removing one by force that is being stopped lets its processes run on, unseen. So it is removed
+  only once its stop has ended.
 """
 
 from collections.abc import Mapping
@@ -25,6 +27,8 @@ log = structlog.get_logger(__name__)
 # podman's words for storage that belongs to no container of its own, nor to a build.
 _LEFTOVER_STATE = "storage"
 _LEFTOVER_COMMAND = ["storage"]
+
+_STOPPING = "stopping"
 
 _AT_ONCE = {"force": "true", "timeout": "0", "volumes": "true"}
 
@@ -61,7 +65,9 @@ class Removal:
             raise error_messages.in_use(container, dependents)
         # One that can't be stopped (not running, paused) is removed by force.
         path = f"/containers/{container_id}/stop"
-        self._request("POST", path, timeout=self.grace(details) + self._timeout)
+        stopped = self._request("POST", path, timeout=self.grace(details) + self._timeout)
+        if stopped.status_code >= answers.SERVER_ERROR and self._is_stopping(container_id):
+            raise errors.ContainerFailed(answers.complaint(stopped), element=container)
         # With it go the nameless volumes that its image asks for; named ones stay.
         gone = self._request("DELETE", f"/containers/{container_id}", params=_AT_ONCE)
         if answers.is_refusal(gone):
@@ -81,6 +87,10 @@ class Removal:
                 path = f"/containers/{row.get('Id')}"
                 return not answers.is_refusal(self._request("DELETE", path, params=_AT_ONCE))
         return False
+
+    def _is_stopping(self, container_id: str) -> bool:
+        details = answers.lenient(self._request("GET", f"/containers/{container_id}/json"))
+        return translation.status(details) == _STOPPING
 
     def _dependents(self, container_id: str) -> tuple[str, ...]:
         """Name the containers that depend on one of ours; ours depend on none."""

@@ -83,6 +83,11 @@ def failed_at(raw: Mapping[str, Any]) -> int | None:
     return _whole(raw.get("ExitedAt")) if is_dead and raw.get("ExitCode") else None
 
 
+def status(details: Any) -> str:
+    """Read the state of a container, in podman's word, from its inspection."""
+    return _text(_object(_object(details).get("State")).get("Status"))
+
+
 def is_out_of_memory(details: Any) -> bool:
     """Read from its inspection whether a container ended for want of memory."""
     return _object(_object(details).get("State")).get("OOMKilled") is True

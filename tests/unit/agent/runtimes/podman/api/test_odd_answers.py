@@ -348,6 +348,22 @@ async def test_a_death_for_want_of_memory_is_told_and_asked_about_once(
     assert not (await observed(podman, runtime, well))["web"].out_of_memory
 
 
+@pytest.mark.parametrize(("state", "goes"), [("stopping", False), ("paused", True)])
+async def test_a_container_whose_stop_failed_is_not_removed_while_it_is_being_stopped(
+    podman: Podman, runtime: PodmanRuntime, state: str, goes: bool
+):
+    """podman 4.3.1 would remove it and let its processes run on."""
+    config = {"Labels": row()["Labels"], "StopTimeout": 1}
+    details = {"Id": "x", "Config": config, "State": {"Status": state}}
+    for name in ("fleet.web.app", "x"):
+        podman.answers[f"/containers/{name}/json"] = details
+    podman.answers["/containers/json"] = [row()]
+    podman.answers["/containers/x/stop"] = {"message": "it did not die"}
+    podman.broken.add("/containers/x/stop")
+    with contextlib.nullcontext() if goes else pytest.raises(errors.ContainerFailed, match="die"):
+        await runtime.remove("fleet.web.app")
+
+
 @pytest.mark.parametrize("odd", [None, 5, [], {"Dependencies": None}, {"Dependencies": [5]}])
 async def test_a_stranger_that_does_not_tell_what_it_depends_on_keeps_no_container_from_going(
     podman: Podman, runtime: PodmanRuntime, odd: Any
