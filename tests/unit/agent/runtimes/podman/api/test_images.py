@@ -1,5 +1,6 @@
 """Looking for images by podman's API: what a name that isn't one is answered by."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,3 +65,26 @@ async def test_what_is_there_is_found(images: PodmanImages):
 async def test_another_refusal_is_no_word_about_what_is_there(images: PodmanImages):
     with pytest.raises(errors.RuntimeUnavailable):
         await images.find_id("forbidden")
+
+
+async def test_a_device_brings_so_many_images_at_once_and_no_more(
+    images: PodmanImages, monkeypatch: pytest.MonkeyPatch
+):
+    at_once: list[int] = []
+    pulling: list[str] = []
+
+    async def listed() -> tuple[()]:
+        return ()
+
+    async def pull(image: str) -> None:
+        pulling.append(image)
+        at_once.append(len(pulling))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        pulling.remove(image)
+
+    monkeypatch.setattr(images, "list", listed)
+    monkeypatch.setattr(images, "_pull", pull)
+    wanted = [f"a/../{number}" for number in range(4)]
+    await asyncio.gather(*(images.fetch(image, PullPolicy.IF_NOT_PRESENT) for image in wanted))
+    assert at_once == [1] * 4
