@@ -97,7 +97,7 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     errors.PortForbidden: "choose a port of 1024 or more,"
     " or lower net.ipv4.ip_unprivileged_port_start on the device",
     errors.ImageNotFound: "it is brought again",
-    errors.NameTaken: "remove or rename that container, which is not Fleet's",
+    errors.NameTaken: "remove or rename it",
     errors.PortInUse: "stop what listens there, or publish another port",
 }
 
@@ -139,6 +139,18 @@ def of_start(text: str, *, element: str) -> errors.FleetError:
 def taken(port: str, holder: str, *, element: str) -> errors.FleetError:
     """Say who has a port that a container wants."""
     return _advised(errors.PortInUse, f"port {port} is taken by {holder}", element)
+
+
+def name_taken(container: str, holder: str, device_id: str) -> errors.FleetError:
+    """Say whose a container is that isn't ours: of the device *holder*, or of nobody we know."""
+    if not holder:
+        return _advised(errors.NameTaken, f"{container} is not a container of Fleet", container)
+    what = (
+        f"{container} is a container of device {holder}, and no journal here says that {device_id}"
+        f' had that id before; to go on with it, set device_id = "{holder}" in the agent\'s'
+        f" configuration; to have it made anew, type `podman rm --force {container}` on the device"
+    )
+    return errors.NameTaken(what, element=container)
 
 
 def unable(error: type[errors.FleetError], what: str, *, element: str) -> errors.FleetError:

@@ -82,6 +82,7 @@ class PodmanRuntime:
 
     def __init__(self, device_id: DeviceId, options: Options) -> None:
         self._device_id = device_id
+        self._ids = frozenset([device_id])
         self._options = options
         self._client = SocketClient(options.socket, options.timeout)
         self._workers = threads.Crew(options.workers, "podman")
@@ -95,6 +96,9 @@ class PodmanRuntime:
             registries=options.registries,
         )
         self._checks = Checks(self._request, lambda: SocketClient(options.socket), self._call)
+
+    def vouch(self, former: frozenset[DeviceId]) -> None:
+        self._ids = former | {self._device_id}
 
     async def version(self) -> str:
         return await self._call(self._version)
@@ -182,10 +186,16 @@ class PodmanRuntime:
 
     def _list(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """List the containers of ours that have *labels* besides, in whatever state."""
-        wanted = {containers.LABEL_DEVICE: self._device_id, **labels}
-        filters = json.dumps({"label": [f"{name}={value}" for name, value in wanted.items()]})
-        params = {"all": "true", "filters": filters}
-        return answers.rows(self._request("GET", "/containers/json", params=params))
+        wanted = [self._own_label(), *(f"{name}={value}" for name, value in labels.items())]
+        params = {"all": "true", "filters": json.dumps({"label": wanted})}
+        rows = answers.rows(self._request("GET", "/containers/json", params=params))
+        return [r for r in rows if translation.labels(r).get(containers.LABEL_DEVICE) in self._ids]
+
+    def _own_label(self) -> str:
+        """Spell the filter for containers of ours; podman can't say "one of these"."""
+        if len(self._ids) > 1:
+            return containers.LABEL_DEVICE
+        return f"{containers.LABEL_DEVICE}={self._device_id}"
 
     def _create(self, workload: Workload) -> None:
         body = json.dumps(
@@ -198,9 +208,12 @@ class PodmanRuntime:
         )
         response = self._request("POST", "/containers/create", data=body, headers=_JSON)
         if response.status_code >= answers.CLIENT_ERROR:
-            raise error_messages.of_create(
+            error = error_messages.of_create(
                 answers.complaint(response), element=workload.service.name
             )
+            if isinstance(error, errors.NameTaken):
+                self._ours(workload.name)  # raises one that says whose it is
+            raise error
         self._failed_starts.pop(workload.name, None)
         self._insist(workload.service, str(answers.content(response)["Id"]))
 
@@ -286,8 +299,9 @@ class PodmanRuntime:
             return self._damaged(container, answers.complaint(found))
         details = answers.content(found)
         labels = details["Config"].get("Labels") or {}  # null where there is none
-        if labels.get(containers.LABEL_DEVICE) != self._device_id:
-            raise errors.NameTaken(f"{container} is not a container of Fleet", element=container)
+        holder = labels.get(containers.LABEL_DEVICE)
+        if holder not in self._ids:
+            raise error_messages.name_taken(container, str(holder or ""), self._device_id)
         return details
 
     def _damaged(self, container: str, complaint: str) -> Any:
@@ -330,7 +344,9 @@ class PodmanRuntime:
         say: Callable[[DeploymentName | errors.FleetError | None], None],
     ) -> None:
         """Read events until *client* is aborted, or the stream breaks."""
-        filters = {"type": ["container"], "label": [f"{containers.LABEL_DEVICE}={self._device_id}"]}
+        # Of events podman tells those of any of these labels, and none of a label without a value.
+        labels = [f"{containers.LABEL_DEVICE}={device}" for device in sorted(self._ids)]
+        filters = {"type": ["container"], "label": labels}
         params = {"stream": "true", "filters": json.dumps(filters)}
         try:
             timeout = self._options.timeout
