@@ -8,7 +8,7 @@ from typing import Any
 
 from fleet.agent import service
 from fleet.agent.deployments.loop import Rhythm
-from fleet.agent.journal.journal import Store
+from fleet.agent.journal.store import Store
 from fleet.agent.runtimes.podman.images import Keeping
 from fleet.agent.runtimes.port import Runtime
 from fleet.bus.port import Bucket, Bus, Deleted, Put
@@ -118,6 +118,7 @@ async def running_agent(
     bus: Bus,
     store: Store | None = None,
     *,
+    records: Store | None = None,
     rhythm: Rhythm = Rhythm(resync=5.0),  # noqa: B008 - frozen
     keeping: Keeping = Keeping(),  # noqa: B008 - frozen
     instance: str = "test",
@@ -131,6 +132,7 @@ async def running_agent(
             runtime,
             bus,
             store,
+            records=records,
             rhythm=rhythm,
             keeping=keeping,
             spread=0.2,

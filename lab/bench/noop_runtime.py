@@ -12,7 +12,7 @@ from dataclasses import replace
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.port import Container, Image, Result, Status
 from fleet.contracts import scores
-from fleet.contracts.names import DeploymentName
+from fleet.contracts.names import DeploymentName, DeviceId
 
 
 class NoopRuntime:
@@ -24,6 +24,9 @@ class NoopRuntime:
         self._asked = asked
         self._found: dict[str, Container] = {}
         self._images: set[str] = set()
+
+    def vouch(self, former: frozenset[DeviceId]) -> None:
+        """See `Runtime`."""
 
     async def version(self) -> str:
         """See `Runtime`."""

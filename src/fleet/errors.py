@@ -149,7 +149,7 @@ class Unhealthy(RetryableError):
 
 
 class NameTaken(RetryableError):
-    """A container that Fleet didn't create holds the name."""
+    """A container that isn't this device's holds the name."""
 
 
 class JournalUnavailable(RetryableError):
@@ -241,7 +241,7 @@ class InvalidImage(PermanentError):
 
 
 class DamagedJournal(PermanentError):
-    """A file of the journal that was cut off or altered, or that isn't this device's."""
+    """A file of the journal that was cut off or altered, or is of another format."""
 
 
 class CapabilityUnavailable(PermanentError):

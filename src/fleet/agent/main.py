@@ -142,7 +142,7 @@ async def _serve(settings: Settings, config: Path) -> int:
     """Run until a signal asks to end; return the exit status. The containers run on."""
     # Here, so that --version and check-config needn't load podman and NATS.
     from fleet.agent import service  # noqa: PLC0415
-    from fleet.agent.journal.files import FileStore  # noqa: PLC0415
+    from fleet.agent.journal import files  # noqa: PLC0415
     from fleet.agent.runtimes.podman import host_paths  # noqa: PLC0415
     from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime  # noqa: PLC0415
     from fleet.agent.runtimes.podman.image_record import Record  # noqa: PLC0415
@@ -192,12 +192,13 @@ async def _serve(settings: Settings, config: Path) -> int:
             record,
             transfers=settings.state_dir / "transfers.json",
         )
-        store = FileStore(settings.state_dir / "journal")
+        journal = settings.state_dir / "journal"
         serving = service.run(
             identity,
             runtime,
             bus,
-            store,
+            files.FileStore(journal),
+            records=files.FileStore(journal, files.RECORD),
             state_dir=settings.state_dir,
             hub=settings.nats.url,
             keeping=keeping,

@@ -19,7 +19,8 @@ from fleet.agent.hub.device_info import DeviceInfoPublisher
 from fleet.agent.hub.heartbeat import Heartbeat
 from fleet.agent.hub.internal_errors import InternalErrors
 from fleet.agent.hub.state_publisher import StatePublisher
-from fleet.agent.journal.journal import Journal, MemoryStore, Store
+from fleet.agent.journal.journal import Journal
+from fleet.agent.journal.store import MemoryStore, Store
 from fleet.agent.model import backoff, intents
 from fleet.agent.runtimes.podman.images import Images, Keeping
 from fleet.agent.runtimes.port import Runtime
@@ -51,6 +52,7 @@ async def run(
     bus: Bus,
     store: Store | None = None,
     *,
+    records: Store | None = None,
     state_dir: Path | None = None,
     hub: str = "",
     rhythm: Rhythm = Rhythm(),  # noqa: B008 - frozen
@@ -66,7 +68,7 @@ async def run(
 
     Each part is run again when it fails. *on_beat* is called every second by the event loop.
 
-    *store* is where the journal lies; without one it ends with the process. In
+    *store* and *records* are where the journal lies; without, it ends with the process. In
     *state_dir* it answers `fleet-agent status`; *hub* is how that names the hub. *spread*
     is over how many seconds a fleet's agents tell what they all would tell at one instant.
 
@@ -78,6 +80,7 @@ async def run(
         bus,
         store or MemoryStore(),
         failures or Failures(),
+        records=records or MemoryStore(),
         rhythm=rhythm,
         keeping=keeping,
         hub=hub,
@@ -99,6 +102,7 @@ class _Agent:
         store: Store,
         failures: Failures,
         *,
+        records: Store,
         rhythm: Rhythm,
         keeping: Keeping,
         hub: str,
@@ -128,7 +132,7 @@ class _Agent:
         )
         problems = self._info.problems
         failures.add_watcher(InternalErrors(failures, problems))
-        self._journal = Journal(device, store, problems, random, failures)
+        self._journal = Journal(device, store, problems, random, failures, beside=records)
         self._dispatcher = Dispatcher(
             runtime, self._journal, self._make_loop, random, self._supervisor
         )
@@ -162,6 +166,7 @@ class _Agent:
         recalled: dict[DeploymentName, intents.Intent] = {}
         with self._failures.contained("journal"):
             recalled = await self._journal.load()
+            self._runtime.vouch(self._journal.former_ids)
         pulse = Pulse(asyncio.get_running_loop().time, [on_beat, self._failures.expire])
         async with self._supervisor as supervisor:
             supervisor.start("pulse", pulse.run)
@@ -191,6 +196,7 @@ class _Agent:
             random=self._random,
             fetch=self._images.fetch,
             journal=self._journal,
+            memory=self._journal.memory(deployment),
             failures=self._failures,
         )
 

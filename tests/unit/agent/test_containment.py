@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fleet import errors
-from fleet.agent.journal.journal import MemoryStore
+from fleet.agent.journal.store import MemoryStore
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result
 from fleet.bus.memory import MemoryServer

@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
 
 from fleet import errors
 from fleet.agent.deployments.loop import Rhythm
-from fleet.agent.journal.journal import MemoryStore
+from fleet.agent.journal.store import MemoryStore
 from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.port import Container
 from fleet.bus.memory import MemoryServer
 from fleet.bus.port import Put
 from fleet.contracts import kv
@@ -82,6 +84,13 @@ class Machine(FakeRuntime):
     def __init__(self, power: Power) -> None:
         super().__init__()
         self._power = power
+        self.slow_listing = 0.0
+
+    async def observe(self, deployment: DeploymentName | None = None) -> tuple[Container, ...]:
+        found = await super().observe(deployment)
+        if deployment is None:
+            await asyncio.sleep(self.slow_listing)
+        return found
 
     async def create(self, workload: Workload) -> None:
         await self._power.step(super().create(workload))
@@ -100,7 +109,7 @@ class Device:
         self.power = Power()
         self.runtime = Machine(self.power)
         self.server = MemoryServer()
-        self.store = Disk(self.power)
+        self.store, self.records = Disk(self.power), Disk(self.power)
         self.hub = Hub(self.server.connect(), DEVICE)
 
     @asynccontextmanager
@@ -108,7 +117,11 @@ class Device:
         """Run the agent; ending the block is as good as kill -9, for nothing is said on the way."""
         bus = self.server.connect(device_permissions(DEVICE))
         rhythm = Rhythm(resync=5.0)
-        async with bus, running_agent(DEVICE, self.runtime, bus, self.store, rhythm=rhythm):
+        kept, records = self.store, self.records
+        async with (
+            bus,
+            running_agent(DEVICE, self.runtime, bus, kept, records=records, rhythm=rhythm),
+        ):
             yield
 
     def runs(self, *services: str) -> Callable[[], bool]:
@@ -317,5 +330,87 @@ def test_what_comes_back_after_a_withdrawal_is_not_taken_away_again(step: int, i
         assert device.runs("a", "c")() or (device.runs()() and not was_begun)
         async with device.agent():
             await holds(device.runs("a", "c"), "the new version runs")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("prune", [False, True], ids=["kept", "pruned"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(10))
+def test_whenever_the_power_goes_what_never_runs_twice_does_not(
+    step: int, is_done: bool, prune: bool
+):
+    async def scenario(device: Device) -> None:
+        job = app("a", restartPolicy="Never"), app("b", restartPolicy="OnFailure")
+        device.power.cut_at(step, is_done=is_done)
+        await meet_power_cut(device, device.hub.deploy("web", *job))
+        device.runtime.world.reboot()
+        if prune:
+            device.runtime.world.prune()
+        await restart_without_the_hub(device)
+        assert device.runtime.calls.count(f"start {name('a')}") <= 1
+        async with device.agent():
+            await holds(lambda: name("b") in device.runtime.running(), "the other one runs")
+            await asyncio.sleep(60)
+        starts = device.runtime.calls.count(f"start {name('a')}")
+        assert starts == 1 or (prune and starts == 0)
+
+    play(scenario)
+
+
+def test_what_the_hub_had_not_heard_of_is_not_begun_by_a_restart_without_it():
+    async def scenario(device: Device) -> None:
+        rights = device_permissions(DEVICE)
+        mute = replace(rights, publish=tuple(p for p in rights.publish if "device-state" not in p))
+        deaf_bus = device.server.connect(mute)
+        async with deaf_bus, running_agent(DEVICE, device.runtime, deaf_bus, device.store):
+            await device.hub.deploy("web", app("a"))
+            await holds(lambda: "fetch app:1" in device.runtime.calls, "the image is fetched")
+            await asyncio.sleep(60)
+        await restart_without_the_hub(device)
+        assert not device.runtime.world.containers
+        async with device.agent():
+            await holds(device.runs("a"), "it runs once the hub has heard of it")
+
+    play(scenario)
+
+
+def test_a_deployment_withdrawn_while_containers_are_looked_for_does_not_come_back():
+    async def scenario(device: Device) -> None:
+        async with device.agent():
+            await device.hub.deploy("web", app("a"))
+            await device.hub.reaches("web", Phase.RUNNING)
+        device.runtime.slow_listing = 20.0
+        async with device.agent():
+            await device.hub.withdraw("web")
+            await device.hub.is_gone("web")
+            await asyncio.sleep(60)
+            await device.hub.is_gone("web", within=0)
+        assert not device.store.content
+
+    play(scenario)
+
+
+def test_a_service_that_crashes_is_held_back_though_the_clock_was_set_meanwhile():
+    async def scenario(device: Device) -> None:
+        async with device.agent():
+            await device.hub.deploy("web", app("a"))
+            await device.hub.reaches("web", Phase.RUNNING)
+            for _ in range(3):
+                await holds(device.runs("a"), "it runs", within=60)
+                device.runtime.kill(name("a"), after=100_000)
+            await device.hub.reaches("web", Phase.FAILED, reason="CrashLoop")
+
+    play(scenario)
+
+
+def test_a_service_that_ran_long_is_started_at_once_though_the_clock_was_set_back():
+    async def scenario(device: Device) -> None:
+        async with device.agent():
+            await device.hub.deploy("web", app("a"))
+            await device.hub.reaches("web", Phase.RUNNING)
+            await asyncio.sleep(60)
+            device.runtime.kill(name("a"), after=-500)
+            await holds(device.runs("a"), "it runs again", within=0.5)
 
     play(scenario)

@@ -13,7 +13,7 @@ from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman.planning import Action, Create, Remove, Restart, Start
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Status, Transfer
 from fleet.contracts import containers, scores
-from fleet.contracts.names import DeploymentName
+from fleet.contracts.names import DeploymentName, DeviceId
 
 WEB = DeploymentName("web")
 IMAGE_SIZE = 100
@@ -126,6 +126,16 @@ class World:
             found, status=Status.EXITED, exit_code=exit_code, finished=self.now
         )
 
+    def reboot(self) -> None:
+        """Cut the power: podman then calls created what ran."""
+        for name, found in self.containers.items():
+            if found.status is Status.RUNNING:
+                self.containers[name] = replace(found, status=Status.CREATED)
+
+    def prune(self) -> None:
+        """Remove all that doesn't run, as ``podman container prune`` does."""
+        self.containers = {n: c for n, c in self.containers.items() if self._runs(n)}
+
     def _runs(self, name: str) -> bool:
         found = self.containers.get(name)
         return found is not None and found.status is Status.RUNNING
@@ -156,9 +166,13 @@ class FakeRuntime:
         self.stop_seconds = 0.0
         self.unstartable: set[str] = set()
         self.is_down = False
+        self.former: frozenset[DeviceId] = frozenset()
         self.calls: list[str] = []
         self.broken_off: list[str] = []
         self._changes: asyncio.Queue[DeploymentName | None] = asyncio.Queue()
+
+    def vouch(self, former: frozenset[DeviceId]) -> None:
+        self.former = former
 
     async def version(self) -> str:
         self._check()

@@ -54,6 +54,7 @@ class Dispatcher:
         self._random = random
         self._loops: dict[DeploymentName, Loop] = {}
         self._used: set[DeploymentName] = set()  # whose loop has been run
+        self._withdrawn = 0  # how many loops ended
 
     def intent(self, deployment: DeploymentName) -> intents.Intent | None:
         """Tell what is to be done about *deployment*, as far as is known."""
@@ -65,11 +66,13 @@ class Dispatcher:
         return {name: (loop.intent, loop.report) for name, loop in self._loops.items()}
 
     def recall(self, recalled: Mapping[DeploymentName, intents.Intent]) -> None:
-        """Pursue what the journal says. The hub heard of all that in an earlier life."""
+        """Pursue what the journal says, and has the hub heard of."""
         for deployment, intent in recalled.items():
             with self._supervisor.failures.contained(loop_module.PART, deployment):
+                was_heard = self._journal.was_heard(deployment)
                 self.accept(deployment, intent)
-                self._loops[deployment].was_heard()
+                if was_heard:
+                    self._loops[deployment].was_heard()
 
     def accept(self, deployment: DeploymentName, intent: intents.Intent) -> None:
         """Pursue *intent* from now on."""
@@ -111,6 +114,7 @@ class Dispatcher:
         """Keep alive the containers found, also those whose desired state nobody told yet."""
         failures = 0
         while True:
+            withdrawn = self._withdrawn
             try:
                 found = await self._runtime.observe()
             except errors.RuntimeUnavailable as exc:
@@ -119,6 +123,8 @@ class Dispatcher:
                     log.warning("waiting for the runtime", error=str(exc))
                 await asyncio.sleep(backoff.EAGER.delay(failures, self._random))
             else:
+                if withdrawn != self._withdrawn:
+                    continue  # It may be of before a withdrawal that is complete by now.
                 for deployment in sorted({container.deployment for container in found}):
                     if deployment not in self._loops:
                         self.accept(deployment, intents.Keep())
@@ -152,6 +158,7 @@ class Dispatcher:
         await self._loops[deployment].run()
         self._used.discard(deployment)
         loop = self._loops.pop(deployment)
+        self._withdrawn += 1
         if not isinstance(loop.intent, intents.Withdraw):
             # Intent that came in while the loop was ending.
             self.accept(deployment, loop.intent)

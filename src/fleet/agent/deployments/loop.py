@@ -21,6 +21,7 @@ from fleet.agent.deployments.tracking import Tracker
 from fleet.agent.hub.state_publisher import StateKey, StatePublisher
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.reports import Report
+from fleet.agent.model.runs import Memory
 from fleet.agent.runtimes.podman import executor, reporting
 from fleet.agent.runtimes.podman.images import Fetch
 from fleet.agent.runtimes.port import Container, Runtime
@@ -74,20 +75,24 @@ class Loop:
         random: backoff.Random = stdlib_random.random,
         fetch: Fetch | None = None,
         journal: Settling | None = None,
+        memory: Memory = Memory(),  # noqa: B008 - frozen
         failures: Failures | None = None,
     ) -> None:
         self._failures = failures or Failures()
         self.deployment = deployment
         self.intent = intent
         self._runtime = runtime
-        self._key = StateKey(publisher, deployment)
+        self._key = StateKey(publisher, deployment, memory.note_heard)
         self._rhythm = rhythm
         self._random = random
         self._journal = journal
+        self._memory = memory
         self._woken = asyncio.Event()
         self._newer = asyncio.Event()
         self._interruptions: set[asyncio.Future[None]] = set()
-        self._tracker = Tracker(runtime, fetch or runtime.fetch, self.poke, random, self._failures)
+        self._tracker = Tracker(
+            runtime, fetch or runtime.fetch, self.poke, random, self._failures, memory=memory
+        )
         self._log = log.bind(deployment=deployment)
         self._unavailable = 0
         self._bugs = 0
@@ -181,6 +186,8 @@ class Loop:
     async def _look(self, intent: intents.Intent) -> tuple[Container, ...]:
         """See what is there, and tell."""
         found = await self._runtime.observe(self.deployment)
+        if found:
+            self._memory.note_heard()
         self._tracker.look(intent, found, self._now())
         view = self._tracker.view(found, self._now())
         is_sayable = not self._bugs and reporting.is_certain(view)
@@ -190,16 +197,16 @@ class Loop:
 
     async def _may_act(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
         """
-        Before a container is touched, a restart would know why.
+        Before the first container is made, the hub has heard of the deployment.
 
-        Before the first one is made, the hub has heard of the deployment.
+        Before one is touched, a restart would know why.
         """
-        journal = self._journal
-        if journal and not journal.is_settled(self.deployment):
-            await self._unless_newer(journal.settled(self.deployment))
-        may_be_unheard = found or isinstance(intent, intents.Withdraw)
-        if not (may_be_unheard or self._key.is_heard or self._newer.is_set()):
+        is_first = not found and not isinstance(intent, intents.Withdraw)
+        if is_first and not self._key.is_heard:
             await self._unless_newer(self._key.heard())
+        journal = self._journal
+        if journal and not self._newer.is_set() and not journal.is_settled(self.deployment):
+            await self._unless_newer(journal.settled(self.deployment))
         return not self._newer.is_set()
 
     def _is_withdrawn(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:

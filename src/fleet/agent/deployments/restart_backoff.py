@@ -40,6 +40,9 @@ class Record:
     restarts: int = 0
     not_before: float = 0.0
     started_at: float | None = None
+    """when it was started by us, or else first seen running"""
+    begun_at: float | None = None
+    """when it was started by us"""
     error: errors.FleetError | None = None
     death: tuple[str, int, int] | None = None
     exit_code: int = 0
@@ -127,7 +130,7 @@ class RestartBackoff:
         if record is not None:
             if record.removable_at <= now:  # otherwise it is the old one that serves on
                 record.error = None
-            record.started_at = now
+            record.started_at = record.begun_at = now
             record.restarts += again
             # Podman's times are in seconds: the next death may look just like the last one.
             record.death = None
@@ -136,6 +139,10 @@ class RestartBackoff:
         """Note that the container of *service* was restarted for *error*, which stands."""
         self.started(service, now, again=True)
         self.failed(service, error, now)
+
+    def seen(self) -> frozenset[str]:
+        """List the services that were started by us, or seen running."""
+        return frozenset(s for s, r in self.records.items() if r.started_at is not None)
 
     def held(self, now: float) -> frozenset[str]:
         """List the services that have to wait."""
@@ -182,7 +189,7 @@ class RestartBackoff:
         restarts = planning.restarts(container.restart_policy, container.exit_code)
         if restarts:
             self._count(record, container.ran_for)
-        if container.ran_for >= SETTLED_SECONDS and is_proven:
+        if is_proven and _ran_long(record, container, now):
             record.streak, record.wait, record.not_before = 0, 0.0, now
         elif restarts:
             self._hold(record, now)
@@ -214,3 +221,18 @@ class RestartBackoff:
         permanent = isinstance(error, errors.PermanentError)
         policy = backoff.PERMANENT if permanent else backoff.RETRYABLE
         return policy.delay(failures, self.random)
+
+
+def _ran_long(record: Record, container: Container, now: float) -> bool:
+    """
+    Tell whether a container that died had settled before.
+
+    Its times are the device's, whose clock may be set meanwhile. We may hear of a death late,
+    but time that passed for us can't have jumped: of a start of ours both have to say so, or
+    ours alone where the clock was set back.
+    """
+    has_settled = container.ran_for >= SETTLED_SECONDS
+    if record.begun_at is None:
+        return has_settled
+    was_set_back = container.finished < container.started
+    return now - record.begun_at >= SETTLED_SECONDS and (has_settled or was_set_back)

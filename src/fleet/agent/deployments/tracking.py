@@ -10,7 +10,9 @@ from typing import assert_never
 
 from fleet import errors
 from fleet.agent.deployments.restart_backoff import RestartBackoff
+from fleet.agent.deployments.single_runs import SingleRuns
 from fleet.agent.model import backoff, intents
+from fleet.agent.model.runs import Memory, Run
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman import health, planning, reporting
 from fleet.agent.runtimes.podman.executor import Outcome
@@ -33,11 +35,15 @@ class Tracker:
         poke: Callable[[], None],
         random: backoff.Random,
         failures: Failures,
+        *,
+        memory: Memory,
     ) -> None:
         self._staging = Staging(runtime, fetch, poke, random, failures)
         self._health_checks = HealthChecks(runtime, poke, random, failures)
         self._retries = RestartBackoff(random)
         self._poke = poke
+        self._single_runs = SingleRuns(memory, poke)
+        self._ran: Mapping[str, Run] = {}
         self._intent: intents.Intent | None = None
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
@@ -49,7 +55,11 @@ class Tracker:
         if intent is not self._intent:
             self._retries.renew()
         self._intent = intent
-        self._staging.want(planning.to_stage(workloads, found))
+        is_told = isinstance(intents.pursued(intent), intents.Apply)
+        wanted = [w.service.name for w in workloads] if is_told else None
+        self._single_runs.look(found, seen=self._retries.seen(), wanted=wanted)
+        self._ran = self._single_runs.ran(digests, found)
+        self._staging.want(planning.to_stage(workloads, found, ran=self._ran))
         checks = _checks(workloads, found)
         unproven = self._unproven() | self._unseen(checks, found)
         self._health_checks.watch(checks, found)
@@ -58,7 +68,14 @@ class Tracker:
     def plan(
         self, intent: intents.Intent, found: tuple[Container, ...], now: float
     ) -> tuple[planning.Action, ...]:
-        """List what is to be done."""
+        """List what is to be done; what runs once is remembered before it is started."""
+        actions = self._plan(intent, found, now)
+        return self._single_runs.begin(actions, found) if actions else ()
+
+    def _plan(
+        self, intent: intents.Intent, found: tuple[Container, ...], now: float
+    ) -> tuple[planning.Action, ...]:
+        ran = self._ran
         held, stuck = self._retries.held(now), self._retries.stuck(now)
         match intents.pursued(intent):
             case intents.Apply(workloads=wanted):
@@ -71,9 +88,10 @@ class Tracker:
                     stuck=stuck,
                     unhealthy=unhealthy,
                     unstartable=self._retries.unstartable(),
+                    ran=ran,
                 )
             case intents.Keep():
-                return planning.keep(found, held=held)
+                return planning.keep(found, held=held, ran=ran)
             case intents.Withdraw():
                 return planning.withdraw(found, stuck=stuck)
             case other:
@@ -101,6 +119,7 @@ class Tracker:
                 for name, record in self._retries.records.items()
             },
             health=self._health_checks.courses(),
+            ran=self._ran,
         )
 
     def note(self, outcomes: Iterable[Outcome], now: float) -> None:
@@ -108,7 +127,8 @@ class Tracker:
         for outcome in outcomes:
             match outcome:
                 case Outcome(error=errors.RuntimeUnavailable()):
-                    pass  # The service isn't to blame, and the next look tells what became of it.
+                    # The service isn't to blame, and the next look tells what became of it.
+                    continue
                 case Outcome(
                     action=planning.Remove(service=service), error=errors.FleetError() as e
                 ):
@@ -124,6 +144,7 @@ class Tracker:
                     self._note_restart(service, now)
                 case _:
                     pass
+            self._single_runs.note(outcome)
 
     def next_look(self, now: float) -> float | None:
         """Give the time at which waiting for something is over; None where nothing waits."""

@@ -51,7 +51,7 @@ def _recall(settings: Settings) -> status.Snapshot:
     problems: list[messages.Problem] = []
     for deployment, data in content.items():
         try:
-            found.append(entries.decode(settings.device_id, deployment, data))
+            found.append(entries.decode(deployment, data))
         except errors.DamagedJournal as exc:
             problems.append(messages.Problem(reason=exc.reason, message=f"{deployment}: {exc}"))
     return status.Snapshot(

@@ -70,9 +70,15 @@ class StatePublisher:
 
 
 class StateKey:
-    """The key of one deployment. `run` does the writing."""
+    """The key of one deployment. `run` does the writing; *on_heard* is called when a state is."""
 
-    def __init__(self, publisher: StatePublisher, deployment: DeploymentName) -> None:
+    def __init__(
+        self,
+        publisher: StatePublisher,
+        deployment: DeploymentName,
+        on_heard: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_heard = on_heard
         self._publisher = publisher
         self._deployment = deployment
         self._key = kv.device_state_key(publisher.device_id, deployment)
@@ -198,6 +204,7 @@ class StateKey:
             await self._publisher.bucket.put(self._key, self._message(report))
             self._note(report.revision, report.phase)
             if not self._is_gone:
+                self._on_heard()
                 self._heard.set()
 
     def _note(self, revision: str | None, phase: messages.Phase | None) -> None:

@@ -10,23 +10,23 @@ can't be understood stands the last good one, *kept*, which is in force. So
 what an agent does after a restart is what it did before.
 
 `decode` returns what `encode` was given, or raises: a file that is cut off,
-altered, of another format, device or deployment says nothing.
+altered, of another format or deployment says nothing. One of another device is of this one,
+which had another id then: what lies on a disk is that device's.
 """
-
-import hashlib
 
 import msgspec
 
 from fleet import errors
+from fleet.agent.journal import framing
 from fleet.agent.model import intents
 from fleet.contracts import messages
 from fleet.contracts.names import DeploymentName, DeviceId
 
-_MAGIC = b"fleet-journal 1 "
+_HEAD = b"fleet-journal 1 "
 
 
 class Entry(messages.Message, frozen=True):
-    """The last word about *deployment*."""
+    """The last word about *deployment*. *device_id* is that of the device when it was written."""
 
     device_id: str
     deployment: str
@@ -66,33 +66,24 @@ def intent(entry: Entry) -> intents.Intent:
 
 def encode(entry: Entry) -> bytes:
     """Write *entry* as the content of a file."""
-    body = msgspec.json.encode(entry)
-    return _MAGIC + _digest(body) + b"\n" + body + b"\n"
+    return framing.wrap(_HEAD, msgspec.json.encode(entry))
 
 
-def decode(device_id: DeviceId, deployment: DeploymentName, data: bytes) -> Entry:
+def decode(deployment: DeploymentName, data: bytes) -> Entry:
     """
     Read the content of the file of *deployment*.
 
-    :raises errors.DamagedJournal: it isn't what an agent of this device wrote there.
+    :raises errors.DamagedJournal: it isn't what an agent wrote there.
     """
-    head, _, rest = data.partition(b"\n")
-    body = rest[:-1]
-    if not head.startswith(_MAGIC):
-        raise errors.DamagedJournal("it isn't a journal of this format")
-    if head != _MAGIC + _digest(body) or rest[-1:] != b"\n":
-        raise errors.DamagedJournal("its checksum is wrong")
+    body = framing.unwrap(_HEAD, data)
     try:
         entry = msgspec.json.decode(body, type=Entry)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        DeviceId(entry.device_id)
+    except (msgspec.MsgspecError, UnicodeDecodeError, errors.InvalidName) as exc:
         raise errors.DamagedJournal(str(exc)) from exc
-    if (entry.device_id, entry.deployment) != (device_id, deployment):
-        raise errors.DamagedJournal(f"it is about {entry.deployment} on {entry.device_id}")
+    if entry.deployment != deployment:
+        raise errors.DamagedJournal(f"it is about {entry.deployment}")
     return entry
-
-
-def _digest(body: bytes) -> bytes:
-    return hashlib.sha256(body).hexdigest().encode()
 
 
 def _source(kept: intents.Apply | intents.Keep) -> messages.ReconcileScore | None:

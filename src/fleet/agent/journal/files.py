@@ -1,5 +1,6 @@
 """
-The journal on disk: one file per deployment, ``<state_dir>/journal/<deployment>.entry``.
+The journal on disk: two files per deployment, ``<state_dir>/journal/<deployment>.entry``
+and, where there is anything to say, ``<deployment>.record``.
 
 One file for all would be rewritten, and be at stake, whenever one deployment
 changes. So a deployment's file is written when its own content changed, and
@@ -7,9 +8,10 @@ never otherwise: flash wears by what changes, and whatever befalls a file costs
 one deployment's entry, which the hub repeats.
 
 A file appears complete or not at all (written beside, synced, renamed, directory
-synced). Where that fails the older content goes as well, if it can: an agent
+synced). Where that fails the older entry goes as well, if it can: an agent
 that acts on what the hub no longer wants is worse than one that keeps what runs.
-The directory is readable by the agent alone, since scores may hold secrets.
+What was done stays done: an older record is kept. The directory is readable by
+the agent alone, since scores may hold secrets.
 """
 
 import contextlib
@@ -22,13 +24,14 @@ from pathlib import Path
 import structlog
 
 from fleet import errors, threads
-from fleet.agent.journal.journal import Loaded
+from fleet.agent.journal.store import Loaded
 from fleet.agent.system import durable_files
 from fleet.contracts.names import DeploymentName
 
 log = structlog.get_logger(__name__)
 
 ENTRY = ".entry"
+RECORD = ".record"
 # So many files set aside are kept for whoever wants to know what happened.
 KEPT_ASIDE = 3
 
@@ -38,10 +41,11 @@ _LONGEST = 4 * 1024 * 1024
 
 
 class FileStore:
-    """`journal.Store` in *directory*, which is made when it isn't there."""
+    """`store.Store` of the files in *directory* with that *ending*. It is made when needed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, ending: str = ENTRY) -> None:
         self._directory = directory
+        self._ending = ending
 
     async def load(self) -> Loaded:
         """Read all of it, and clear away what a crash left half-written."""
@@ -66,7 +70,7 @@ class FileStore:
         complaints: list[str] = []
         for path in self._entries():
             try:
-                content[DeploymentName(path.name.removesuffix(ENTRY))] = _read(path)
+                content[DeploymentName(path.name.removesuffix(self._ending))] = _read(path)
             except (OSError, errors.InvalidName) as exc:
                 reason = exc.strerror if isinstance(exc, OSError) else str(exc)
                 complaints.append(f"{path.name}: {reason}; see {self._set_aside(path)}")
@@ -79,10 +83,10 @@ class FileStore:
         except OSError as exc:
             raise self._unavailable(exc) from exc
         for path in found:
-            if path.name.endswith(durable_files.NEW):
+            if path.name.endswith(self._ending + durable_files.NEW):
                 with contextlib.suppress(OSError):
                     path.unlink()
-        return [path for path in found if path.name.endswith(ENTRY)]
+        return [path for path in found if path.name.endswith(self._ending)]
 
     def _put(self, deployment: DeploymentName, content: bytes) -> None:
         path = self._path(deployment)
@@ -90,10 +94,14 @@ class FileStore:
             self._make()
             durable_files.replace(path, content)
         except OSError as exc:
-            with contextlib.suppress(OSError):
-                path.unlink()
-                durable_files.sync(self._directory)
+            if self._ending == ENTRY:
+                self._let_go(path)
             raise self._unavailable(exc) from exc
+
+    def _let_go(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            path.unlink()
+            durable_files.sync(self._directory)
 
     def _remove(self, deployment: DeploymentName) -> None:
         try:
@@ -119,11 +127,12 @@ class FileStore:
         return target
 
     def _aside(self) -> dict[int, Path]:
-        numbered = ((_ASIDE.search(path.name), path) for path in self._directory.iterdir())
+        found = (p for p in self._directory.iterdir() if f"{self._ending}.damaged-" in p.name)
+        numbered = ((_ASIDE.search(path.name), path) for path in found)
         return {int(match[1]): path for match, path in numbered if match}
 
     def _path(self, deployment: DeploymentName) -> Path:
-        return self._directory / f"{deployment}{ENTRY}"
+        return self._directory / f"{deployment}{self._ending}"
 
     def _make(self) -> None:
         self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

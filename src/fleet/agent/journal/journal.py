@@ -1,100 +1,44 @@
 """
-The agent's memory: what the hub wants, kept where a restart finds it.
+The agent's memory: what the hub wants and what was done for it, where a restart finds it.
 
-So the agent starts, runs and repairs without a hub. Two promises:
+So the agent starts, runs and repairs without a hub. Four promises:
 
+* What the hub has not heard of yet is not written, so what is recalled was heard of.
 * No container is touched on behalf of an intent that a restart would not know
   of (`settled`), so a restart never goes back to an older one.
+* No service that runs once is started before a restart would know that it ran.
 * A journal that can't be written, or read, stops nothing. It is a problem of
   the device, and what can't be written now is tried again.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from functools import partial
 
+import msgspec
 import structlog
 
 from fleet import errors
-from fleet.agent.journal import entries
+from fleet.agent.journal import entries, records
+from fleet.agent.journal.store import MemoryStore, Store
+from fleet.agent.journal.writer import PART, Writer
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.problems import Problems
+from fleet.agent.model.runs import Memory, Run
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.supervision.failures import Failures
 
 log = structlog.get_logger(__name__)
 
-PART = "journal"
-
-# A disk that takes longer than this isn't waited for.
-_PATIENCE_SECONDS = 5.0
 _LOADING_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a store holds by deployment, and what of it could not be read, in sentences."""
-
-    content: Mapping[DeploymentName, bytes]
-    complaints: tuple[str, ...] = ()
-
-
-class Store(Protocol):
-    """Where entries are kept. One deployment's entry is never touched for another's sake."""
-
-    async def load(self) -> Loaded:
-        """
-        Read all of it.
-
-        :raises errors.JournalUnavailable: nothing of it can be read.
-        """
-
-    async def put(self, deployment: DeploymentName, content: bytes) -> None:
-        """
-        Have *content* survive a power cut. Until it does, what stood there before stands.
-
-        :raises errors.JournalUnavailable: it could not be written.
-        """
-
-    async def remove(self, deployment: DeploymentName) -> None:
-        """
-        Drop an entry, which may be gone already.
-
-        :raises errors.JournalUnavailable: it could not be removed.
-        """
-
-    async def set_aside(self, deployment: DeploymentName) -> str:
-        """Take an entry that can't be read out of the way, and tell where it is now."""
-
-
-class MemoryStore:
-    """A store that lasts as long as its process: for agents that have no disk of their own."""
-
-    def __init__(self) -> None:
-        self.content: dict[DeploymentName, bytes] = {}
-
-    async def load(self) -> Loaded:
-        """Read all of it."""
-        return Loaded(dict(self.content))
-
-    async def put(self, deployment: DeploymentName, content: bytes) -> None:
-        """Keep *content*."""
-        self.content[deployment] = content
-
-    async def remove(self, deployment: DeploymentName) -> None:
-        """Drop an entry."""
-        self.content.pop(deployment, None)
-
-    async def set_aside(self, deployment: DeploymentName) -> str:
-        """Drop an entry that can't be read."""
-        del self.content[deployment]
-        return "nowhere"
-
-
 class Journal:
-    """The journal of one device. `run` does the writing."""
+    """
+    The journal of one device. `run` does the writing.
+
+    *store* is where the entries lie, *beside* where the records do.
+    """
 
     def __init__(
         self,
@@ -103,145 +47,186 @@ class Journal:
         problems: Problems,
         random: backoff.Random,
         failures: Failures | None = None,
+        *,
+        beside: Store | None = None,
     ) -> None:
         self._failures = failures or Failures()
         self._device_id = device_id
         self._store = store
+        self._beside = beside or MemoryStore()
         self._problems = problems
-        self._random = random
-        self._stored: dict[DeploymentName, bytes] = {}
-        self._untried: dict[DeploymentName, bytes | None] = {}
-        self._unwritten: dict[DeploymentName, bytes | None] = {}
-        self._changed = asyncio.Event()
-        self._tried = asyncio.Event()
+        self._writer = Writer(problems, random, self._failures)
+        self._entries: dict[DeploymentName, entries.Entry] = {}
+        self._records: dict[DeploymentName, records.Record] = {}
+        self._heard: set[DeploymentName] = set()
+
+    @property
+    def former_ids(self) -> frozenset[DeviceId]:
+        """The ids that this device had before, by its own journal."""
+        found = {DeviceId(i) for record in self._records.values() for i in record.formerly}
+        return frozenset(found - {self._device_id})
 
     async def load(self) -> dict[DeploymentName, intents.Intent]:
         """Recall what was to be done. What can't be read is set aside, and said."""
+        end = asyncio.get_running_loop().time() + _LOADING_SECONDS
+        recalled: dict[DeploymentName, intents.Intent] = {}
+        complaints: list[str] = []
+
+        def recall(deployment: DeploymentName, content: bytes) -> None:
+            recalled[deployment] = self._recall(deployment, content)
+
         try:
-            async with asyncio.timeout(_LOADING_SECONDS):
-                loaded = await self._store.load()
+            found = await self._read(self._store, recall, complaints, by=end)
+            await self._read(self._beside, partial(self._recollect, found), complaints, by=end)
         except (errors.JournalUnavailable, TimeoutError) as exc:
             reason = errors.JournalUnavailable.reason
             self._problems.set(reason, str(exc) or f"not read within {_LOADING_SECONDS:g} s")
-            return {}
-        complaints = list(loaded.complaints)
-        end = asyncio.get_running_loop().time() + _LOADING_SECONDS
-        recalled: dict[DeploymentName, intents.Intent] = {}
-        for deployment, content in loaded.content.items():
-            with self._failures.contained(PART, deployment):
-                try:
-                    entry = entries.decode(self._device_id, deployment, content)
-                except errors.DamagedJournal as exc:
-                    place = await self._set_aside(deployment, by=end)
-                    complaints.append(f"{deployment}: {exc}; {place}")
-                else:
-                    recalled[deployment] = entries.intent(entry)
-                    self._stored[deployment] = content
         if complaints:
             # It stands until the agent is started again: mended at once, it would go unseen.
             self._problems.set(errors.DamagedJournal.reason, "; ".join(complaints))
+        self._note_former_ids()
         return recalled
 
-    async def _set_aside(self, deployment: DeploymentName, *, by: float) -> str:
-        """Set an entry aside, and say where it is; a disk that hangs holds up no start."""
-        try:
-            async with asyncio.timeout_at(by):
-                return f"see {await self._store.set_aside(deployment)}"
-        except TimeoutError:
-            return "it could not be set aside in time"
+    def was_heard(self, deployment: DeploymentName) -> bool:
+        """Tell whether the hub holds a state of *deployment*, by the journal."""
+        entry = self._entries.get(deployment)
+        return entry is not None and deployment in self._heard and not entry.is_withdrawn
 
     def note(self, deployment: DeploymentName, intent: intents.Intent) -> None:
-        """Have *intent* written, unless it stands there already."""
+        """
+        Have *intent* written, unless it stands there already.
+
+        What the hub hasn't heard of yet waits for that: nothing is done for it before,
+        and a restart that recalled it would take it for heard.
+        """
         entry = entries.of(self._device_id, deployment, intent)
-        if entry is not None:
-            self._write_soon(deployment, entries.encode(entry))
+        if entry is None:
+            return
+        if not entry.is_withdrawn and self._is_withdrawn(deployment):
+            self._heard.discard(deployment)
+        self._entries[deployment] = entry
+        if deployment in self._heard:
+            self._write_entry(deployment, entry)
+
+    def note_heard(self, deployment: DeploymentName) -> None:
+        """Take note that the hub has heard of *deployment*, or that there are containers of it."""
+        if deployment in self._heard:
+            return
+        self._heard.add(deployment)
+        if deployment in self._entries:
+            self._write_entry(deployment, self._entries[deployment])
 
     def forget(self, deployment: DeploymentName) -> None:
-        """Have the entry removed."""
-        self._write_soon(deployment, None)
+        """Have all that is known of *deployment* removed."""
+        self._entries.pop(deployment, None)
+        self._heard.discard(deployment)
+        self._writer.write_soon(self._store, deployment, None)
+        self._write_record(records.Record(deployment=str(deployment)))
+
+    def memory(self, deployment: DeploymentName) -> Memory:
+        """Make what the loop of *deployment* knows and changes of all this."""
+        return Memory(
+            {run.service: run for run in self._record(deployment).runs},
+            partial(self._save_runs, deployment),
+            partial(self.note_heard, deployment),
+        )
 
     def is_settled(self, deployment: DeploymentName) -> bool:
         """Tell whether what was noted of *deployment* is written, or could not be."""
-        return deployment not in self._untried
+        return self._writer.is_settled(deployment)
 
     async def settled(self, deployment: DeploymentName) -> None:
         """Wait until it `is_settled`, or takes too long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                while not self.is_settled(deployment):
-                    await self._tried.wait()
+        await self._writer.settled(deployment)
 
     async def run(self) -> None:
         """Write whatever changes, until cancelled."""
-        failures = 0
-        while True:
-            await self._wait_for_work(failures)
-            self._changed.clear()
-            error = await self._write({**self._unwritten, **self._untried})
-            tried, self._tried = self._tried, asyncio.Event()
-            tried.set()
-            if error is None:
-                failures = 0
-                self._problems.clear(errors.JournalUnavailable.reason)
-            else:
-                failures += 1
-                self._problems.set(error.reason, str(error))
+        await self._writer.run()
 
-    def _write_soon(self, deployment: DeploymentName, content: bytes | None) -> None:
-        if content == self._latest(deployment):
-            return
-        self._untried[deployment] = content
-        self._changed.set()
-
-    def _latest(self, deployment: DeploymentName) -> bytes | None:
-        for known in (self._untried, self._unwritten, self._stored):
-            if deployment in known:
-                return known[deployment]
-        return None
-
-    async def _wait_for_work(self, failures: int) -> None:
-        """Wait for a change; where something failed, no longer than until its next try."""
-        delay = backoff.RETRYABLE.delay(failures, self._random) if failures else None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay):
-                await self._changed.wait()
-
-    async def _write(
-        self, batch: Mapping[DeploymentName, bytes | None]
-    ) -> errors.JournalUnavailable | None:
-        """Try each. One that fails is no reason not to try the next."""
-        last: errors.JournalUnavailable | None = None
-        for deployment, content in batch.items():
-            error = await self._write_one(deployment, content)
-            last = error or last
-            self._file(deployment, content, error)
-        return last
-
-    async def _write_one(
-        self, deployment: DeploymentName, content: bytes | None
-    ) -> errors.JournalUnavailable | None:
-        contained = self._failures.contained(PART, deployment, passes=(errors.FleetError,))
-        try:
-            with contained:
-                if content is None:
-                    await self._store.remove(deployment)
+    async def _read(
+        self,
+        store: Store,
+        take: Callable[[DeploymentName, bytes], None],
+        complaints: list[str],
+        *,
+        by: float,
+    ) -> frozenset[DeploymentName]:
+        """Have *take* read each file of *store*. Return whose files are there."""
+        async with asyncio.timeout_at(by):
+            loaded = await store.load()
+        complaints += loaded.complaints
+        for deployment, content in loaded.content.items():
+            with self._failures.contained(PART, deployment):
+                try:
+                    take(deployment, content)
+                except errors.DamagedJournal as exc:
+                    place = await self._set_aside(store, deployment, by=by)
+                    complaints.append(f"{deployment}: {exc}; {place}")
                 else:
-                    await self._store.put(deployment, content)
-        except errors.JournalUnavailable as exc:
-            return exc
-        if contained.failure:
-            return errors.JournalUnavailable(contained.failure.message, element=str(deployment))
-        return None
+                    self._writer.found(store, deployment, content)
+        return frozenset(loaded.content)
 
-    def _file(
-        self, deployment: DeploymentName, content: bytes | None, error: errors.FleetError | None
+    async def _set_aside(self, store: Store, deployment: DeploymentName, *, by: float) -> str:
+        """Set a file aside, and say where it is; a disk that hangs holds up no start."""
+        try:
+            async with asyncio.timeout_at(by):
+                return f"see {await store.set_aside(deployment)}"
+        except TimeoutError:
+            return "it could not be set aside in time"
+
+    def _recall(self, deployment: DeploymentName, content: bytes) -> intents.Intent:
+        entry = entries.decode(deployment, content)
+        intent = entries.intent(entry)
+        self._entries[deployment] = entry
+        self._heard.add(deployment)
+        return intent
+
+    def _recollect(
+        self, known: frozenset[DeploymentName], deployment: DeploymentName, content: bytes
     ) -> None:
-        """Note what became of a try; meanwhile something newer may have come in."""
-        if deployment in self._untried and self._untried[deployment] is content:
-            del self._untried[deployment]
-        self._unwritten.pop(deployment, None)
-        self._stored.pop(deployment, None)
-        if error is not None:
-            self._unwritten[deployment] = content
-        elif content is not None:
-            self._stored[deployment] = content
+        record = records.decode(deployment, content)
+        if deployment in known:
+            self._records[deployment] = record
+        else:
+            # An agent of the first version forgot the deployment, and left this.
+            self._writer.found(self._beside, deployment, content)
+            self._writer.write_soon(self._beside, deployment, None)
+
+    def _note_former_ids(self) -> None:
+        """
+        Have what the entries of another id vouch for written, before they are written anew.
+
+        Their containers bear that id for as long as they live.
+        """
+        for deployment, entry in self._entries.items():
+            if entry.device_id == self._device_id:
+                continue
+            record = self._record(deployment)
+            ids = dict.fromkeys([*record.formerly, entry.device_id])
+            self._write_record(msgspec.structs.replace(record, formerly=tuple(ids)))
+        if self.former_ids:
+            log.warning("this device had another id", former=sorted(self.former_ids))
+
+    def _save_runs(self, deployment: DeploymentName, runs: Mapping[str, Run]) -> None:
+        ordered = tuple(runs[service] for service in sorted(runs))
+        self._write_record(msgspec.structs.replace(self._record(deployment), runs=ordered))
+
+    def _record(self, deployment: DeploymentName) -> records.Record:
+        known = self._records.get(deployment)
+        return known or records.Record(deployment=str(deployment))
+
+    def _write_record(self, record: records.Record) -> None:
+        deployment = DeploymentName(record.deployment)
+        if record.is_empty:
+            self._records.pop(deployment, None)
+            self._writer.write_soon(self._beside, deployment, None)
+            return
+        self._records[deployment] = record
+        self._writer.write_soon(self._beside, deployment, records.encode(record))
+
+    def _write_entry(self, deployment: DeploymentName, entry: entries.Entry) -> None:
+        self._writer.write_soon(self._store, deployment, entries.encode(entry))
+
+    def _is_withdrawn(self, deployment: DeploymentName) -> bool:
+        entry = self._entries.get(deployment)
+        return entry is not None and entry.is_withdrawn

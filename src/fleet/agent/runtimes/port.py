@@ -15,7 +15,7 @@ from typing import Protocol
 
 from fleet.agent.model.workloads import Workload
 from fleet.contracts import containers, scores
-from fleet.contracts.names import DeploymentName
+from fleet.contracts.names import DeploymentName, DeviceId
 
 
 class Status(StrEnum):
@@ -56,6 +56,23 @@ class Container:
     def name(self) -> str:
         """The name it bears in the runtime."""
         return containers.container_name(self.deployment, self.service)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its process has been started, as far as the runtime knows."""
+        return self.started > 0
+
+    @property
+    def was_interrupted(self) -> bool:
+        """
+        Whether it began, and neither runs nor ended: nobody saw it end, since the power was cut.
+
+        Podman calls such a one "created" (4.3) or "exited" with 0, but for its times (5).
+        """
+        if not self.has_begun or self.exit_code:
+            return False
+        is_unended = self.status is Status.EXITED and self.finished < self.started
+        return self.status is Status.CREATED or is_unended
 
     @property
     def ran_for(self) -> int:
@@ -104,6 +121,9 @@ class Runtime(Protocol):
     @property
     def name(self) -> str:
         """How the inventory calls this runtime."""
+
+    def vouch(self, former: frozenset[DeviceId]) -> None:
+        """Take containers of the ids that this device had before for ours."""
 
     async def version(self) -> str:
         """Ask the runtime for its version."""

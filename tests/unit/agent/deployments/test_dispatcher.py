@@ -8,7 +8,8 @@ from fleet import errors
 from fleet.agent.deployments.dispatcher import Dispatcher
 from fleet.agent.deployments.loop import Loop
 from fleet.agent.hub.state_publisher import StatePublisher
-from fleet.agent.journal.journal import Journal, MemoryStore
+from fleet.agent.journal.journal import Journal
+from fleet.agent.journal.store import MemoryStore
 from fleet.agent.model import intents
 from fleet.agent.model.problems import Problems
 from fleet.agent.system.cancellation import cancel

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from fleet.agent.runtimes.port import Transfer
 from fleet.bus.memory import MemoryServer
 from fleet.contracts import messages
 from fleet.contracts.messages import Phase
-from fleet.contracts.names import DeviceId
+from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.contracts.permissions import device_permissions
 from tests import virtual_time
 from tests.agent_device import OWNER, Hub, running_agent
@@ -316,6 +316,7 @@ def test_a_service_that_dies_after_a_while_is_started_at_once():
     async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
         await hub.deploy("web", app("a"))
         await hub.reaches("web", Phase.RUNNING)
+        await asyncio.sleep(100)
         runtime.kill(name("a"), after=100)
         await holds(lambda: runtime.running() == {name("a")}, "it runs again", within=0.5)
         state = await hub.reaches("web", Phase.RUNNING)
@@ -564,3 +565,38 @@ def test_an_unknown_score_type_is_refused():
         await hub.reaches("web", Phase.FAILED, reason="UnsupportedScore", revision="r9")
 
     play(scenario)
+
+
+@pytest.mark.parametrize(("chance", "seconds"), [(0.0, 15.0), (0.5, 20.0), (1.0, 25.0)])
+def test_looks_of_deployments_that_began_together_drift_apart(chance: float, seconds: float):
+    assert Rhythm(resync=20.0, jitter=0.5).next_look(lambda: chance) == seconds
+
+
+def test_events_that_break_off_again_and_again_are_followed_ever_more_rarely():
+    class Broken(FakeRuntime):
+        async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
+            asked.append(asyncio.get_running_loop().time())
+            raise errors.RuntimeUnavailable("down")
+            yield
+
+    async def scenario(_: FakeRuntime, __: Hub, ___: MemoryServer) -> None:
+        await asyncio.sleep(300)
+        assert len(asked) <= 50
+        assert asked[-1] - asked[-2] >= 5
+
+    asked: list[float] = []
+    play(scenario, Broken())
+
+
+def test_events_that_end_at_once_do_not_make_the_agent_spin():
+    class Ending(FakeRuntime):
+        async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
+            asked.append(asyncio.get_running_loop().time())
+            yield None
+
+    async def scenario(_: FakeRuntime, __: Hub, ___: MemoryServer) -> None:
+        await asyncio.sleep(60)
+        assert 5 <= len(asked) <= 20
+
+    asked: list[float] = []
+    play(scenario, Ending())

@@ -5,6 +5,7 @@ import pytest
 from fleet.agent.deployments.restart_backoff import SETTLED_SECONDS
 from fleet.agent.deployments.tracking import Tracker
 from fleet.agent.model import intents
+from fleet.agent.model.runs import Memory
 from fleet.agent.runtimes.port import Container, Status
 from fleet.contracts.scores import Healthcheck
 from fleet.supervision.failures import Failures
@@ -27,7 +28,9 @@ def died(health: str) -> Container:
 )
 async def test_a_run_that_nobody_watched_has_proven_what_the_runtime_says(health: str, streak: int):
     runtime = FakeRuntime()
-    tracker = Tracker(runtime, runtime.fetch, lambda: None, lambda: 0.5, Failures())
+    tracker = Tracker(
+        runtime, runtime.fetch, lambda: None, lambda: 0.5, Failures(), memory=Memory()
+    )
     found = (died(health),)
 
     tracker.look(intents.Apply("r1", (CHECKED,)), found, NOW)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import pytest
+
 from fleet.agent.hub.heartbeat import Heartbeat
 from fleet.agent.model.problems import Problems
 from fleet.bus.memory import MemoryBucket, MemoryServer
@@ -19,7 +21,10 @@ KEY = "heartbeat.dev-01"
 
 
 def beating(
-    server: MemoryServer, instance: str, on_again: Callable[[], None] = lambda: None
+    server: MemoryServer,
+    instance: str,
+    on_again: Callable[[], None] = lambda: None,
+    random: float = 0.5,
 ) -> tuple["asyncio.Task[None]", Problems]:
     """Start the heart of one agent, with just its device's rights."""
     bus = server.connect(device_permissions(DEVICE))
@@ -32,7 +37,7 @@ def beating(
         session=lambda: bus.session,
         on_again=on_again,
         now=lambda: datetime.now(UTC),
-        random=lambda: 0.5,
+        random=lambda: random,
     )
     return asyncio.create_task(heart.run()), problems
 
@@ -139,6 +144,57 @@ def test_whoever_is_heard_again_within_a_session_says_everything_again_once():
         server.start()
         await asyncio.sleep(35)
         assert len(again) == 1, "after a new connection the link says it"
+        await end(task)
+
+    virtual_time.run(scenario())
+
+
+@pytest.mark.parametrize(("random", "seconds"), [(0.0, 9.0), (1.0, 11.0)])
+def test_beats_of_a_fleet_that_started_together_drift_apart(random: float, seconds: float):
+    async def scenario() -> None:
+        server = MemoryServer()
+        task, _ = beating(server, "one", random=random)
+        await asyncio.sleep(10 * seconds - 0.5)
+        entry = await beats(server).get(KEY)
+        assert isinstance(entry, Put)
+        assert entry.revision == 10
+        await end(task)
+
+    virtual_time.run(scenario())
+
+
+async def interfere(server: MemoryServer) -> None:
+    """Write one beat of another agent, between two of ours."""
+    beat = HeartbeatPayload(device_id=DEVICE, at=datetime.now(UTC), instance="other")
+    await beats(server).put(KEY, beat)
+
+
+def test_two_conflicts_long_apart_are_no_twin():
+    async def scenario() -> None:
+        server = MemoryServer()
+        task, problems = beating(server, "one")
+        for _ in range(3):
+            await asyncio.sleep(5)
+            await interfere(server)
+            await asyncio.sleep(15)
+            assert problems.list() == ()
+            await asyncio.sleep(60)
+        await end(task)
+
+    virtual_time.run(scenario())
+
+
+def test_a_twin_that_is_heard_now_and_then_is_not_forgotten_in_between():
+    async def scenario() -> None:
+        server = MemoryServer()
+        task, problems = beating(server, "one")
+        await asyncio.sleep(5)
+        for _ in range(4):
+            await interfere(server)
+            await asyncio.sleep(40)
+        assert [p.reason for p in problems.list()] == ["DuplicateAgent"]
+        await asyncio.sleep(10)
+        assert [p.reason for p in problems.list()] == ["DuplicateAgent"]
         await end(task)
 
     virtual_time.run(scenario())

@@ -105,3 +105,23 @@ def test_a_fleet_that_starts_at_one_instant_says_what_it_is_over_some_seconds():
             task.cancel()
 
     virtual_time.run(scenario())
+
+
+def test_what_was_told_when_nobody_heard_is_told_again_until_somebody_does():
+    async def scenario() -> None:
+        server = MemoryServer()
+        now = datetime.now(UTC)
+        described = messages.DeviceInfo(device_id=DeviceId("d-1"), labels={})
+        bucket = server.connect().bucket(messages.DEVICE_INFO)
+        publisher = DeviceInfoPublisher(
+            described, bucket, FakeRuntime(), every=60, now=lambda: now, random=lambda: 0.5
+        )
+        server.stop()
+        task = asyncio.create_task(publisher.run())
+        await asyncio.sleep(60)
+        server.start()
+        await asyncio.sleep(60)
+        assert len(server.stream(messages.DEVICE_INFO.bucket).replay(">")) == 1
+        task.cancel()
+
+    virtual_time.run(scenario())

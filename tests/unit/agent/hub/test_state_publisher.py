@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -210,3 +210,103 @@ def test_a_withdrawn_key_is_deleted_and_what_follows_has_to_be_heard_anew():
 )
 def test_the_gap_grows_only_after_a_burst(writes: int, gap: float):
     assert Pace().gap(writes) == gap
+
+
+class Slow:
+    """A bucket whose answers take three seconds: what it was asked for stands before."""
+
+    def __init__(self, bucket: MemoryBucket[DeploymentState]) -> None:
+        self._bucket = bucket
+        self.ttls: list[timedelta | None] = []
+
+    async def put(self, key: str, value: DeploymentState, *, last: int | None = None) -> int:
+        written = await self._bucket.put(key, value, last=last)
+        await asyncio.sleep(3)
+        return written
+
+    async def delete(self, key: str, *, ttl: timedelta | None = None) -> None:
+        self.ttls.append(ttl)
+        await self._bucket.delete(key, ttl=ttl)
+        await asyncio.sleep(3)
+
+
+def play_slowly(scenario: Callable[[StateKey, Slow, list[str]], Awaitable[None]]) -> None:
+    """Run *scenario* against a key of a slow bucket; the list is of what was heard."""
+
+    async def stage() -> None:
+        bucket = Slow(MemoryServer(clock=lambda: NOW).connect().bucket(messages.DEVICE_STATE))
+        gate = asyncio.Event()
+        gate.set()
+        publisher = StatePublisher(
+            DeviceId("dev-01"),
+            bucket,  # type: ignore[arg-type]  # what a publisher needs of a bucket
+            lambda: NOW,
+            gate,
+            lambda: 0.5,
+        )
+        heard: list[str] = []
+        key = StateKey(publisher, DeploymentName("web"), lambda: heard.append("web"))
+        task = asyncio.create_task(key.run())
+        try:
+            await scenario(key, bucket, heard)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(stage())
+
+
+async def never(awaited: Awaitable[None]) -> None:
+    """Claim that *awaited* takes longer than anything here."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2):
+            await awaited
+
+
+def test_a_state_that_was_written_too_late_is_not_heard():
+    async def scenario(key: StateKey, _: Slow, heard: list[str]) -> None:
+        key.tell(PENDING)
+        await asyncio.sleep(1)
+        key.withdraw()
+        await asyncio.sleep(2.5)  # the answer to the put is there, that to the marker isn't
+        await never(key.heard())
+        await key.gone()
+        assert heard == []
+        key.tell(RUNNING)
+        await key.heard()
+        assert heard == ["web"]
+
+    play_slowly(scenario)
+
+
+def test_a_key_that_is_told_anew_is_not_gone_though_its_marker_was_written():
+    async def scenario(key: StateKey, _: Slow, __: list[str]) -> None:
+        key.withdraw()
+        await asyncio.sleep(1)
+        key.tell(RUNNING)
+        await asyncio.sleep(2.5)
+        await never(key.gone())
+
+    play_slowly(scenario)
+
+
+def test_a_key_that_was_gone_and_is_told_or_withdrawn_anew_is_not_gone_yet():
+    async def scenario(key: StateKey, _: Slow, __: list[str]) -> None:
+        key.withdraw()
+        await key.gone()
+        key.withdraw()
+        await never(key.gone())
+        await key.gone()
+        key.tell(RUNNING)
+        await never(key.gone())
+
+    play_slowly(scenario)
+
+
+def test_a_marker_of_a_state_goes_by_itself_after_an_hour():
+    async def scenario(key: StateKey, bucket: Slow, _: list[str]) -> None:
+        key.withdraw()
+        await key.gone()
+        assert bucket.ttls == [timedelta(hours=1)]
+
+    play_slowly(scenario)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleet import errors
-from fleet.agent.journal.files import KEPT_ASIDE, FileStore
+from fleet.agent.journal.files import KEPT_ASIDE, RECORD, FileStore
 from fleet.contracts.names import DeploymentName
 
 WEB, OTHER = DeploymentName("web"), DeploymentName("other")
@@ -108,6 +108,27 @@ async def test_what_cannot_be_replaced_goes_lest_a_restart_goes_back_to_it(direc
     with pytest.raises(errors.JournalUnavailable):
         await store.put(WEB, b"new")
     assert (await store.load()).content == {OTHER: b"other"}
+
+
+async def test_a_record_that_cannot_be_replaced_stays(directory: Path):
+    store = FileStore(directory, RECORD)
+    await store.put(WEB, b"old")
+    await asyncio.to_thread((directory / "web.record.new").mkdir)
+    with pytest.raises(errors.JournalUnavailable):
+        await store.put(WEB, b"new")
+    assert (await store.load()).content == {WEB: b"old"}
+
+
+async def test_each_kind_of_file_is_its_own_store(directory: Path):
+    entries, records = FileStore(directory), FileStore(directory, RECORD)
+    await entries.put(WEB, b"entry")
+    await records.put(WEB, b"record")
+    assert (await entries.load()).content == {WEB: b"entry"}
+    assert (await records.load()).content == {WEB: b"record"}
+    await records.set_aside(WEB)
+    await records.remove(WEB)
+    assert (await entries.load()).content == {WEB: b"entry"}
+    assert (await records.load()).content == {}
 
 
 async def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path):

@@ -5,9 +5,12 @@ from collections.abc import Awaitable, Callable
 
 from fleet import errors
 from fleet.agent.journal import entries
-from fleet.agent.journal.journal import Journal, Loaded, MemoryStore
+from fleet.agent.journal.journal import Journal
+from fleet.agent.journal.records import Record, encode
+from fleet.agent.journal.store import Loaded, MemoryStore
 from fleet.agent.model import intents
 from fleet.agent.model.problems import Problems
+from fleet.agent.model.runs import Run
 from fleet.contracts.names import DeploymentName, DeviceId
 from tests import virtual_time
 from tests.agent_device import podman_score
@@ -50,6 +53,8 @@ def play(scenario: Callable[[Journal, Disk, Problems], Awaitable[None]]) -> None
     async def stage() -> None:
         disk, problems = Disk(), Problems(lambda: None)
         journal = Journal(DEVICE, disk, problems, lambda: 0.5)
+        journal.note_heard(WEB)
+        journal.note_heard(OTHER)
         writing = asyncio.create_task(journal.run())
         try:
             await scenario(journal, disk, problems)
@@ -185,3 +190,133 @@ def test_a_damaged_entry_costs_no_other_and_is_told():
         assert await recall(disk) == {WEB: ONE, OTHER: intents.Withdraw()}
 
     play(scenario)
+
+
+RENAMED = DeviceId("dev-02")
+RUN = Run(service="a", digest="d1", exit_code=0)
+
+
+def test_what_the_hub_has_not_heard_of_is_written_once_it_has():
+    async def scenario(journal: Journal, disk: Disk, _: Problems) -> None:
+        new = DeploymentName("new")
+        journal.note(new, ONE)
+        await asyncio.sleep(10)
+        assert disk.writes == []
+        journal.note_heard(new)
+        await journal.settled(new)
+        assert disk.writes == [new]
+
+    play(scenario)
+
+
+def test_what_comes_back_after_a_withdrawal_has_to_be_heard_of_anew():
+    async def scenario(journal: Journal, disk: Disk, _: Problems) -> None:
+        journal.note(WEB, ONE)
+        assert journal.was_heard(WEB)
+        journal.note(WEB, intents.Withdraw())
+        assert not journal.was_heard(WEB)
+        journal.note(WEB, TWO)
+        await journal.settled(WEB)
+        assert await recall(disk) == {WEB: intents.Withdraw()}
+        journal.note_heard(WEB)
+        await journal.settled(WEB)
+        assert await recall(disk) == {WEB: TWO}
+
+    play(scenario)
+
+
+async def with_records(
+    device: DeviceId, disk: Disk, records: Disk
+) -> tuple[Journal, dict[DeploymentName, intents.Intent]]:
+    """A journal of *device* that was loaded, and what it recalls."""
+    journal = Journal(device, disk, Problems(lambda: None), lambda: 0.5, beside=records)
+    return journal, await journal.load()
+
+
+async def written(journal: Journal) -> None:
+    """Have all of it written."""
+    writing = asyncio.create_task(journal.run())
+    for deployment in (WEB, OTHER):
+        await journal.settled(deployment)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+
+
+def test_runs_are_recalled_and_go_with_their_deployment():
+    async def scenario() -> None:
+        disk, records = Disk(), Disk()
+        journal, _ = await with_records(DEVICE, disk, records)
+        journal.note_heard(WEB)
+        journal.note(WEB, ONE)
+        journal.memory(WEB).save_runs({"a": RUN})
+        await written(journal)
+
+        journal, _ = await with_records(DEVICE, disk, records)
+        assert journal.memory(WEB).runs == {"a": RUN}
+        assert journal.memory(OTHER).runs == {}
+        journal.forget(WEB)
+        assert journal.memory(WEB).runs == {}
+        await written(journal)
+        assert (disk.content, records.content) == ({}, {})
+
+    virtual_time.run(scenario())
+
+
+def test_a_record_without_an_entry_is_of_a_deployment_that_is_gone():
+    async def scenario() -> None:
+        disk, records = Disk(), Disk()
+        records.content[WEB] = encode(Record(deployment="web", runs=(RUN,)))
+        journal, _ = await with_records(DEVICE, disk, records)
+        assert journal.memory(WEB).runs == {}
+        await written(journal)
+        assert records.content == {}
+
+    virtual_time.run(scenario())
+
+
+def test_a_damaged_record_costs_no_entry_and_is_told():
+    async def scenario() -> None:
+        disk, records, problems = Disk(), Disk(), Problems(lambda: None)
+        entry = entries.of(DEVICE, WEB, ONE)
+        assert entry
+        disk.content = {WEB: entries.encode(entry)}
+        records.content = {WEB: encode(Record(deployment="other", runs=(RUN,)))}
+        journal = Journal(DEVICE, disk, problems, lambda: 0.5, beside=records)
+        assert await journal.load() == {WEB: ONE}
+        assert reasons(problems) == ["DamagedJournal"]
+        assert records.content == {}
+
+    virtual_time.run(scenario())
+
+
+def test_a_device_that_was_renamed_recalls_all_and_which_ids_it_had():
+    async def scenario() -> None:
+        disk, records = Disk(), Disk()
+        for device, former in [(DEVICE, set()), (RENAMED, {DEVICE}), (DEVICE, {RENAMED})]:
+            journal, recalled = await with_records(device, disk, records)
+            assert journal.former_ids == former
+            assert recalled in ({}, {WEB: ONE})
+            journal.note_heard(WEB)
+            journal.note(WEB, ONE)
+            await written(journal)
+            again, _ = await with_records(device, disk, records)
+            assert again.former_ids == former
+
+    virtual_time.run(scenario())
+
+
+def test_before_an_entry_bears_the_new_id_it_is_written_which_the_old_one_was():
+    async def scenario() -> None:
+        disk, records = Disk(), Disk()
+        journal, _ = await with_records(DEVICE, disk, records)
+        journal.note_heard(WEB)
+        journal.note(WEB, ONE)
+        await written(journal)
+        journal, _ = await with_records(RENAMED, disk, records)
+        disk.seconds = 1000.0
+        journal.note(WEB, ONE)
+        await written(journal)
+        assert list(records.content) == [WEB]
+        assert b'"dev-01"' in disk.content[WEB]
+
+    virtual_time.run(scenario())

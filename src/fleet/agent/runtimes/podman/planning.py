@@ -11,12 +11,17 @@ Decide what is to be done for one deployment. Pure.
 | yes    | same, won't start| staged   | Remove, Create, Start   |
 | yes    | same, unhealthy  |          | Restart, where it does  |
 | yes    | same, runs       |          | none                    |
+| yes    | same, or nothing | ran      | none                    |
 | yes    | any              | unstaged | as if found were wanted |
 | no     | anything         |          | Remove                  |
 
 *Stage before you change*: as long as one image isn't on the device, nothing
 that exists is taken away, so the old version serves on, all of it. It is kept
 alive meanwhile. Services whose container doesn't exist are independent of that.
+
+A service that *ran* is one of those that don't run again. Nothing is begun about it, whatever
+became of its container: not one that ended as its policy wants, nor one that is never to run
+twice and may be half-way.
 
 *Held* services failed a moment ago; nothing is begun about them until their
 backoff has passed. What is no longer wanted goes all the same: it waits only
@@ -74,10 +79,13 @@ class Restart:
 Action: TypeAlias = Remove | Create | Restart | Start
 
 
-def to_stage(wanted: Iterable[Workload], found: Iterable[Container]) -> tuple[Workload, ...]:
+def to_stage(
+    wanted: Iterable[Workload], found: Iterable[Container], *, ran: Collection[str] = ()
+) -> tuple[Workload, ...]:
     """List the workloads whose image has to be on the device before anything is changed."""
     by_service = {c.service: c for c in found}
-    fresh = (w for w in wanted if _is_outdated(w, by_service.get(w.service.name)))
+    due = (w for w in wanted if w.service.name not in ran)
+    fresh = (w for w in due if _is_outdated(w, by_service.get(w.service.name)))
     return tuple(sorted(fresh, key=lambda w: w.name))
 
 
@@ -90,10 +98,11 @@ def plan(
     stuck: Collection[str] = (),
     unhealthy: Collection[str] = (),
     unstartable: Collection[str] = (),
+    ran: Collection[str] = (),
 ) -> tuple[Action, ...]:
     """List the actions that bring *found* to *wanted*, in order."""
     wanted = tuple(wanted)
-    waiting = {*held, *stuck}
+    waiting = {*held, *stuck, *ran}
     workloads = {w.service.name: w for w in wanted if w.service.name not in waiting}
     unwanted = {c.service: c for c in found if c.service not in _names(wanted)}
     existing = {c.service: c for c in found if c.service not in waiting}
@@ -118,9 +127,11 @@ def plan(
     )
 
 
-def keep(found: Iterable[Container], *, held: Collection[str] = ()) -> tuple[Action, ...]:
+def keep(
+    found: Iterable[Container], *, held: Collection[str] = (), ran: Collection[str] = ()
+) -> tuple[Action, ...]:
     """List the actions that keep alive what is there."""
-    stay = {c.service: c for c in found if c.service not in held}
+    stay = {c.service: c for c in found if c.service not in held and c.service not in ran}
     return _starts({}, stay)
 
 
@@ -181,6 +192,8 @@ def _starts(fresh: Mapping[str, Workload], stay: Mapping[str, Container]) -> tup
 
 
 def _wants_start(container: Container) -> bool:
+    if container.was_interrupted:
+        return container.restart_policy is not RestartPolicy.NEVER
     match container.status:
         case Status.CREATED:
             return True

@@ -17,13 +17,16 @@ from dataclasses import dataclass, field
 from fleet import errors
 from fleet.agent.model import intents
 from fleet.agent.model.reports import Report
+from fleet.agent.model.runs import Run
 from fleet.agent.runtimes.podman import planning
 from fleet.agent.runtimes.podman.health import Course, Health
 from fleet.agent.runtimes.port import Container, Status
 from fleet.contracts.messages import Phase, ServiceState, StateError
+from fleet.contracts.scores import RestartPolicy
 
 CRASH_LOOP = "CrashLoop"
 CONTAINER_EXITED = "ContainerExited"
+INTERRUPTED = "Interrupted"
 # So many deaths in a row are no accident; a constant of taste.
 CRASHES_THAT_FAIL = 3
 
@@ -32,6 +35,7 @@ _SOON = 10.0
 _BY_SIGNAL = 128  # plus its number: how a shell, and podman, tell it
 _PULLING = "pulling"
 _MISSING = "missing"
+_REMEDY = "a new version of it is run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,11 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a report is made from. *found* are our containers of the deployment."""
+    """
+    All that a report is made from.
+
+    *found* are our containers of the deployment, *ran* its services that don't run again.
+    """
 
     found: tuple[Container, ...]
     unstaged: Collection[str] = ()
@@ -64,6 +72,7 @@ class View:
     slow: Mapping[str, errors.FleetError] = field(default_factory=dict)
     history: Mapping[str, History] = field(default_factory=dict)
     health: Mapping[str, Course] = field(default_factory=dict)
+    ran: Mapping[str, Run] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +162,14 @@ def _judge(name: str, digest: str, container: Container | None, view: View) -> _
     error = view.failures.get(name) or view.history.get(name, History()).error
     if error is not None:
         return _Finding(name, Phase.FAILED, _state_error(error, name))
+    run = view.ran.get(name)
+    if container is None and run is not None:
+        return _judge_run(name, run.exit_code, f"its container is gone; {_REMEDY}")
     if container is None or container.digest != digest:
         slow = view.slow.get(name)
         return _Finding(name, Phase.PENDING, _state_error(slow, name) if slow else None)
+    if _stays_interrupted(container, run):
+        return _judge_run(name, None, f"{_where(container)}; {_REMEDY}")
     return _judge_container(container, view.history.get(name, History()), view.health.get(name))
 
 
@@ -165,7 +179,12 @@ def _judge_container(container: Container, history: History, course: Course | No
         case Status.RUNNING if history.is_settled:
             return _judge_health(name, course)
         case Status.EXITED if not planning.restarts(container.restart_policy, container.exit_code):
-            return _judge_one_shot(container)
+            return _judge_run(
+                name,
+                container.exit_code,
+                f"{_where(container)}; {_REMEDY}",
+                out_of_memory=container.out_of_memory,
+            )
         case Status.RUNNING | Status.STOPPING | Status.EXITED:
             return _judge_crashes(container, history)
         case _:
@@ -181,16 +200,25 @@ def _judge_health(name: str, course: Course | None) -> _Finding:
     return _Finding(name, Phase.PENDING)
 
 
-def _judge_one_shot(container: Container) -> _Finding:
-    if container.exit_code == 0:
-        return _Finding(container.service, Phase.RUNNING)
-    how = _ended(container.exit_code, out_of_memory=container.out_of_memory)
-    message = (
-        f"{how}, and restartPolicy {container.restart_policy} does not"
-        f" start it again; {_where(container)}; a new version of it is run"
-    )
-    error = StateError(reason=CONTAINER_EXITED, message=message, service=container.service)
-    return _Finding(container.service, Phase.FAILED, error)
+def _stays_interrupted(container: Container, run: Run | None) -> bool:
+    """Tell whether the power was cut amid a run that isn't made again."""
+    is_never = container.restart_policy is RestartPolicy.NEVER
+    was_seen_to_end = run is not None and run.exit_code is not None
+    return container.was_interrupted and is_never and not was_seen_to_end
+
+
+def _judge_run(
+    name: str, exit_code: int | None, remedy: str, *, out_of_memory: bool = False
+) -> _Finding:
+    """Judge a run that isn't made again."""
+    if exit_code == 0:
+        return _Finding(name, Phase.RUNNING)
+    if exit_code is None:
+        reason, end = INTERRUPTED, "it was interrupted and may be half-way"
+    else:
+        reason, end = CONTAINER_EXITED, _ended(exit_code, out_of_memory=out_of_memory)
+    message = f"{end}, and restartPolicy Never does not start it again; {remedy}"
+    return _Finding(name, Phase.FAILED, StateError(reason=reason, message=message, service=name))
 
 
 def _judge_crashes(container: Container, history: History) -> _Finding:
@@ -236,6 +264,9 @@ def _services(
 
 def _service(name: str, container: Container | None, view: View) -> ServiceState:
     restarts = view.history.get(name, History()).restarts
+    if container is None and name in view.ran:
+        ended = view.ran[name].exit_code is not None
+        return ServiceState(name=name, state=str(Status.EXITED) if ended else _MISSING)
     if container is None:
         is_pulling = name in view.unstaged and name not in view.failures
         return ServiceState(name=name, state=_PULLING if is_pulling else _MISSING)

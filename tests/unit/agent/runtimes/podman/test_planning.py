@@ -236,3 +236,28 @@ def test_the_policy_says_what_runs_again(policy: RestartPolicy, exit_code: int, 
     expected = (Start("a", name("a"), again=True),) if restarts else ()
     assert planning.plan(wanted, found) == expected
     assert planning.keep(found) == expected
+
+
+@pytest.mark.parametrize("status", [None, *Status])
+def test_nothing_is_begun_about_a_service_that_ran(status: Status | None):
+    found = [] if status is None else [container("a", status=status, exit_code=1)]
+    wanted = [workload("a")]
+    assert planning.to_stage(wanted, found, ran={"a"}) == ()
+    assert planning.plan(wanted, found, ran={"a"}) == ()
+    assert planning.keep(found, ran={"a"}) == ()
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.EXITED])
+@pytest.mark.parametrize("policy", RestartPolicy)
+def test_what_a_power_cut_interrupted_is_started_unless_it_never_runs_twice(
+    status: Status, policy: RestartPolicy
+):
+    found = [container("a", status=status, restart_policy=policy, started=10)]
+    starts = () if policy is RestartPolicy.NEVER else (Start("a", name("a"), again=False),)
+    again = tuple(Start(s.service, s.container, again=status is Status.EXITED) for s in starts)
+    assert planning.plan([workload("a", restart_policy=policy)], found) == again
+    assert planning.keep(found) == again
+
+
+def test_a_service_that_ran_and_is_no_longer_wanted_goes():
+    assert planning.plan([], [container("a")], ran={"a"}) == (Remove("a", name("a")),)

@@ -4,6 +4,7 @@ import pytest
 
 from fleet import errors
 from fleet.agent.model import intents
+from fleet.agent.model.runs import Run
 from fleet.agent.runtimes.podman import reporting
 from fleet.agent.runtimes.podman.reporting import History, View
 from fleet.agent.runtimes.port import Container, Status
@@ -119,6 +120,40 @@ def test_of_a_one_shot_that_failed_the_end_and_what_to_do_are_told():
         "it exited with 2, and restartPolicy Never does not start it again; `podman logs"
         " fleet.web.a` on the device tells why; a new version of it is run"
     )
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "phase", "state", "message"),
+    [
+        (0, Phase.RUNNING, "exited", ""),
+        (3, Phase.FAILED, "exited", "it exited with 3, and restartPolicy Never does not"),
+        (
+            None,
+            Phase.FAILED,
+            "missing",
+            "it was interrupted and may be half-way, and restartPolicy",
+        ),
+    ],
+)
+def test_of_what_ran_its_end_is_told_though_its_container_is_gone(
+    exit_code: int | None, phase: Phase, state: str, message: str
+):
+    run = Run(service="a", digest="d1", exit_code=exit_code)
+    report = reporting.report(ONE, View((), ran={"a": run}))
+    assert (report.phase, report.services[0].state) == (phase, state)
+    assert (report.error.message if report.error else "").startswith(message)
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.EXITED])
+def test_what_a_power_cut_interrupted_and_never_runs_twice_has_failed(status: Status):
+    found = container("a", status=status, restart_policy=RestartPolicy.NEVER, started=10)
+    run = Run(service="a", digest="d1")
+    report = reporting.report(ONE, View((found,), ran={"a": run}))
+    assert report.error
+    assert (report.phase, report.error.reason) == (Phase.FAILED, "Interrupted")
+    assert "; a new version of it is run" in report.error.message
+    ended = View((found,), ran={"a": Run(service="a", digest="d1", exit_code=0)})
+    assert reporting.report(ONE, ended).error is None
 
 
 def test_the_worst_service_decides_and_its_error_is_told():

@@ -104,7 +104,7 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     errors.PortForbidden: "choose a port of 1024 or more,"
     " or lower net.ipv4.ip_unprivileged_port_start on the device",
     errors.ImageNotFound: "it is brought again",
-    errors.NameTaken: "remove or rename that container, which is not Fleet's",
+    errors.NameTaken: "remove or rename it",
     errors.ContainerInUse: "remove that container; until then ours runs on as it is",
     errors.PortInUse: "stop what listens there, or publish another port",
 }
@@ -164,6 +164,18 @@ def in_use(container: str, dependents: Collection[str]) -> errors.FleetError:
     """Say what depends on a container that is to go."""
     what = f"{container} can't be removed: {', '.join(sorted(dependents))}, not Fleet's, depends"
     return _advised(errors.ContainerInUse, f"{what} on it, as --network container: does", container)
+
+
+def name_taken(container: str, holder: str, device_id: str) -> errors.FleetError:
+    """Say whose a container is that isn't ours: of the device *holder*, or of nobody we know."""
+    if not holder:
+        return _advised(errors.NameTaken, f"{container} is not a container of Fleet", container)
+    what = (
+        f"{container} is a container of device {holder}, and no journal here says that {device_id}"
+        f' had that id before; to go on with it, set device_id = "{holder}" in the agent\'s'
+        f" configuration; to have it made anew, type `podman rm --force {container}` on the device"
+    )
+    return errors.NameTaken(what, element=container)
 
 
 def unable(error: type[errors.FleetError], what: str, *, element: str) -> errors.FleetError:

@@ -122,6 +122,9 @@ class PodmanRuntime:
         )
         self._checks = Checks(self._request, lambda: SocketClient(options.socket), self._call)
 
+    def vouch(self, former: frozenset[DeviceId]) -> None:
+        self._lookup.vouch(former)
+
     async def version(self) -> str:
         return await self._call(self._version)
 
@@ -243,9 +246,15 @@ class PodmanRuntime:
         )
         response = self._request("POST", "/containers/create", data=body, headers=_JSON)
         if response.status_code >= answers.CLIENT_ERROR:
-            raise error_messages.of_create(
+            error = error_messages.of_create(
                 answers.complaint(response), element=workload.service.name
             )
+            error = error_messages.of_create(
+                answers.complaint(response), element=workload.service.name
+            )
+            if isinstance(error, errors.NameTaken):
+                self._lookup.find(workload.name)  # raises one that says whose it is
+            raise error
         return str(answers.content(response)["Id"])
 
     def _insist(self, service: scores.Service, container_id: str) -> None:
@@ -326,7 +335,9 @@ class PodmanRuntime:
         say: Callable[[DeploymentName | errors.FleetError | None], None],
     ) -> None:
         """Read events until *client* is aborted, or the stream breaks."""
-        filters = {"type": ["container"], "label": [f"{containers.LABEL_DEVICE}={self._device_id}"]}
+        # Of events podman tells those of any of these labels, and none of a label without a value.
+        labels = [f"{containers.LABEL_DEVICE}={device}" for device in sorted(self._lookup.ids)]
+        filters = {"type": ["container"], "label": labels}
         params = {"stream": "true", "filters": json.dumps(filters)}
         try:
             timeout = self._options.timeout

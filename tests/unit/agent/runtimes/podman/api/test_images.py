@@ -1,5 +1,6 @@
 """Looking for images by podman's API: what a name that isn't one is answered by."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,3 +92,26 @@ async def test_a_name_that_passed_to_another_image_stays(
     await made(podman).remove(Image("id-1", frozenset(names)))
 
     assert gone == removed
+
+
+async def test_a_device_brings_so_many_images_at_once_and_no_more(
+    images: PodmanImages, monkeypatch: pytest.MonkeyPatch
+):
+    at_once: list[int] = []
+    pulling: list[str] = []
+
+    async def listed() -> tuple[()]:
+        return ()
+
+    async def pull(image: str) -> None:
+        pulling.append(image)
+        at_once.append(len(pulling))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        pulling.remove(image)
+
+    monkeypatch.setattr(images, "list", listed)
+    monkeypatch.setattr(images, "_pull", pull)
+    wanted = [f"app:{number}" for number in range(4)]
+    await asyncio.gather(*(images.fetch(image, PullPolicy.ALWAYS) for image in wanted))
+    assert at_once == [1] * 4
