@@ -204,6 +204,9 @@ class Loop:
         is_first = not found and not isinstance(intent, intents.Withdraw)
         if is_first and not self._key.is_heard:
             await self._unless_newer(self._key.heard())
+        if is_first and self._key.is_heard:
+            # Also where it was heard before it was withdrawn, and wanted anew.
+            self._memory.note_heard()
         journal = self._journal
         if journal and not self._newer.is_set() and not journal.is_settled(self.deployment):
             await self._unless_newer(journal.settled(self.deployment))

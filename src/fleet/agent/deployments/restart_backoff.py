@@ -188,14 +188,14 @@ class RestartBackoff:
         record.out_of_memory = container.out_of_memory
         restarts = planning.restarts(container.restart_policy, container.exit_code)
         if restarts:
-            self._count(record, container.ran_for)
+            self._count(record, _run_seconds(record, container, now))
         if is_proven and _ran_long(record, container, now):
             record.streak, record.wait, record.not_before = 0, 0.0, now
         elif restarts:
             self._hold(record, now)
 
     @staticmethod
-    def _count(record: Record, ran_for: int) -> None:
+    def _count(record: Record, ran_for: float) -> None:
         if ran_for >= record.steady:
             record.deaths, record.longest = 0, 0.0
         record.deaths += 1
@@ -221,6 +221,16 @@ class RestartBackoff:
         permanent = isinstance(error, errors.PermanentError)
         policy = backoff.PERMANENT if permanent else backoff.RETRYABLE
         return policy.delay(failures, self.random)
+
+
+def _run_seconds(record: Record, container: Container, now: float) -> float:
+    """
+    Tell for how long a container that died had run, no longer than matters.
+
+    A clock that was set meanwhile adds no more than the time that passed for us.
+    """
+    passed = STEADY_SECONDS if record.begun_at is None else now - record.begun_at
+    return min(container.ran_for, passed, STEADY_SECONDS)
 
 
 def _ran_long(record: Record, container: Container, now: float) -> bool:

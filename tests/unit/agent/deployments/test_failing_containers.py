@@ -51,6 +51,21 @@ def test_a_service_that_dies_every_twenty_seconds_fails_until_it_has_run_for_twi
     play(scenario)
 
 
+@pytest.mark.parametrize(("begun", "longest"), [(True, 3.0), (False, STEADY_SECONDS)])
+def test_a_clock_that_is_set_during_a_run_makes_it_no_longer_than_it_was(
+    begun: bool,
+    longest: float,
+):
+    records = RestartBackoff(lambda: 0.5)
+    records.expect({"a": "d1"})
+    if begun:
+        records.started("a", 0.0, again=False)
+
+    records.look([death(0, 1_700_000_000)], 3.0)
+
+    assert records.records["a"].longest == longest
+
+
 @pytest.mark.parametrize(
     ("runs", "steady"),
     [((0, 0, 0), SETTLED_SECONDS), ((4, 6, 9), 18), ((300, 500, 500), STEADY_SECONDS)],

@@ -143,13 +143,15 @@ class Images:
         Tell whether an image that also bears the names *others* may be removed with them.
 
         One that isn't suspect is somebody's who has all of it on the disk.
+
+        :raises errors.RetryableError: one of them can't be brought now, so all stay suspect.
         """
         if not others <= self._transfers.suspect:
             return False
         try:
             for name in sorted(others):
                 await self._bring(name, PullPolicy.ALWAYS)
-        except errors.FleetError as exc:
+        except errors.PermanentError as exc:
             log.warning("image not discarded", names=sorted(others), error=str(exc))
             return False
         return True

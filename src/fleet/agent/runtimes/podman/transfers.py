@@ -93,7 +93,9 @@ class Transfers:
             return
         async with self._writing:
             # What is current by now, which is no older than what this call is about.
-            boot = [_BOOT + self._boot] if self._begun and self._boot else []
+            # Beside suspects of an earlier boot this one's line would clear them of suspicion.
+            is_to_tell = self._begun and self._boot and not self.suspect
+            boot = [_BOOT + self._boot] if is_to_tell else []
             content = msgspec.json.encode([*boot, *sorted(self._begun)])
             try:
                 await threads.call(lambda: durable_files.replace(path, content), name="transfers")

@@ -13,6 +13,7 @@ import pytest
 from fleet import errors
 from fleet.agent.runtimes.podman import transfers
 from fleet.agent.runtimes.podman.images import Images, Keeping
+from fleet.agent.runtimes.port import Fetched, Image
 from fleet.agent.system.cancellation import cancel
 from fleet.contracts.scores import PullPolicy
 from tests.unit.agent.world import FakeRuntime, World
@@ -171,6 +172,37 @@ async def test_one_that_cannot_be_brought_yet_stays_suspect(file: Path):
     await images(runtime, file).fetch("kiosk:1", PULLED)
 
     assert "prune id-kiosk:1" in calls(runtime)
+
+
+async def test_another_image_and_a_restart_of_the_agent_clear_no_suspect(file: Path):
+    world = World(images=set())
+    await interrupt(world, file)
+    with pytest.raises(errors.ImageNotFound):
+        await images(Refusing(world), file).fetch("kiosk:1", PULLED)
+    await images(FakeRuntime(world), file).fetch("other:1", PULLED)
+
+    with pytest.raises(errors.ImageNotFound):
+        await images(Refusing(world), file).fetch("kiosk:1", PULLED)
+
+
+async def test_one_whose_other_name_cannot_be_brought_yet_stays_suspect(file: Path):
+    class TwoNames(FakeRuntime):
+        async def images(self) -> tuple[Image, ...]:
+            return (Image("id-1", frozenset({"a/x:1", "b/x:1"}), 1),)
+
+        async def fetch(self, image: str, policy: PullPolicy) -> Fetched | None:
+            if image == "b/x:1":
+                raise errors.ImagePullFailed("its registry is away", element=image)
+            return await super().fetch(image, policy)
+
+        async def remove_image(self, image: Image) -> None:
+            raise AssertionError(f"{image} can't be had again")
+
+    note(file, "boot first", "a/x:1", "b/x:1")
+    started = images(TwoNames(World(images={"a/x:1", "b/x:1"})), file)
+    for _ in range(2):
+        with pytest.raises(errors.ImagePullFailed):
+            await started.fetch("a/x:1", PULLED)
 
 
 async def test_a_refusal_leaves_nothing_to_suspect(file: Path):

@@ -249,9 +249,6 @@ class PodmanRuntime:
             error = error_messages.of_create(
                 answers.complaint(response), element=workload.service.name
             )
-            error = error_messages.of_create(
-                answers.complaint(response), element=workload.service.name
-            )
             if isinstance(error, errors.NameTaken):
                 self._lookup.find(workload.name)  # raises one that says whose it is
             raise error
