@@ -171,6 +171,21 @@ def test_a_delete_marker_read_before_a_crash_is_completed_without_the_hub():
     play(scenario)
 
 
+def test_a_record_without_an_entry_goes_once_the_delete_marker_is_read():
+    async def scenario(device: Device) -> None:
+        async with device.agent():
+            await device.hub.deploy("web", app("a", restartPolicy="Never"))
+            await device.hub.reaches("web", Phase.RUNNING)
+            await holds(lambda: bool(device.records.content), "it is remembered")
+        device.store.content.clear()
+        device.runtime.world.containers.clear()
+        await device.hub.withdraw("web")
+        async with device.agent():
+            await holds(lambda: not device.records.content, "nothing is remembered")
+
+    play(scenario)
+
+
 def test_a_bad_value_does_not_make_a_restart_forget_the_last_good_one():
     async def scenario(device: Device) -> None:
         async with device.agent():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from fleet import errors
+from fleet.agent.deployments.own_stops import OwnStops
 from fleet.agent.deployments.restart_backoff import RestartBackoff
 from fleet.agent.deployments.single_runs import SingleRuns
 from fleet.agent.model import backoff, intents
@@ -43,6 +44,8 @@ class Tracker:
         self._retries = RestartBackoff(random)
         self._poke = poke
         self._single_runs = SingleRuns(memory, poke)
+        self._own_stops = OwnStops()
+        self._planned_for: tuple[Container, ...] = ()
         self._ran: Mapping[str, Run] = {}
         self._intent: intents.Intent | None = None
 
@@ -57,7 +60,9 @@ class Tracker:
         self._intent = intent
         is_told = isinstance(intents.pursued(intent), intents.Apply)
         wanted = [w.service.name for w in workloads] if is_told else None
-        self._single_runs.look(found, seen=self._retries.seen(), wanted=wanted)
+        self._own_stops.look(found)
+        seen = self._retries.seen() - self._own_stops.services(found)
+        self._single_runs.look(self._own_stops.interrupted(found), seen=seen, wanted=wanted)
         self._ran = self._single_runs.ran(digests, found)
         self._staging.want(planning.to_stage(workloads, found, ran=self._ran))
         checks = _checks(workloads, found)
@@ -69,7 +74,8 @@ class Tracker:
         self, intent: intents.Intent, found: tuple[Container, ...], now: float
     ) -> tuple[planning.Action, ...]:
         """List what is to be done; what runs once is remembered before it is started."""
-        actions = self._plan(intent, found, now)
+        self._planned_for = found
+        actions = self._plan(intent, self._own_stops.interrupted(found), now)
         return self._single_runs.begin(actions, found) if actions else ()
 
     def _plan(
@@ -100,7 +106,7 @@ class Tracker:
     def view(self, found: tuple[Container, ...], now: float) -> reporting.View:
         """Tell all that a report is made from."""
         return reporting.View(
-            found=found,
+            found=self._own_stops.interrupted(found),
             unstaged=self._staging.unstaged(),
             failures=self._staging.failures(),
             slow=self._staging.slow(),
@@ -125,6 +131,7 @@ class Tracker:
     def note(self, outcomes: Iterable[Outcome], now: float) -> None:
         """Write down what became of actions."""
         for outcome in outcomes:
+            self._own_stops.note(outcome, self._planned_for)
             match outcome:
                 case Outcome(error=errors.RuntimeUnavailable()):
                     # The service isn't to blame, and the next look tells what became of it.

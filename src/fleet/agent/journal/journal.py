@@ -76,8 +76,8 @@ class Journal:
             recalled[deployment] = self._recall(deployment, content)
 
         try:
-            found = await self._read(self._store, recall, complaints, by=end)
-            await self._read(self._beside, partial(self._recollect, found), complaints, by=end)
+            await self._read(self._store, recall, complaints, by=end)
+            await self._read(self._beside, self._recollect, complaints, by=end)
         except (errors.JournalUnavailable, TimeoutError) as exc:
             reason = errors.JournalUnavailable.reason
             self._problems.set(reason, str(exc) or f"not read within {_LOADING_SECONDS:g} s")
@@ -150,8 +150,8 @@ class Journal:
         complaints: list[str],
         *,
         by: float,
-    ) -> frozenset[DeploymentName]:
-        """Have *take* read each file of *store*. Return whose files are there."""
+    ) -> None:
+        """Have *take* read each file of *store*."""
         async with asyncio.timeout_at(by):
             loaded = await store.load()
         complaints += loaded.complaints
@@ -164,7 +164,6 @@ class Journal:
                     complaints.append(f"{deployment}: {exc}; {place}")
                 else:
                     self._writer.found(store, deployment, content)
-        return frozenset(loaded.content)
 
     async def _set_aside(self, store: Store, deployment: DeploymentName, *, by: float) -> str:
         """Set a file aside, and say where it is; a disk that hangs holds up no start."""
@@ -181,16 +180,14 @@ class Journal:
         self._heard.add(deployment)
         return intent
 
-    def _recollect(
-        self, known: frozenset[DeploymentName], deployment: DeploymentName, content: bytes
-    ) -> None:
-        record = records.decode(deployment, content)
-        if deployment in known:
-            self._records[deployment] = record
-        else:
-            # An agent of the first version forgot the deployment, and left this.
-            self._writer.found(self._beside, deployment, content)
-            self._writer.write_soon(self._beside, deployment, None)
+    def _recollect(self, deployment: DeploymentName, content: bytes) -> None:
+        """
+        Recall what was done, also of a deployment without an entry.
+
+        That was lost, to a full disk or to damage: its containers are there, and what ran did
+        run. Or an agent of the first version forgot it; then the hub's delete marker is read.
+        """
+        self._records[deployment] = records.decode(deployment, content)
 
     def _note_former_ids(self) -> None:
         """

@@ -262,14 +262,23 @@ def test_runs_are_recalled_and_go_with_their_deployment():
     virtual_time.run(scenario())
 
 
-def test_a_record_without_an_entry_is_of_a_deployment_that_is_gone():
+def test_an_entry_that_is_lost_takes_no_record_with_it():
     async def scenario() -> None:
         disk, records = Disk(), Disk()
-        records.content[WEB] = encode(Record(deployment="web", runs=(RUN,)))
+        record = Record(deployment="web", formerly=(str(RENAMED),), runs=(RUN,))
+        records.content[WEB] = encode(record)
+        disk.content[WEB] = b"damaged"
+        for _ in ("at once", "at the next start"):
+            journal, recalled = await with_records(DEVICE, disk, records)
+            await written(journal)
+            assert (recalled, disk.content) == ({}, {})
+            assert journal.former_ids == {RENAMED}
+            assert journal.memory(WEB).runs == {"a": RUN}
         journal, _ = await with_records(DEVICE, disk, records)
-        assert journal.memory(WEB).runs == {}
+        journal.forget(WEB)
         await written(journal)
         assert records.content == {}
+        assert journal.former_ids == frozenset()
 
     virtual_time.run(scenario())
 

@@ -84,7 +84,9 @@ async def test_an_upgrade_writes_nothing_that_stands_there_already(tmp_path: Pat
     assert names(tmp_path) == ["web.entry"]
 
 
-async def test_what_an_agent_of_then_withdrew_is_forgotten_with_all_that_ran(tmp_path: Path):
+async def test_of_what_an_agent_of_then_withdrew_all_that_ran_is_forgotten_with_the_marker(
+    tmp_path: Path,
+):
     agent = Agent(tmp_path)
     await agent.start()
     agent.journal.note_heard(WEB)
@@ -95,6 +97,8 @@ async def test_what_an_agent_of_then_withdrew_is_forgotten_with_all_that_ran(tmp
 
     agent = Agent(tmp_path)
     assert await agent.start() == {}
+    agent.journal.note(WEB, intents.Withdraw())
+    agent.journal.forget(WEB)
     assert agent.journal.memory(WEB).runs == {}
     await agent.write()
     assert names(tmp_path) == []

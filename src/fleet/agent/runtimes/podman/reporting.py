@@ -36,6 +36,8 @@ _BY_SIGNAL = 128  # plus its number: how a shell, and podman, tell it
 _PULLING = "pulling"
 _MISSING = "missing"
 _REMEDY = "a new version of it is run"
+# Nothing runs in what is so, nor does it end by itself.
+_ODD = (Status.CREATED, Status.EXITED, Status.PAUSED, Status.BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ def _judge(name: str, digest: str, container: Container | None, view: View) -> _
         return _Finding(name, Phase.PENDING, _state_error(slow, name) if slow else None)
     if _stays_interrupted(container, run):
         return _judge_run(name, None, f"{_where(container)}; {_REMEDY}")
+    if run is not None and container.status in _ODD:
+        return _judge_odd(container, run)
     return _judge_container(container, view.history.get(name, History()), view.health.get(name))
 
 
@@ -178,7 +182,7 @@ def _judge_container(container: Container, history: History, course: Course | No
     match container.status:
         case Status.RUNNING if history.is_settled:
             return _judge_health(name, course)
-        case Status.EXITED if not planning.restarts(container.restart_policy, container.exit_code):
+        case Status.EXITED if _stays_down(container):
             return _judge_run(
                 name,
                 container.exit_code,
@@ -189,6 +193,22 @@ def _judge_container(container: Container, history: History, course: Course | No
             return _judge_crashes(container, history)
         case _:
             return _Finding(name, Phase.PENDING)
+
+
+def _stays_down(container: Container) -> bool:
+    if container.was_interrupted and container.restart_policy is not RestartPolicy.NEVER:
+        return False
+    return not planning.restarts(container.restart_policy, container.exit_code)
+
+
+def _judge_odd(container: Container, run: Run) -> _Finding:
+    """Judge a container that nothing is begun about: its service doesn't run again."""
+    remedy = f"{_where(container)}; {_REMEDY}"
+    if container.status is Status.PAUSED:
+        remedy = f"it is paused, and `podman unpause {container.name}` lets it go on; {_REMEDY}"
+    return _judge_run(
+        container.service, run.exit_code, remedy, out_of_memory=container.out_of_memory
+    )
 
 
 def _judge_health(name: str, course: Course | None) -> _Finding:

@@ -1,5 +1,7 @@
 """`reporting`: the phase that each combination amounts to."""
 
+from dataclasses import replace
+
 import pytest
 
 from fleet import errors
@@ -154,6 +156,42 @@ def test_what_a_power_cut_interrupted_and_never_runs_twice_has_failed(status: St
     assert "; a new version of it is run" in report.error.message
     ended = View((found,), ran={"a": Run(service="a", digest="d1", exit_code=0)})
     assert reporting.report(ONE, ended).error is None
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+@pytest.mark.parametrize("status", [Status.EXITED, Status.PAUSED, Status.BROKEN])
+def test_what_has_done_its_work_is_well_whatever_became_of_its_container(
+    status: Status, exit_code: int
+):
+    found = container(
+        "a", status=status, restart_policy=RestartPolicy.ON_FAILURE, exit_code=exit_code
+    )
+    run = Run(service="a", digest="d1", exit_code=0)
+    assert reporting.report(ONE, View((found,), ran={"a": run})).phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (Status.BROKEN, "`podman logs fleet.web.a` on the device tells why; a new version"),
+        (Status.PAUSED, "it is paused, and `podman unpause fleet.web.a` lets it go on; a new"),
+    ],
+)
+def test_what_never_runs_twice_and_neither_runs_nor_ended_says_so(status: Status, remedy: str):
+    found = container("a", status=status, restart_policy=RestartPolicy.NEVER, started=10)
+    run = Run(service="a", digest="d1")
+    report = reporting.report(ONE, View((found,), ran={"a": run}))
+    assert report.error
+    assert (report.phase, report.error.reason) == (Phase.FAILED, "Interrupted")
+    assert remedy in report.error.message
+
+
+def test_of_what_ran_out_of_memory_and_never_runs_twice_that_is_told():
+    found = replace(ended(137, RestartPolicy.NEVER), out_of_memory=True)
+    run = Run(service="a", digest="d1", exit_code=137)
+    report = reporting.report(ONE, View((found,), ran={"a": run}))
+    assert report.error
+    assert report.error.message.startswith("it ran out of memory and was ended by SIGKILL")
 
 
 def test_the_worst_service_decides_and_its_error_is_told():
