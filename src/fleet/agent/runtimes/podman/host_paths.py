@@ -24,6 +24,9 @@ from fleet.contracts import scores
 # Device and number: what a file is, whatever it is called.
 _File: TypeAlias = tuple[int, int]
 
+_PROC = Path("/proc")
+# Who has one of these may follow what /proc shows of others.
+_TRACING = frozenset({"SYS_PTRACE", "SYS_ADMIN", "ALL"})
 # Below these every process shows its root, and its open files.
 _PROCESSES = re.compile(r"/proc/(self|thread-self|[0-9]+)(/.*)?")
 
@@ -41,28 +44,36 @@ class HostPaths:
 
         :raises errors.HostPathForbidden: naming the path and what it reaches.
         """
-        if not self.protected:
-            return
+        sees_processes = self.sees_processes(service)
         for volume in service.volumes:
-            if volume.host_path:
-                self._check(volume.host_path, service.name)
+            if volume.host_path and (told := self.refusal(volume.host_path, sees_processes)):
+                raise errors.HostPathForbidden(told, element=service.name)
 
-    def _check(self, host_path: str, service: str) -> None:
+    def sees_processes(self, service: scores.Service) -> bool:
+        """Tell whether *service* may look into processes that it can see."""
+        return not _TRACING.isdisjoint(service.capabilities.add)
+
+    def refusal(self, host_path: str, sees_processes: bool) -> str:
+        """Say why a service may not mount *host_path*; "" where it may. Blocks."""
+        if not self.protected:
+            return ""
         path = _real(Path(host_path))
         if any(_is_in(path, _real(allowed)) for allowed in self.allowed):
-            return
+            return ""
         if _PROCESSES.fullmatch(host_path) or _PROCESSES.fullmatch(str(path)):
             what = "the files of a process"
+        elif sees_processes and _file(path) == _file(_PROC):
+            what = "the files of every process, which its capabilities open"
         else:
             what = self._reached(path)
-        if what:
-            told = host_path if str(path) == host_path else f"{host_path} (which is {path})"
-            raise errors.HostPathForbidden(
-                f"hostPath {told} reaches {what}, which no service may mount: mount another"
-                " directory, or have the device's owner add it to allow of [host_paths] in the"
-                " agent's configuration",
-                element=service,
-            )
+        if not what:
+            return ""
+        told = host_path if str(path) == host_path else f"{host_path} (which is {path})"
+        return (
+            f"hostPath {told} reaches {what}, which no service may mount: mount another"
+            " directory, or have the device's owner add it to allow of [host_paths] in the"
+            " agent's configuration"
+        )
 
     def _reached(self, path: Path) -> str:
         """Tell what of the agent's *path* reaches; "" for nothing."""

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from fleet import errors
 from fleet.agent import settings
 from fleet.agent.runtimes.podman import host_paths
 from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.contracts.names import DeviceId
-from fleet.contracts.scores import Volume
+from fleet.contracts.scores import Capabilities, Volume
 from tests.unit.agent.world import service
 
 
@@ -93,6 +94,13 @@ def test_where_a_symlink_to_the_agents_own_lies_is_the_agents_too(device: Path):
     for path in ("srv", "var/lib/agent"):
         with pytest.raises(errors.HostPathForbidden):
             HostPaths(protected).check(mounts(device / path))
+
+
+@pytest.mark.parametrize("capability", ["SYS_PTRACE", "SYS_ADMIN", "ALL"])
+def test_who_may_trace_processes_may_not_look_at_them(device: Path, capability: str):
+    tracer = structs.replace(mounts(Path("/proc")), capabilities=Capabilities(add=(capability,)))
+    with pytest.raises(errors.HostPathForbidden, match="its capabilities"):
+        guard(device).check(tracer)
 
 
 def test_the_processes_may_be_looked_at(device: Path):
