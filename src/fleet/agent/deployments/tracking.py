@@ -44,6 +44,7 @@ class Tracker:
         self._poke = poke
         self._single_runs = SingleRuns(memory, poke)
         self._ran: Mapping[str, Run] = {}
+        self._unstartable: frozenset[str] = frozenset()
         self._intent: intents.Intent | None = None
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
@@ -59,7 +60,9 @@ class Tracker:
         wanted = [w.service.name for w in workloads] if is_told else None
         self._single_runs.look(found, seen=self._retries.seen(), wanted=wanted)
         self._ran = self._single_runs.ran(digests, found)
-        self._staging.want(planning.to_stage(workloads, found, ran=self._ran))
+        self._unstartable = self._retries.unstartable()
+        to_stage = planning.to_stage(workloads, found, unstartable=self._unstartable, ran=self._ran)
+        self._staging.want(to_stage)
         checks = _checks(workloads, found)
         unproven = self._unproven() | self._unseen(checks, found)
         self._health_checks.watch(checks, found)
@@ -87,7 +90,7 @@ class Tracker:
                     held=held,
                     stuck=stuck,
                     unhealthy=unhealthy,
-                    unstartable=self._retries.unstartable(),
+                    unstartable=self._unstartable,
                     ran=ran,
                 )
             case intents.Keep():
