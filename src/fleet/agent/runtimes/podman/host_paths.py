@@ -4,10 +4,11 @@ Which paths of the device no service may mount: those that reach what is the age
 Whoever may write a deployment doesn't own the device: with the agent's state, its credentials or
 podman's socket a container could do whatever the agent can, on any of its deployments' behalf. A
 path reaches one of these if it is that, lies in it, or holds it, be it by symlinks, by another
-mount or by a hard link: names are compared once symlinks are followed, and files by what they are.
+mount or by a hard link: names are compared once symlinks are followed, places by the table of
+mounts, and files by what they are. Where a symlink lies that leads to one is the agent's own, too.
 
 The device's owner can allow paths, with all that lies in them. What is compared is what there is
-while a container is made; one that exists is asked no more.
+while a container is made or started; one that was made before the agent began is asked no more.
 """
 
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fleet import errors
+from fleet.agent.runtimes.podman import mounts
 from fleet.agent.settings import Settings
 from fleet.contracts import scores
 
@@ -79,11 +81,13 @@ class HostPaths:
         """Tell what of the agent's *path* reaches; "" for nothing."""
         around = frozenset(_files(path))
         itself = _file(path)
+        table = mounts.current()
+        seen = table.places(path)
         for protected, what in self.protected:
             real = _real(protected)
-            # Who may write where a symlink lies may put another in its place.
-            named = _real(protected.parent) / protected.name
-            if any(_is_in(path, each) or _is_in(each, path) for each in (real, named)):
+            if any(_is_in(path, each) or _is_in(each, path) for each in _ways(protected)):
+                return f"{what} ({protected})"
+            if any(_shares(each, own) for each in seen for own in table.places(real)):
                 return f"{what} ({protected})"
             if _file(real) in around or (itself is not None and itself in frozenset(_files(real))):
                 return f"{what} ({protected})"
@@ -97,6 +101,8 @@ def of_agent(settings: Settings, config: Path) -> HostPaths:
         (settings.state_dir, "the agent's state"),
         (Path(settings.podman.socket.partition("unix://")[2]), "podman's socket"),
     ]
+    if settings.nats.ca is not None:
+        protected.append((settings.nats.ca, "what the agent trusts the hub by"))
     if settings.nats.credentials is not None:
         protected.append((settings.nats.credentials, "the agent's credentials"))
     protected += [
@@ -116,6 +122,39 @@ def _real(path: Path) -> Path:
         return Path(os.path.realpath(path))
     except OSError:
         return path
+
+
+def _ways(path: Path) -> Iterator[Path]:
+    """
+    List what *path* is, and where the symlinks lie that lead there.
+
+    Who may write where a symlink lies may put another in its place.
+    """
+    yield _real(path)
+    seen: set[Path] = set()
+    todo = [path]
+    while todo:
+        way = todo.pop()
+        for each in (way, *way.parents):
+            place = _real(each.parent) / each.name
+            target = _target(place)
+            if target is not None and place not in seen:
+                seen.add(place)
+                yield place
+                todo.append(place.parent / target)
+
+
+def _target(path: Path) -> Path | None:
+    """Read the symlink at *path*; None where there is none."""
+    try:
+        return path.readlink()
+    except OSError:
+        return None
+
+
+def _shares(one: mounts.Place, other: mounts.Place) -> bool:
+    """Tell whether one of two places lies in the other."""
+    return one[0] == other[0] and (_is_in(one[1], other[1]) or _is_in(other[1], one[1]))
 
 
 def _is_in(path: Path, directory: Path) -> bool:

@@ -25,6 +25,7 @@ class HostPathChecks:
         self._host_paths = host_paths
         self._within = within
         self._crew = threads.Crew(size, "podman-host-paths")
+        self._made: dict[str, scores.Service] = {}
         self._looks: dict[_Question, asyncio.Task[str]] = {}
 
     async def check(self, service: scores.Service) -> None:
@@ -42,6 +43,25 @@ class HostPathChecks:
             refusal = await self._look(volume.host_path, service)
             if refusal:
                 raise errors.HostPathForbidden(refusal, element=service.name)
+
+    def made(self, container: str, service: scores.Service) -> None:
+        """Note that *container* was made of *service*, which was checked."""
+        self._made[container] = service
+
+    async def check_again(self, container: str) -> None:
+        """
+        Check *container* before it starts: a symlink may lead elsewhere than when it was made.
+
+        One that was made before the agent began may be older than the rule, and is left alone.
+
+        :raises errors.FleetError: as `check`.
+        """
+        if container in self._made:
+            await self.check(self._made[container])
+
+    def forget(self, container: str) -> None:
+        """Note that *container* is gone."""
+        self._made.pop(container, None)
 
     async def _look(self, path: str, service: scores.Service) -> str:
         question = path, self._host_paths.sees_processes(service)

@@ -157,9 +157,11 @@ class PodmanRuntime:
     async def create(self, workload: Workload) -> None:
         await self._host_paths.check(workload.service)  # also what was checked a while ago
         await self._call(lambda: self._create(workload))
+        self._host_paths.made(workload.name, workload.service)
         self._checks.renew(workload.name)
 
     async def start(self, container: str) -> None:
+        await self._host_paths.check_again(container)
         is_cleaned_up = await self._await_cleanup(container)
         await self._call(lambda: self._start(container))
         if not is_cleaned_up and await self._call(lambda: self._state(container)) == _RUNNING:
@@ -167,6 +169,7 @@ class PodmanRuntime:
             await self.restart(container)
 
     async def restart(self, container: str) -> None:
+        await self._host_paths.check_again(container)
         await self._stops.call(lambda: self._restart(container))
         self._checks.renew(container)
 
@@ -175,6 +178,7 @@ class PodmanRuntime:
 
     async def remove(self, container: str) -> None:
         await self._stops.call(lambda: self._removal.remove(container))
+        self._host_paths.forget(container)
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         queue: asyncio.Queue[DeploymentName | errors.FleetError | None] = asyncio.Queue()

@@ -61,6 +61,24 @@ async def test_a_path_that_hangs_is_told_and_looked_at_by_one_thread(share: Shar
     await checks.check(wanting)
 
 
+async def test_what_was_made_meanwhile_is_asked_at_each_start_and_what_was_there_before_is_not(
+    tmp_path: Path,
+):
+    (own := tmp_path / "own").mkdir()
+    (tmp_path / "data").mkdir()
+    (link := tmp_path / "srv").symlink_to(tmp_path / "data")
+    checks = HostPathChecks(HostPaths(((own, "the agent's state"),)))
+    checks.made("made", service("a", volumes=mounts("a", str(link))))
+    await checks.check_again("made")
+    link.unlink()
+    link.symlink_to(own)
+    with pytest.raises(errors.HostPathForbidden):
+        await checks.check_again("made")
+    await checks.check_again("before")
+    checks.forget("made")
+    await checks.check_again("made")
+
+
 @pytest.mark.parametrize("verb", ["check", "create"])
 async def test_paths_that_hang_hold_up_nothing_else_that_podman_is_asked(
     share: Share, verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
