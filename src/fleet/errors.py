@@ -15,6 +15,7 @@ The exception hierarchy, in one place:
     + PortInUse                  another process holds a port that a service wants
     + AddressUnavailable         the device can't publish a port on the address that is asked for
     + HostPathMissing            a directory that a service mounts isn't on the device
+    + HostPathUnavailable        the file system of a path that a service mounts doesn't answer
     + ContainerFailed            a container would not be created or started
     + ContainerInUse             a container of somebody else depends on one that is to go
     + Unhealthy                  the health check of a service fails
@@ -134,6 +135,10 @@ class AddressUnavailable(RetryableError):
 
 class HostPathMissing(RetryableError):
     """A service mounts a directory that isn't on the device."""
+
+
+class HostPathUnavailable(RetryableError):
+    """The file system of a path that a service mounts doesn't answer."""
 
 
 class ContainerFailed(RetryableError):

@@ -324,6 +324,24 @@ async def test_what_is_the_agents_own_is_in_no_container(host: PodmanHost):
     assert host.containers() == {}
 
 
+async def test_a_path_that_leads_to_the_agents_own_by_now_is_not_started(
+    host: PodmanHost, tmp_path: Path
+):
+    own = HostPaths(((host.root / "podman.sock", "podman's socket"),))
+    options = Options(socket=host.socket, ulimits=ULIMITS, host_paths=own)
+    (tmp_path / "data").mkdir()
+    (link := tmp_path / "link").symlink_to(tmp_path / "data")
+    made = workload(volumes=[{"hostPath": str(link), "mountPath": "/x"}])
+    with contextlib.closing(PodmanRuntime(DEVICE, options)) as runtime:
+        await run(runtime, made)
+        link.unlink()
+        link.symlink_to(host.root)
+        for verb in (runtime.start, runtime.restart):
+            with pytest.raises(errors.HostPathForbidden, match="podman's socket"):
+                await verb(made.name)
+        await runtime.remove(made.name)
+
+
 @pytest.mark.parametrize("wanted", [{"stopTimeout": 0}, {"stopTimeout": 30}], ids=str)
 async def test_a_service_ends_within_its_own_time(
     host: PodmanHost, runtime: PodmanRuntime, wanted: dict[str, int]

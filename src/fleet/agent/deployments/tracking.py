@@ -47,6 +47,7 @@ class Tracker:
         self._own_stops = OwnStops()
         self._planned_for: tuple[Container, ...] = ()
         self._ran: Mapping[str, Run] = {}
+        self._unstartable: frozenset[str] = frozenset()
         self._intent: intents.Intent | None = None
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
@@ -64,7 +65,9 @@ class Tracker:
         seen = self._retries.seen() - self._own_stops.services(found)
         self._single_runs.look(self._own_stops.interrupted(found), seen=seen, wanted=wanted)
         self._ran = self._single_runs.ran(digests, found)
-        self._staging.want(planning.to_stage(workloads, found, ran=self._ran))
+        self._unstartable = self._retries.unstartable()
+        to_stage = planning.to_stage(workloads, found, unstartable=self._unstartable, ran=self._ran)
+        self._staging.want(to_stage)
         checks = _checks(workloads, found)
         unproven = self._unproven() | self._unseen(checks, found)
         self._health_checks.watch(checks, found)
@@ -93,7 +96,7 @@ class Tracker:
                     held=held,
                     stuck=stuck,
                     unhealthy=unhealthy,
-                    unstartable=self._retries.unstartable(),
+                    unstartable=self._unstartable,
                     ran=ran,
                 )
             case intents.Keep():

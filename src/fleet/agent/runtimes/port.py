@@ -165,6 +165,7 @@ class Runtime(Protocol):
         See whether *workload* may be made on this device, before anything is changed for it.
 
         :raises errors.HostPathForbidden: it mounts what is the agent's own.
+        :raises errors.HostPathUnavailable: the file system of what it mounts doesn't answer.
         :raises errors.AddressUnavailable: a port can't be published on its address.
         """
 
@@ -175,6 +176,7 @@ class Runtime(Protocol):
         :raises errors.ImageNotFound: the image is gone from the device.
         :raises errors.NameTaken: a container that isn't ours bears the name.
         :raises errors.HostPathForbidden: it mounts what is the agent's own.
+        :raises errors.HostPathUnavailable: the file system of what it mounts doesn't answer.
         :raises errors.HostPathMissing: a directory to mount isn't there.
         :raises errors.CapabilityUnavailable: the device can't give a capability.
         :raises errors.LimitUnavailable: the device can't enforce a limit.

@@ -103,6 +103,27 @@ def test_a_container_that_will_not_start_is_made_anew():
     play(scenario)
 
 
+def test_one_that_the_device_would_refuse_to_make_again_is_kept_and_started():
+    """As it is after an upgrade that forbids what a container of before mounts."""
+
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        await hub.deploy("web", app("a"))
+        await hub.reaches("web", Phase.RUNNING)
+        made = runtime.world.containers[name("a")].id
+        forbidden = errors.HostPathForbidden("/ is the agent's")
+        runtime.failures[f"check {name('a')}"] = forbidden
+        runtime.failures[f"create {name('a')}"] = forbidden
+        runtime.unstartable.add(made)
+        runtime.kill(name("a"))
+        starts = f"start {name('a')}"
+        await holds(lambda: runtime.calls.count(starts) > 5, "it is tried again", within=60)
+        runtime.unstartable.clear()
+        await hub.reaches("web", Phase.RUNNING, within=60)
+        assert runtime.world.containers[name("a")].id == made
+
+    play(scenario)
+
+
 def test_one_that_fails_by_something_else_is_not():
     async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
         runtime.failures[f"start {name('a')}"] = errors.PortInUse("80 is taken")

@@ -9,6 +9,7 @@ Decide what is to be done for one deployment. Pure.
 | yes    | same, not begun  |          | Start                   |
 | yes    | same, ended      |          | Start, where it restarts|
 | yes    | same, won't start| staged   | Remove, Create, Start   |
+| yes    | same, won't start| unstaged | Start                   |
 | yes    | same, unhealthy  |          | Restart, where it does  |
 | yes    | same, runs       |          | none                    |
 | yes    | same, or nothing | ran      | none                    |
@@ -27,7 +28,8 @@ twice and may be half-way.
 backoff has passed. What is no longer wanted goes all the same: it waits only
 where its own removal failed a moment ago, and it is *stuck*. Meanwhile what
 is to be replaced is kept alive. *Unstartable* services failed to start again
-and again: their container may be one that podman was killed over.
+and again: their container may be one that podman was killed over. It is made anew once that
+is known to be possible, and started again until then; the other services don't wait for it.
 
 All removals come before all creations, those before all restarts, and those
 before all starts: names and ports are free before somebody asks for them. The
@@ -35,12 +37,14 @@ result is sorted, and so doesn't depend on the order of the arguments.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from msgspec import structs
 
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.port import Container, Status
-from fleet.contracts.scores import RestartPolicy
+from fleet.contracts.scores import PullPolicy, RestartPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +84,19 @@ Action: TypeAlias = Remove | Create | Restart | Start
 
 
 def to_stage(
-    wanted: Iterable[Workload], found: Iterable[Container], *, ran: Collection[str] = ()
+    wanted: Iterable[Workload],
+    found: Iterable[Container],
+    *,
+    unstartable: Collection[str] = (),
+    ran: Collection[str] = (),
 ) -> tuple[Workload, ...]:
     """List the workloads whose image has to be on the device before anything is changed."""
     by_service = {c.service: c for c in found}
-    due = (w for w in wanted if w.service.name not in ran)
-    fresh = (w for w in due if _is_outdated(w, by_service.get(w.service.name)))
-    return tuple(sorted(fresh, key=lambda w: w.name))
+    due = [w for w in wanted if w.service.name not in ran]
+    fresh = [w for w in due if _is_outdated(w, by_service.get(w.service.name))]
+    failing = [w for w in due if w.service.name in unstartable and w not in fresh]
+    anew = [_as_it_was(w) for w in failing if _wants_start(by_service[w.service.name])]
+    return tuple(sorted([*fresh, *anew], key=lambda w: w.name))
 
 
 def plan(
@@ -106,12 +116,17 @@ def plan(
     workloads = {w.service.name: w for w in wanted if w.service.name not in waiting}
     unwanted = {c.service: c for c in found if c.service not in _names(wanted)}
     existing = {c.service: c for c in found if c.service not in waiting}
+    by_service = {c.service: c for c in found}
+    changed = {w.service.name for w in wanted if _is_outdated(w, by_service.get(w.service.name))}
     outdated = {
         n: w
         for n, w in workloads.items()
-        if _is_outdated(w, existing.get(n)) or (n in unstartable and _wants_start(existing[n]))
+        if n in changed or (n in unstartable and _wants_start(existing[n]))
     }
-    if unstaged:
+    # What only won't start is no reason for the others to wait.
+    unstaged_anew = {n for n in unstaged if n in unstartable and n not in changed}
+    outdated = {n: w for n, w in outdated.items() if n not in unstaged_anew}
+    if set(unstaged) - unstaged_anew:
         fresh = {n: w for n, w in outdated.items() if n not in existing and n not in unstaged}
         gone: set[str] = set()
     else:
@@ -154,6 +169,14 @@ def restarts(policy: RestartPolicy, exit_code: int) -> bool:
 
 def _names(wanted: Iterable[Workload]) -> frozenset[str]:
     return frozenset(w.service.name for w in wanted)
+
+
+def _as_it_was(workload: Workload) -> Workload:
+    """Ask for no newer image: a container that is made anew is made of what is there."""
+    if workload.service.pull_policy is not PullPolicy.ALWAYS:
+        return workload
+    service = structs.replace(workload.service, pull_policy=PullPolicy.IF_NOT_PRESENT)
+    return replace(workload, service=service)
 
 
 def _is_outdated(workload: Workload, container: Container | None) -> bool:

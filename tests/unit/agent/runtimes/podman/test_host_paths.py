@@ -1,16 +1,19 @@
 """`host_paths`: what is the agent's own is mounted by no service, however it is called."""
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from fleet import errors
 from fleet.agent import settings
 from fleet.agent.runtimes.podman import host_paths
+from fleet.agent.runtimes.podman import mounts as mount_table
 from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.contracts.names import DeviceId
-from fleet.contracts.scores import Volume
+from fleet.contracts.scores import Capabilities, Volume
 from tests.unit.agent.world import service
 
 
@@ -95,6 +98,66 @@ def test_where_a_symlink_to_the_agents_own_lies_is_the_agents_too(device: Path):
             HostPaths(protected).check(mounts(device / path))
 
 
+def test_a_symlink_on_the_way_to_the_agents_own_is_the_agents_too(device: Path):
+    (device / "way").mkdir()
+    (device / "way/second").symlink_to("../etc")
+    (device / "first").mkdir()
+    (device / "first/link").symlink_to(device / "way/second")
+    protected = ((device / "first/link/agent/credentials", "the agent's credentials"),)
+    for path in ("first", "way", "etc", "etc/agent"):
+        with pytest.raises(errors.HostPathForbidden):
+            HostPaths(protected).check(mounts(device / path))
+    HostPaths(protected).check(mounts(device / "srv"))
+
+
+def test_symlinks_in_a_circle_end(device: Path):
+    (device / "a").symlink_to("b/x")
+    (device / "b").symlink_to("a/y")
+    HostPaths(((device / "a/state", "the agent's state"),)).check(mounts(device / "srv"))
+
+
+@pytest.mark.parametrize(
+    ("path", "is_refused"),
+    [
+        *(("sysroot", True), ("sysroot/os/var", True), ("sysroot/os/var/lib/agent/new", True)),
+        *(("sysroot/os/usr", False), ("srv", False), ("mnt", True), ("mnt/x", True)),
+    ],
+)
+def test_what_another_mount_shows_is_the_agents_own_too(
+    device: Path, path: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """As ostree has it: /var is a directory within what is mounted at /sysroot."""
+    table = (
+        f"1 0 8:1 / {device} rw - ext4 /dev/a rw",
+        f"2 1 8:2 / {device}/sysroot rw - ext4 /dev/b rw",
+        f"3 1 8:2 /os/var {device}/var rw - ext4 /dev/b rw",
+        f"4 1 8:2 /os/var/lib {device}/mnt/x rw - ext4 /dev/b rw",
+    )
+    monkeypatch.setattr(mount_table, "current", lambda: mount_table.parse("\n".join(table)))
+    own = HostPaths(((device / "var/lib/agent", "the agent's state"),))
+    refused = pytest.raises(errors.HostPathForbidden) if is_refused else contextlib.nullcontext()
+    with refused:
+        own.check(mounts(device / path))
+
+
+def test_the_table_of_mounts_is_read_as_the_kernel_writes_it():
+    table = mount_table.parse(
+        "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /a\\040b rw shared:1 - ext4 /dev/b rw\n"
+        "3 1 8:3 /in /a\\040b rw - ext4 /dev/c rw\nodd\n"
+    )
+    assert table.places(Path("/a b/c")) == (("8:3", Path("/in/c")),)
+    assert table.places(Path("/x")) == (("8:1", Path("/x")),)
+    assert mount_table.Mounts().places(Path("/x")) == ()
+    assert mount_table.current().places(Path("/proc"))
+
+
+@pytest.mark.parametrize("capability", ["SYS_PTRACE", "SYS_ADMIN", "ALL"])
+def test_who_may_trace_processes_may_not_look_at_them(device: Path, capability: str):
+    tracer = structs.replace(mounts(Path("/proc")), capabilities=Capabilities(add=(capability,)))
+    with pytest.raises(errors.HostPathForbidden, match="its capabilities"):
+        guard(device).check(tracer)
+
+
 def test_the_processes_may_be_looked_at(device: Path):
     guard(device).check(mounts(Path("/proc"), Path("/sys")))
 
@@ -116,7 +179,7 @@ def test_an_agent_keeps_what_its_configuration_names(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "geteuid", lambda: 999)
     read = settings.Settings(
         device_id=DeviceId("d"),
-        nats=settings.Nats(url="nats://h:4222", credentials=Path("/c/hub.creds")),
+        nats=settings.Nats(url="nats://h:4222", credentials=Path("/c/hub.creds"), ca=Path("/c/ca")),
         state_dir=Path("/s"),
         podman=settings.Podman(socket="http+unix:///r/podman.sock"),
         registries={"r.io": settings.Registry(username="u", password_file=Path("/c/r.password"))},
@@ -124,7 +187,7 @@ def test_an_agent_keeps_what_its_configuration_names(monkeypatch: pytest.MonkeyP
     )
     made = host_paths.of_agent(read, Path("/c/config.toml"))
     assert {str(path) for path, _ in made.protected} == {
-        *("/c/config.toml", "/c/hub.creds", "/c/r.password"),
+        *("/c/config.toml", "/c/hub.creds", "/c/r.password", "/c/ca"),
         *("/s", "/r/podman.sock", "/run/user/999"),
     }
     assert made.allowed == (Path("/a"),)

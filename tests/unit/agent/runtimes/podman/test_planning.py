@@ -10,7 +10,7 @@ from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman import planning
 from fleet.agent.runtimes.podman.planning import Create, Remove, Start
 from fleet.agent.runtimes.port import Container, Status
-from fleet.contracts.scores import Port, RestartPolicy
+from fleet.contracts.scores import Port, PullPolicy, RestartPolicy
 from tests.unit.agent.world import World, container, name, workload
 
 NAMES = ["a", "b", "c", "d"]
@@ -151,6 +151,31 @@ def test_what_will_not_start_is_made_anew_and_what_runs_is_left_alone(
         plain.do(action)
     kept = running & {c.id for c in plain.containers.values()}
     assert kept <= {c.id for c in world.containers.values()}
+
+
+@given(workloads(), found_containers(), st.sets(names))
+def test_what_is_made_anew_as_it_will_not_start_is_staged_as_well(
+    wanted: list[Workload], found: list[Container], unstartable: set[str]
+):
+    planned = planning.plan(wanted, found, unstartable=unstartable)
+    made = {action.service for action in planned if isinstance(action, Create)}
+    staged = planning.to_stage(wanted, found, unstartable=unstartable)
+    assert {w.service.name for w in staged} == made
+
+
+def test_what_will_not_start_and_can_not_be_made_anew_is_started_and_holds_up_no_other():
+    wanted = [workload("a"), workload("b", "d2")]
+    found = [container("a", status=Status.EXITED), container("b")]
+    planned = planning.plan(wanted, found, unstaged={"a"}, unstartable={"a"})
+    anew = (Remove("b", name("b")), Create("b", wanted[1]))
+    assert planned == (*anew, Start("a", name("a"), again=True), Start("b", name("b")))
+
+
+def test_what_will_not_start_is_made_anew_of_the_image_that_is_there():
+    wanted = [workload("a", pull_policy=PullPolicy.ALWAYS)]
+    found = [container("a", status=Status.EXITED)]
+    (staged,) = planning.to_stage(wanted, found, unstartable={"a"})
+    assert staged.service.pull_policy is PullPolicy.IF_NOT_PRESENT
 
 
 @given(workloads(), found_containers(), st.data())

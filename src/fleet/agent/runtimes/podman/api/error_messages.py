@@ -96,6 +96,7 @@ _LOCAL = "localhost"
 _WITHOUT_TLS = "server gave http response to https client"
 
 _ADVICE: dict[type[errors.FleetError], str] = {
+    errors.HostPathUnavailable: "see to what is mounted there, such as a network share",
     errors.HostPathMissing: "create the directory on the device, or mount a named volume",
     errors.CapabilityUnavailable: "remove it from capabilities",
     errors.LimitUnavailable: "enable (rootless: delegate) the cgroup controller on the device,"

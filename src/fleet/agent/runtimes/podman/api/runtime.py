@@ -42,6 +42,7 @@ from fleet.agent.runtimes.podman.api import (
 from fleet.agent.runtimes.podman.api.checks import Checks
 from fleet.agent.runtimes.podman.api.client import SocketClient
 from fleet.agent.runtimes.podman.api.deaths import Deaths
+from fleet.agent.runtimes.podman.api.host_path_checks import HostPathChecks
 from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.agent.runtimes.podman.api.lookup import Lookup
 from fleet.agent.runtimes.podman.api.removal import Removal
@@ -102,6 +103,7 @@ class PodmanRuntime:
         self._client = SocketClient(options.socket, options.timeout)
         self._workers = threads.Crew(options.workers, "podman")
         self._stops = threads.Crew(options.stops, "podman-stop")
+        self._host_paths = HostPathChecks(options.host_paths)
         self._failed_starts: dict[str, str] = {}
         self._made: dict[str, str] = {}  # the digest with which a name was created last
         self._followers: set[SocketClient] = set()
@@ -148,16 +150,18 @@ class PodmanRuntime:
 
     async def check(self, workload: Workload) -> None:
         service = workload.service
-        if any(volume.host_path for volume in service.volumes):
-            await self._call(lambda: self._options.host_paths.check(service))
+        await self._host_paths.check(service)
         if forwarding.needs_ipv6(service):
             await self._call(lambda: forwarding.check(service, self._request))
 
     async def create(self, workload: Workload) -> None:
+        await self._host_paths.check(workload.service)  # also what was checked a while ago
         await self._call(lambda: self._create(workload))
+        self._host_paths.made(workload.name, workload.service)
         self._checks.renew(workload.name)
 
     async def start(self, container: str) -> None:
+        await self._host_paths.check_again(container)
         is_cleaned_up = await self._await_cleanup(container)
         await self._call(lambda: self._start(container))
         if not is_cleaned_up and await self._call(lambda: self._state(container)) == _RUNNING:
@@ -165,6 +169,7 @@ class PodmanRuntime:
             await self.restart(container)
 
     async def restart(self, container: str) -> None:
+        await self._host_paths.check_again(container)
         await self._stops.call(lambda: self._restart(container))
         self._checks.renew(container)
 
@@ -173,6 +178,7 @@ class PodmanRuntime:
 
     async def remove(self, container: str) -> None:
         await self._stops.call(lambda: self._removal.remove(container))
+        self._host_paths.forget(container)
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         queue: asyncio.Queue[DeploymentName | errors.FleetError | None] = asyncio.Queue()
@@ -222,7 +228,6 @@ class PodmanRuntime:
         return translation.container(row, image, out_of_memory=self._deaths.is_out_of_memory(row))
 
     def _create(self, workload: Workload) -> None:
-        self._options.host_paths.check(workload.service)  # also what was checked a while ago
         try:
             container_id = self._make(workload)
         except errors.NameTaken:
