@@ -34,8 +34,10 @@ class OwnStops:
         """List the services of *found* whose container we stopped, or are stopping."""
         return frozenset(c.service for c in found if self._is_ours(c))
 
-    def interrupted(self, found: Iterable[Container]) -> tuple[Container, ...]:
+    def interrupted(self, found: tuple[Container, ...]) -> tuple[Container, ...]:
         """Have the runs that we cut short look like what was interrupted."""
+        if not self._started:  # as at nearly every look, of which each asks more than once
+            return found
         return tuple(
             replace(c, exit_code=0, finished=0, out_of_memory=False)
             if c.status is Status.EXITED and self._is_ours(c)

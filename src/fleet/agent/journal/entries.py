@@ -66,7 +66,7 @@ def intent(entry: Entry) -> intents.Intent:
 
 def encode(entry: Entry) -> bytes:
     """Write *entry* as the content of a file."""
-    return framing.wrap(_HEAD, msgspec.json.encode(entry))
+    return framing.encode(_HEAD, entry)
 
 
 def decode(deployment: DeploymentName, data: bytes) -> Entry:
@@ -75,11 +75,10 @@ def decode(deployment: DeploymentName, data: bytes) -> Entry:
 
     :raises errors.DamagedJournal: it isn't what an agent wrote there.
     """
-    body = framing.unwrap(_HEAD, data)
+    entry = framing.decode(_HEAD, data, Entry)
     try:
-        entry = msgspec.json.decode(body, type=Entry)
         DeviceId(entry.device_id)
-    except (msgspec.MsgspecError, UnicodeDecodeError, errors.InvalidName) as exc:
+    except errors.InvalidName as exc:
         raise errors.DamagedJournal(str(exc)) from exc
     if entry.deployment != deployment:
         raise errors.DamagedJournal(f"it is about {entry.deployment}")

@@ -9,18 +9,25 @@ new goes where the one before doesn't look. docs/decisions/0013-files-for-the-jo
 """
 
 import hashlib
+from typing import TypeVar
+
+import msgspec
 
 from fleet import errors
+from fleet.contracts import messages
+
+M = TypeVar("M", bound=messages.Message)
 
 
-def wrap(head: bytes, body: bytes) -> bytes:
-    """Write *body* as the content of a file of the kind and version *head*."""
+def encode(head: bytes, message: messages.Message) -> bytes:
+    """Write *message* as the content of a file of the kind and version *head*."""
+    body = msgspec.json.encode(message)
     return head + _digest(body) + b"\n" + body + b"\n"
 
 
-def unwrap(head: bytes, data: bytes) -> bytes:
+def decode(head: bytes, data: bytes, kind: type[M]) -> M:
     """
-    Read the body of a file.
+    Read the content of a file that holds a message of *kind*.
 
     :raises errors.DamagedJournal: it isn't of that kind and version, or isn't whole.
     """
@@ -30,7 +37,10 @@ def unwrap(head: bytes, data: bytes) -> bytes:
         raise errors.DamagedJournal("it isn't a journal of this format")
     if first != head + _digest(body) or rest[-1:] != b"\n":
         raise errors.DamagedJournal("its checksum is wrong")
-    return body
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise errors.DamagedJournal(str(exc)) from exc
 
 
 def _digest(body: bytes) -> bytes:

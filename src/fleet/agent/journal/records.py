@@ -8,8 +8,6 @@ It stands beside the entry, in a file of its own, where agents of the first vers
 going back to one of those, and coming again, loses none of it.
 """
 
-import msgspec
-
 from fleet import errors
 from fleet.agent.journal import framing
 from fleet.agent.model.runs import Run
@@ -34,7 +32,7 @@ class Record(messages.Message, frozen=True):
 
 def encode(record: Record) -> bytes:
     """Write *record* as the content of a file."""
-    return framing.wrap(_HEAD, msgspec.json.encode(record))
+    return framing.encode(_HEAD, record)
 
 
 def decode(deployment: DeploymentName, data: bytes) -> Record:
@@ -43,11 +41,7 @@ def decode(deployment: DeploymentName, data: bytes) -> Record:
 
     :raises errors.DamagedJournal: it isn't what an agent wrote there.
     """
-    body = framing.unwrap(_HEAD, data)
-    try:
-        record = msgspec.json.decode(body, type=Record)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise errors.DamagedJournal(str(exc)) from exc
+    record = framing.decode(_HEAD, data, Record)
     if record.deployment != deployment:
         raise errors.DamagedJournal(f"it is about {record.deployment}")
     return record
