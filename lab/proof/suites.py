@@ -5,10 +5,12 @@ A *check* needs nothing but the Python environment and is quiet unless it
 fails; a *suite* needs the lab's parts and shows its output as it comes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 REPORTS = Path("build")
+WORKERS = "5"  # of the integration tests
 MACHINES = ("vm-smoke", "vm-arm64", "vm-debian-13")  # topologies of one machine each
 
 
@@ -22,6 +24,13 @@ class Suite:
     shows_output: bool = False
     lab: str = ""
     """the lab that it brings up, if it has machines"""
+    lane: str = ""
+    """
+    suites of one lane take turns; those of several run side by side; one without a lane runs alone
+    """
+
+
+Lane = tuple[Suite, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +58,27 @@ def checks() -> tuple[Suite, ...]:
 
 
 def suites(keyword: str = "") -> tuple[Suite, ...]:
-    """List what runs on real parts, the quickest first."""
+    """List what runs on real parts, in order."""
     return (
-        _pytest("integration", ("-n", "2", "--dist", "loadfile"), keyword=keyword),
-        # The lab is one: its tests take turns.
+        # More workers than cores: most of a test is waiting for a process to start, or to notice.
+        _pytest("integration", ("-n", WORKERS, "--dist", "loadfile"), keyword=keyword),
+        # Compares the whole host with what it was before the lab, so nothing else may change it.
+        # A lab is one: its tests take turns.
         _pytest("e2e", ("-n", "0"), keyword=keyword),
-        _pytest("blackbox", ("-n", "0"), keyword=keyword),
-        _pytest("load", ("-n", "0"), keyword=keyword),
-        # Minutes of a machine are for `invoke test.full`.
-        _pytest("vm", ("-n", "0", "-m", "not slow"), keyword=keyword),
+        # A machine needs the processor, the others of these mostly wait.
+        _pytest("vm", ("-n", "0", "-m", "not slow"), keyword=keyword, lane="machines"),
+        _pytest("blackbox", ("-n", "0"), keyword=keyword, lane="labs"),
+        _pytest("load", ("-n", "0"), keyword=keyword, lane="labs"),
     )
+
+
+def rounds(chosen: Iterable[Suite]) -> tuple[tuple[Lane, ...], ...]:
+    """Say what of *chosen* runs when: rounds in turn, each of lanes that run side by side."""
+    suites = tuple(chosen)
+    alone = tuple(((suite,),) for suite in suites if not suite.lane)
+    lanes = dict.fromkeys(suite.lane for suite in suites if suite.lane)
+    beside = tuple(tuple(each for each in suites if each.lane == lane) for lane in lanes)
+    return (*alone, beside) if beside else alone
 
 
 def full(keyword: str = "") -> tuple[Suite, ...]:
@@ -72,14 +92,15 @@ def full(keyword: str = "") -> tuple[Suite, ...]:
 
 def _fuzzing(keyword: str) -> Suite:
     """Try what anybody may write into a bucket for long, rather than for a moment."""
-    suite = _pytest("unit", ("-n", "auto", "-m", "slow"), keyword=keyword, report="fuzz")
+    arguments = ("-n", "auto", "-m", "slow")
+    suite = _pytest("unit", arguments, keyword=keyword, report="fuzz", lane="labs")
     return replace(suite, name="fuzz")
 
 
 def _on_machine(topology: str, keyword: str) -> Suite:
     """Run the suite of machines on the one of *topology*."""
     lab = f"{topology}-full"
-    suite = _pytest("vm", ("-n", "0"), keyword=keyword, report=topology)
+    suite = _pytest("vm", ("-n", "0"), keyword=keyword, report=topology, lane="machines")
     where = ("env", f"LAB_NAME={lab}", f"LAB_TOPOLOGY={topology}")
     return replace(suite, name=topology, command=(*where, *suite.command), lab=lab)
 
@@ -104,8 +125,10 @@ def _pytest(
     keyword: str = "",
     quiet: bool = False,
     report: str = "",
+    lane: str = "",
 ) -> Suite:
     path = REPORTS / f"junit-{report or name}.xml"
     selected = ("-k", keyword) if keyword else ()
-    command = ("pytest", f"tests/{name}", *arguments, f"--junitxml={path}", *selected)
-    return Suite(name, command, path, shows_output=not quiet)
+    shown = ("-v",) if lane else ()  # a line a test, where the lines of several are mixed
+    command = ("pytest", f"tests/{name}", *arguments, *shown, f"--junitxml={path}", *selected)
+    return Suite(name, command, path, shows_output=not quiet, lane=lane)

@@ -1,7 +1,7 @@
 """The invoke tasks that prove a tree, and those that write what is generated."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from invoke.collection import Collection
@@ -10,11 +10,12 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 from rich.console import Console
 
-from lab.proof import evidence, generated, results, running, suites
+from lab.proof import evidence, generated, results, resuming, running, suites
 from lab.proof.results import Result
 from lab.proof.suites import Selection, Suite
 
 _ROOT = Path(__file__).parents[2]
+_FULL = _ROOT / suites.REPORTS / "full.json"
 _console = Console(soft_wrap=True, highlight=False)
 
 
@@ -43,32 +44,53 @@ def prove(_: Context, only: Sequence[str] | None = None, keyword: str = "") -> N
         raise Exit(f"no such suite: {', '.join(missing)}; there are {names}", code=2)
     checked = _check([suite for suite in suites.checks() if selection.wants(suite)])
     proved = [suite for suite in suites.suites(keyword) if selection.wants(suite)]
-    _conclude((*checked, *running.run_in_turn(proved)))
+    _conclude((*checked, *_run(proved)))
 
 
 @task(
-    help={"only": "a suite by name (may be repeated)", "keyword": "as with pytest -k"},
+    help={
+        "only": "a suite by name (may be repeated)",
+        "keyword": "as with pytest -k",
+        "again": "repeat also what has passed on this very tree",
+    },
     iterable=["only"],
 )
-def full(_: Context, only: Sequence[str] | None = None, keyword: str = "") -> None:
-    """Run also what takes hours (arm64, Debian 13, slow faults); write docs/evidence."""
+def full(
+    _: Context, only: Sequence[str] | None = None, keyword: str = "", again: bool = False
+) -> None:
+    """
+    Run also what takes hours (arm64, Debian 13, slow faults); write docs/evidence.
+
+    What an earlier run has passed on the same tree isn't repeated.
+    """
     os.chdir(_ROOT)
     selection = Selection(tuple(only or ()), keyword)
     known = suites.full(keyword)
     if missing := suites.unknown(selection, known):
         names = ", ".join(suite.name for suite in known)
         raise Exit(f"no such suite: {', '.join(missing)}; there are {names}", code=2)
-    done, commit = [], evidence.commit()
-    for suite in filter(selection.wants, known):
-        earlier = len(evidence.boots(suite.lab))
-        done.append(running.run(suite))
-        if keyword:  # a part of a suite is no evidence for it
-            continue
-        directory = _ROOT / "docs" / "evidence"
-        booted = evidence.boots(suite.lab)[earlier:]
-        written = evidence.write(done[-1], directory, of=commit, booted=booted)
+    chosen = tuple(filter(selection.wants, known))
+    if keyword:  # a part of a suite is no evidence for it
+        _conclude(tuple(_run(chosen)))
+        return
+    progress = resuming.Progress(_FULL, resuming.tree(_ROOT))
+    passed = {} if again else progress.passed()
+    before = [passed[suite.name] for suite in chosen if suite.name in passed]
+    for result in before:
+        _console.print(f"{result.name}: passed on this tree before; --again repeats it")
+    commit = evidence.commit()
+    earlier = {suite.name: len(evidence.boots(suite.lab)) for suite in chosen}
+    labs = {suite.name: suite.lab for suite in chosen}
+
+    def conclude(result: Result) -> None:
+        _announce(result)
+        progress.note(result)
+        booted = evidence.boots(labs[result.name])[earlier[result.name] :]
+        written = evidence.write(result, _ROOT / resuming.EVIDENCE, of=commit, booted=booted)
         _console.print(f"evidence: {written.relative_to(_ROOT)}")
-    _conclude(done)
+
+    rest = (suite for suite in chosen if suite.name not in passed)
+    _conclude((*before, *_run(rest, conclude)))
 
 
 def collection() -> Collection:
@@ -112,10 +134,14 @@ def _check(chosen: Sequence[Suite]) -> tuple[Result, ...]:
     return running.run_together(chosen, announce=_announce)
 
 
+def _run(chosen: Iterable[Suite], announce: running.Announce | None = None) -> Iterator[Result]:
+    return running.run_in_rounds(suites.rounds(chosen), announce=announce or _announce)
+
+
 def _announce(result: Result) -> None:
     verdict = "ok" if result.passed else "FAILED"
     _console.print(f"{result.name}: {verdict} after {result.seconds:.1f} s")
-    if not result.passed:
+    if result.output and not result.passed:
         _console.rule(f"[red]{result.name}")
         _console.out(result.output, highlight=False)
 

@@ -103,7 +103,7 @@ def test_a_checkout_that_lacks_a_pin_is_refused(checkout: Path):
 
 def test_the_tasks_are_those_of_the_checkout_wherever_it_is_called_from(made: Path):
     done = dev(made, "invoke", "check", "--help")
-    assert done.stdout.splitlines() == ["--search-root", str(made), "check", "--help"]
+    assert done.stdout.splitlines() == ["--write-pyc", "--search-root", str(made), "check", "--help"]
     assert done.returncode == 0
 
 
@@ -119,3 +119,12 @@ def test_no_test_is_skipped_for_a_package_that_the_test_command_does_not_bring()
     }
     assert {"nix-bin", "openssh-server"} <= asked
     assert asked <= brought
+
+
+def test_what_one_command_compiled_the_next_need_not_compile(made: Path):
+    (made / ".venv" / "bin" / "python").write_text("#!/bin/sh\nenv\n")
+
+    said = dev(made, "python", PYTHONDONTWRITEBYTECODE="1").stdout
+
+    assert "VIRTUAL_ENV=" in said
+    assert "PYTHONDONTWRITEBYTECODE" not in said

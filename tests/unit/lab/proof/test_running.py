@@ -1,5 +1,7 @@
 """Suites run to their end, whatever becomes of the others."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -41,3 +43,47 @@ def test_a_report_of_an_earlier_run_counts_for_nothing(tmp_path: Path):
     report.parent.mkdir()
     report.write_text('<testsuite tests="1" failures="0" errors="0" skipped="0"/>')
     assert running.run(Suite("unit", PASSES.command, report)).counts is None
+
+
+def test_lanes_run_side_by_side_and_each_line_says_whose_it_is(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    waits = "import pathlib, time\nwhile not pathlib.Path({!r}).exists(): time.sleep(0.01)\n"
+    meets = "import pathlib\npathlib.Path({!r}).touch()\n" + waits
+    first = loud("first", meets.format("a", "b") + "print('one', flush=True)\nprint('two')")
+    other = loud("second", meets.format("b", "a"))
+    announced: list[str] = []
+
+    done = running.run_in_rounds(
+        [((first, loud("third", "raise SystemExit(2)")), (other,))],
+        announce=lambda result: announced.append(result.name),
+    )
+
+    assert {result.name: result.status for result in done} == {"first": 0, "second": 0, "third": 2}
+    assert sorted(announced) == ["first", "second", "third"]
+    assert "first  | one\nfirst  | two\n" in capfd.readouterr().out
+
+
+def test_rounds_take_turns_and_a_failure_ends_none():
+    makes = loud("makes", "open('made', 'w')\nraise SystemExit(1)")
+    reads = loud("reads", "open('made')")
+
+    done = running.run_in_rounds([((makes,),), ((reads,),)], announce=lambda _: None)
+
+    assert [result.status for result in done] == [1, 0]
+
+
+def test_a_process_that_a_suite_leaves_behind_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(running, "_AFTER_END_SECONDS", 0.1)
+    stays = "import os, signal\nif pid := os.fork():\n    open('pid', 'w').write(str(pid))"
+    leaves = loud("leaves", f"{stays}\nelse:\n    signal.pause()")
+    lanes = ((leaves,), (PASSES,))
+
+    try:
+        assert all(each.passed for each in running.run_in_rounds([lanes], announce=lambda _: None))
+    finally:
+        os.kill(int(Path("pid").read_text()), signal.SIGKILL)
+
+
+def loud(name: str, code: str) -> Suite:
+    return Suite(name, (sys.executable, "-c", code), shows_output=True)

@@ -41,3 +41,26 @@ def test_the_full_proof_runs_the_suite_of_machines_on_each_topology_of_one():
     assert all(f"LAB_TOPOLOGY={suite.name}" in suite.command for suite in machines)
     assert all("not slow" not in suite.command for suite in machines)
     assert len({suite.report for suite in suites.full()}) == len(suites.full())
+
+
+def test_what_compares_the_host_runs_alone_and_what_waits_runs_beside_a_machine():
+    found = [[[suite.name for suite in lane] for lane in lanes] for lanes in planned()]
+
+    assert found == [[["integration"]], [["e2e"]], [["vm"], ["blackbox", "load"]]]
+
+
+def test_a_chosen_suite_has_no_company():
+    assert [[len(lane) for lane in lanes] for lanes in planned("vm")] == [[1]]
+
+
+def test_machines_take_turns_in_the_full_proof():
+    *_, beside = suites.rounds(suites.full())
+
+    assert [[suite.name for suite in lane] for lane in beside] == [
+        ["blackbox", "load", "fuzz"],
+        list(suites.MACHINES),
+    ]
+
+
+def planned(*only: str) -> tuple[tuple[suites.Lane, ...], ...]:
+    return suites.rounds(suite for suite in suites.suites() if Selection(only).wants(suite))
