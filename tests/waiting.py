@@ -11,6 +11,7 @@ from lab.system import waiting
 
 T = TypeVar("T")
 EVERY_SECONDS = 0.02
+AT_LAST_SECONDS = 0.2  # a look costs: what takes long is looked at less often
 
 
 class Clock:
@@ -27,18 +28,20 @@ class Clock:
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T | None]], what: str, *, within: float = 15.0
+    look: Callable[[], Awaitable[T | None]], what: str, *, within: float = 30.0
 ) -> T:
     """Wait until *look* finds something true, and return that."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within
+    every = EVERY_SECONDS
     while True:
         found = await look()
         if found:
             return found
         if loop.time() > end:
             raise AssertionError(f"not within {within} s: {what}; last seen: {found!r}")
-        await asyncio.sleep(EVERY_SECONDS)
+        await asyncio.sleep(every)
+        every = min(every * 1.2, AT_LAST_SECONDS)
 
 
 def appears(path: Path, what: str, *, within: float = 60) -> None:

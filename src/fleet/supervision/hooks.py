@@ -9,14 +9,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
+import fleet
 from fleet import errors
 from fleet.supervision.failures import Failures
 
+log = structlog.get_logger()
 CALLBACK: Final = "callback"
 THREAD: Final = "thread"
 DESTRUCTOR: Final = "destructor"
+_OURS = str(Path(fleet.__file__).parent)
 
 
 @contextmanager
@@ -28,6 +34,9 @@ def recorded(failures: Failures, loop: asyncio.AbstractEventLoop) -> Iterator[No
             loop.call_soon_threadsafe(failures.failed, part, key, error)
 
     def of_callback(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if library := _abandoned_by_a_library(context):
+            log.warning("a library abandoned a task", task=_name(context), code=library)
+            return
         failures.failed(CALLBACK, _name(context), _error(context))
 
     def of_thread(args: threading.ExceptHookArgs) -> None:
@@ -49,6 +58,22 @@ def recorded(failures: Failures, loop: asyncio.AbstractEventLoop) -> Iterator[No
 
 def _error(context: dict[str, Any]) -> BaseException:
     return context.get("exception") or errors.InternalError(str(context.get("message", "")))
+
+
+def _abandoned_by_a_library(context: dict[str, Any]) -> str:
+    """
+    Name the code of a task that isn't ours and was destroyed while it waited; else "".
+
+    Kopf lets such waits go when it ends a watch of a definition that is no longer there. No work
+    is lost with one, and none is tried again.
+    """
+    task = context.get("task")
+    if "exception" in context or not isinstance(task, asyncio.Task) or task.done():
+        return ""
+    code = getattr(task.get_coro(), "cr_code", None)
+    if code is None or code.co_filename.startswith(_OURS):
+        return ""
+    return f"{code.co_qualname} in {code.co_filename}"
 
 
 def _name(context: dict[str, Any]) -> str:

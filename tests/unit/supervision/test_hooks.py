@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import threading
+from collections.abc import Coroutine
+from typing import Any
 
-from fleet.supervision import hooks
+from fleet.supervision import hooks, program
 from tests.unit.supervision.recording import recorder
 from tests.waiting import eventually
 
@@ -36,3 +38,27 @@ async def test_what_escapes_from_a_callback_a_task_a_thread_or_a_destructor_is_r
     assert {(f.part, f.key) for f in watcher.failures} == {
         ("callback", ""), ("callback", "forgotten"), ("thread", "worker"), ("destructor", ""),
     }  # fmt: skip
+
+
+async def test_a_wait_that_a_library_abandons_is_no_failure_and_one_of_ours_is():
+    failures, watcher = recorder()
+    loop = asyncio.get_running_loop()
+
+    def abandoned(waiting: Coroutine[Any, Any, Any]) -> dict[str, Any]:
+        return {
+            "message": "Task was destroyed but it is pending!",
+            "task": loop.create_task(waiting),
+        }
+
+    theirs = abandoned(asyncio.Event().wait())
+    ours = abandoned(program.until(asyncio.Event(), asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    with hooks.recorded(failures, loop):
+        loop.call_exception_handler(theirs)
+        assert watcher.failures == []
+        loop.call_exception_handler(ours)
+
+    assert [failure.part for failure in watcher.failures] == ["callback"]
+    for each in (theirs, ours):
+        each["task"].cancel()
+        await asyncio.wait({each["task"]})
