@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 REPORTS = Path("build")
-WORKERS = "5"  # of the integration tests
-MACHINES = ("vm-smoke", "vm-arm64", "vm-debian-13")  # topologies of one machine each
+CHECKS, HOST, MACHINES, LABS, PARTS = "checks", "host", "machines", "labs", "parts"
+# What runs when: rounds in turn, each of lanes that run side by side. The end-to-end tests compare
+# the whole host with what it was before their lab: beside them runs only what leaves it alone.
+ROUNDS = ((CHECKS, HOST), (MACHINES, LABS, PARTS))
+TOPOLOGIES = ("vm-smoke", "vm-arm64", "vm-debian-13")  # topologies of one machine each
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,8 @@ class Suite:
     shows_output: bool = False
     lab: str = ""
     """the lab that it brings up, if it has machines"""
-    lane: str = ""
-    """
-    suites of one lane take turns; those of several run side by side; one without a lane runs alone
-    """
+    lane: str = CHECKS
+    """suites of one lane take turns"""
 
 
 Lane = tuple[Suite, ...]
@@ -45,7 +46,7 @@ class Selection:
 
 
 def checks() -> tuple[Suite, ...]:
-    """List the checks, the slowest first: they run side by side."""
+    """List the checks, the slowest first."""
     return (
         Suite("types", ("mypy",)),
         _pytest("unit", ("-n", "auto", "-m", "not slow"), quiet=True),
@@ -58,27 +59,26 @@ def checks() -> tuple[Suite, ...]:
 
 
 def suites(keyword: str = "") -> tuple[Suite, ...]:
-    """List what runs on real parts, in order."""
+    """List what runs on real parts."""
     return (
-        # More workers than cores: most of a test is waiting for a process to start, or to notice.
-        _pytest("integration", ("-n", WORKERS, "--dist", "loadfile"), keyword=keyword),
-        # Compares the whole host with what it was before the lab, so nothing else may change it.
         # A lab is one: its tests take turns.
-        _pytest("e2e", ("-n", "0"), keyword=keyword),
-        # A machine needs the processor, the others of these mostly wait.
-        _pytest("vm", ("-n", "0", "-m", "not slow"), keyword=keyword, lane="machines"),
-        _pytest("blackbox", ("-n", "0"), keyword=keyword, lane="labs"),
-        _pytest("load", ("-n", "0"), keyword=keyword, lane="labs"),
+        _pytest("e2e", ("-n", "0"), keyword=keyword, lane=HOST),
+        # Minutes of a machine are for `invoke test.full`.
+        _pytest("vm", ("-n", "0", "-m", "not slow"), keyword=keyword, lane=MACHINES),
+        _pytest("blackbox", ("-n", "0"), keyword=keyword, lane=LABS),
+        _pytest("load", ("-n", "0"), keyword=keyword, lane=LABS),
+        _integration(keyword),
     )
 
 
 def rounds(chosen: Iterable[Suite]) -> tuple[tuple[Lane, ...], ...]:
-    """Say what of *chosen* runs when: rounds in turn, each of lanes that run side by side."""
+    """Say what of *chosen* runs when, by `ROUNDS`."""
     suites = tuple(chosen)
-    alone = tuple(((suite,),) for suite in suites if not suite.lane)
-    lanes = dict.fromkeys(suite.lane for suite in suites if suite.lane)
-    beside = tuple(tuple(each for each in suites if each.lane == lane) for lane in lanes)
-    return (*alone, beside) if beside else alone
+    found = (
+        tuple(tuple(suite for suite in suites if suite.lane == lane) for lane in lanes)
+        for lanes in ROUNDS
+    )
+    return tuple(lanes for each in found if (lanes := tuple(filter(None, each))))
 
 
 def full(keyword: str = "") -> tuple[Suite, ...]:
@@ -86,21 +86,32 @@ def full(keyword: str = "") -> tuple[Suite, ...]:
     return (
         *(suite for suite in suites(keyword) if suite.name != "vm"),
         _fuzzing(keyword),
-        *(_on_machine(topology, keyword) for topology in MACHINES),
+        *(_on_machine(topology, keyword) for topology in TOPOLOGIES),
     )
+
+
+def _integration(keyword: str) -> Suite:
+    """
+    Run the tests of parts, with more workers than cores: most of a test is waiting.
+
+    They give way to the machines beside them, whose kernels have no more than so long to boot.
+    """
+    workers = ("-n", "4", "--dist", "loadfile")
+    suite = _pytest("integration", workers, keyword=keyword, lane=PARTS)
+    return replace(suite, command=("nice", "-n", "5", *suite.command))
 
 
 def _fuzzing(keyword: str) -> Suite:
     """Try what anybody may write into a bucket for long, rather than for a moment."""
     arguments = ("-n", "auto", "-m", "slow")
-    suite = _pytest("unit", arguments, keyword=keyword, report="fuzz", lane="labs")
+    suite = _pytest("unit", arguments, keyword=keyword, report="fuzz", lane=LABS)
     return replace(suite, name="fuzz")
 
 
 def _on_machine(topology: str, keyword: str) -> Suite:
     """Run the suite of machines on the one of *topology*."""
     lab = f"{topology}-full"
-    suite = _pytest("vm", ("-n", "0"), keyword=keyword, report=topology, lane="machines")
+    suite = _pytest("vm", ("-n", "0"), keyword=keyword, report=topology, lane=MACHINES)
     where = ("env", f"LAB_NAME={lab}", f"LAB_TOPOLOGY={topology}")
     return replace(suite, name=topology, command=(*where, *suite.command), lab=lab)
 
@@ -125,10 +136,10 @@ def _pytest(
     keyword: str = "",
     quiet: bool = False,
     report: str = "",
-    lane: str = "",
+    lane: str = CHECKS,
 ) -> Suite:
     path = REPORTS / f"junit-{report or name}.xml"
     selected = ("-k", keyword) if keyword else ()
-    shown = ("-v",) if lane else ()  # a line a test, where the lines of several are mixed
+    shown = () if quiet else ("-v",)  # a line a test, where the lines of several are mixed
     command = ("pytest", f"tests/{name}", *arguments, *shown, f"--junitxml={path}", *selected)
     return Suite(name, command, path, shows_output=not quiet, lane=lane)

@@ -27,7 +27,7 @@ _X86_64_TCG: Mapping[Step, float] = {
     Step.POWER: 30,
     Step.KERNEL: 60,
     Step.NETWORK: 150,
-    Step.SSH: 90,
+    Step.SSH: 150,
     Step.CLOUD_INIT: 150,
     Step.AGENT: 180,
 }
