@@ -16,8 +16,7 @@ from rich.console import Console
 from lab.bench.results import Results
 from lab.console import invocation
 from lab.proof import evidence
-from lab.soak import driver, outcome, report, schedule
-from lab.soak.driver import Layout
+from lab.soak import outcome, report, schedule
 from lab.soak.outcome import Outcome, Run
 
 _ROOT = Path(__file__).parents[2]
@@ -40,6 +39,9 @@ def bus(
     _: Context, sessions: int = 50, seed: int = 0, only: str = "", record: bool = False
 ) -> None:
     """Break sessions of the bus in every way under load; all that was put must arrive."""
+    # Here, so that no other command loads the bus.
+    from lab.soak import driver  # noqa: PLC0415
+
     os.chdir(_ROOT)
     seed = seed or secrets.randbelow(_SEEDS) + 1
     with invocation.told_errors():
@@ -48,7 +50,7 @@ def bus(
     _progress.print(command)
     load, begun, of = os.getloadavg()[0], time.monotonic(), evidence.commit()
     breaks = [b for b in schedule.plan(seed, sessions) if not chosen or b.number in chosen]
-    run = asyncio.run(driver.run(seed, breaks, _prepared(), Layout(), _tell))
+    run = asyncio.run(driver.run(seed, breaks, _prepared(), driver.Layout(), _tell))
     if record and not chosen:
         written = report.write(run, command, seconds=time.monotonic() - begun, of=of)
         _progress.print(f"evidence: {written}")
