@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from fleet.scores.device.configuration import HEARTBEAT_INTERVAL
 from lab.devices.host_device import HostDevice
 from lab.system.podman_configuration import Engine
 
@@ -25,6 +26,7 @@ def agent_config(
             f"url = {json.dumps(device.nats_url)}",
             f"credentials = {json.dumps(str(credentials))}",
             f"jitter = {_JITTER_SECONDS}",
+            *_heartbeats(device.heartbeat_interval),
             "[podman]",
             f"socket = {json.dumps(f'unix://{socket}')}",
             *(["[podman.ulimits]", *_table(limits)] if limits else []),
@@ -33,6 +35,11 @@ def agent_config(
             "",
         )
     )
+
+
+def _heartbeats(interval: int) -> tuple[str, ...]:
+    """Set the interval where it isn't the agent's own: an agent of before knows no such key."""
+    return () if interval == HEARTBEAT_INTERVAL else (f"heartbeat_interval = {interval}",)
 
 
 def _table(values: Mapping[str, str] | Mapping[str, int]) -> tuple[str, ...]:

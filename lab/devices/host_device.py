@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.scores.device.configuration import HEARTBEAT_INTERVAL
+
 
 @dataclass(frozen=True, slots=True)
 class HostDevice:
@@ -17,6 +19,8 @@ class HostDevice:
     registry: str
     base: Path | None = None
     """the store of base images that devices share, read-only; root alone can lock it"""
+    heartbeat_interval: int = HEARTBEAT_INTERVAL
+    """seconds"""
     user: int | None = None
     """who runs podman and the agent of a rootless device"""
 

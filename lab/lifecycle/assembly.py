@@ -1,6 +1,6 @@
 """What a lab is assembled from: its parts by name, and the stages that bring them about."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
 from fleet.contracts.names import DeviceId
@@ -61,14 +61,16 @@ def assemble(host: LabHost, topology: Topology) -> Assembly:
     plane = cluster.control_plane(host)
     hub = broker.broker(host, (DeviceId(device.id) for device in topology.devices))
     images = registry.registry(host)
+    interval = topology.heartbeat_interval
     return Assembly(
         host=host,
         plane=plane,
         broker=hub,
         registry=images,
-        operator=operator.operator(host, plane, hub),
+        operator=operator.operator(host, plane, hub, silence=topology.silence),
         devices=tuple(
-            _device(host, hub, images, index, device) for index, device in topology.numbered()
+            replace(_device(host, hub, images, index, device), heartbeat_interval=interval)
+            for index, device in topology.numbered()
         ),
     )
 

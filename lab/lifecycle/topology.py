@@ -23,12 +23,14 @@ from lab.system.yaml_documents import Document, Problem
 
 DIRECTORY = Path(__file__).parents[1] / "topologies"
 SCHEMA = DIRECTORY / "topology.schema.json"
+SILENCE = 30  # the operator's own default
 MOST_DEVICES = 99  # two digits in the names of links
 
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ID = "1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or a digit"
 _DEVICES = f"a list of 1 to {MOST_DEVICES} devices, such as [{{id: dev-01}}]"
+_SILENCE = "the seconds without a heartbeat after which a device is stale; it sends three in them"
 _LABEL_VALUE = "at most 63 of A-Z, a-z, 0-9, '-', '_' and '.', beginning and ending alphanumeric"
 Id = Annotated[
     str,
@@ -109,9 +111,15 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What a lab consists of, besides the parts that every lab has."""
 
     description: str = ""
+    silence: Annotated[int, Meta(ge=3, le=3600, description=_SILENCE)] = SILENCE
     devices: Annotated[
         tuple[Device, ...], Meta(min_length=1, max_length=MOST_DEVICES, description=_DEVICES)
     ]
+
+    @property
+    def heartbeat_interval(self) -> int:
+        """Return the seconds between two heartbeats of a device: three make a silence."""
+        return self.silence // 3
 
     def numbered(self) -> tuple[tuple[int, Device], ...]:
         """Return the devices with their numbers, from 1: a number decides address and link."""

@@ -42,6 +42,7 @@ class Operator:
     address: str
     health_port: int
     metrics_port: int
+    silence: int | None = None
 
     @property
     def health(self) -> str:
@@ -54,8 +55,18 @@ class Operator:
         return f"http://{self.address}:{self.metrics_port}/metrics"
 
 
-def operator(host: LabHost, plane: ControlPlane, broker: Broker, address: str = "") -> Operator:
-    """Describe the operator of the lab on *host*, at the bridge's address unless told."""
+def operator(
+    host: LabHost,
+    plane: ControlPlane,
+    broker: Broker,
+    address: str = "",
+    silence: int | None = None,
+) -> Operator:
+    """
+    Describe the operator of the lab on *host*, at the bridge's address unless told.
+
+    *silence* is the seconds without a heartbeat after which a device is stale.
+    """
     address = address or host.address
     return Operator(
         directory=host.state / "operator",
@@ -64,6 +75,7 @@ def operator(host: LabHost, plane: ControlPlane, broker: Broker, address: str = 
         address=address,
         health_port=host.port("operator-health", prefer=_HEALTH_PORT, address=address),
         metrics_port=host.port("operator-metrics", prefer=_METRICS_PORT, address=address),
+        silence=silence,
     )
 
 
@@ -112,4 +124,5 @@ def _environment(wanted: Operator, identity: ServiceAccountScore) -> Mapping[str
         "FLEET_HEALTH_LISTEN": f"{wanted.address}:{wanted.health_port}",
         "FLEET_METRICS_LISTEN": f"{wanted.address}:{wanted.metrics_port}",
         "FLEET_LOG_FORMAT": "json",
+        **({} if wanted.silence is None else {"FLEET_SILENCE": str(wanted.silence)}),
     }

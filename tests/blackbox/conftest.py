@@ -27,6 +27,7 @@ from tests.using_lab.waiting import eventually
 
 TIMEOUT = 300
 HERE = Path(__file__).parent
+TOPOLOGY = str(HERE / "impatient.yaml")
 Join = Callable[..., StandIn]
 
 status = sessions.status
@@ -46,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """The session's lab, up."""
-    with sessions.lab(Lab(os.environ.get("LAB_NAME", "blackbox"))) as (lab, _, _):
+    with sessions.lab(Lab(os.environ.get("LAB_NAME", "blackbox"), TOPOLOGY)) as (lab, _, _):
         yield lab
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from lab.soak.judgement.wire import Message, Wire
 from tests.blackbox.buckets import DESIRED, HEARTBEAT, INFO, STATE, Buckets, Refused, is_marker
 
-HEARTBEAT_EVERY = 10.0
+HEARTBEAT_EVERY = 4.0  # three in a silence of the lab
 IDLE_HEARTBEAT = 30.0
 TICK = 0.1
 FUTURE: dict[str, Any] = {"colour": "teal", "nested": {"of": ["the", "future"]}, "schema": 9}

@@ -28,7 +28,7 @@ from tests.using_lab.manifests import NAMESPACE, OTHER_NAMESPACE, Manifest, depl
 from tests.using_lab.waiting import eventually, steadily
 
 PORT = 18780
-STOPPED_SECONDS = 120  # silence takes 30
+STOPPED_SECONDS = 48  # four of the lab's silences
 HEARD_AGAIN_WITHIN = 120  # a watch finds out by the second idle heartbeat that it has missed
 Devices = tuple[Device, ...]
 Containers = Mapping[str, Mapping[str, Container]]

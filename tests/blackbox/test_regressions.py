@@ -22,7 +22,7 @@ from tests.using_lab.manifests import NAMESPACE, deployment, service
 from tests.using_lab.waiting import eventually, steadily
 
 PORT = 18280
-STALE_WITHIN = 90  # 30 s of silence, and what the operator takes to look
+STALE_WITHIN = 90  # 12 s of silence, and what the operator takes to look
 BACK_WITHIN = 120  # reconnecting backs off, with jitter
 IMAGE = "registry.invalid/page:v1"
 Devices = tuple[Device, ...]

@@ -103,7 +103,13 @@ def test_a_checkout_that_lacks_a_pin_is_refused(checkout: Path):
 
 def test_the_tasks_are_those_of_the_checkout_wherever_it_is_called_from(made: Path):
     done = dev(made, "invoke", "check", "--help")
-    assert done.stdout.splitlines() == ["--write-pyc", "--search-root", str(made), "check", "--help"]
+    assert done.stdout.splitlines() == [
+        "--write-pyc",
+        "--search-root",
+        str(made),
+        "check",
+        "--help",
+    ]
     assert done.returncode == 0
 
 

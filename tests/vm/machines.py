@@ -68,5 +68,12 @@ class Machine:
 
     def cut_power(self) -> None:
         """Have the machine's power go away at once: nothing is written any more."""
-        virsh = ("virsh", "--connect", self.status["libvirt"], "destroy", self.status["domain"])
-        subprocess.run(virsh, capture_output=True, check=True, timeout=COMMAND_WITHIN)
+        if self._virsh("domstate") != "shut off":
+            self._virsh("destroy")
+
+    def _virsh(self, command: str) -> str:
+        argv = ("virsh", "--connect", self.status["libvirt"], command, self.status["domain"])
+        done = subprocess.run(
+            argv, capture_output=True, check=True, timeout=COMMAND_WITHIN, text=True
+        )
+        return done.stdout.strip()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.scores.device.configuration import HEARTBEAT_INTERVAL
 from fleet.scores.kvm.addresses import MacAddress
 from fleet.scores.linux.architecture import Arch
 from lab.host.lab_host import LabHost
@@ -31,6 +32,7 @@ class VmDevice:
     arch: Arch
     image: str
     memory_mib: int = DEFAULT_MEMORY_MIB
+    heartbeat_interval: int = HEARTBEAT_INTERVAL
 
     @property
     def serial_part(self) -> str:

@@ -126,6 +126,7 @@ def setup(device: VmDevice) -> FleetDeviceSetupConfig:
             url=device.nats_url,
             credentials=configuration.credentials(device.credentials),
             jitter=_JITTER_SECONDS,
+            heartbeat_interval=device.heartbeat_interval,
         ),
         bundle=agent_bundles.bundle_of(device.image),
         admin_keys=(access.keypair().public,),

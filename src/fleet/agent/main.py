@@ -203,6 +203,7 @@ async def _serve(settings: Settings, config: Path) -> int:
             hub=settings.nats.url,
             keeping=keeping,
             spread=float(settings.nats.jitter),
+            heartbeat_interval=float(settings.nats.heartbeat_interval),
             failures=failures,
             on_beat=notifier.alive,
         )

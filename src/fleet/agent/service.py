@@ -58,6 +58,7 @@ async def run(
     rhythm: Rhythm = Rhythm(),  # noqa: B008 - frozen
     keeping: Keeping = Keeping(),  # noqa: B008 - frozen
     spread: float = 0.0,
+    heartbeat_interval: float = 10.0,
     now: Callable[[], datetime] = _utc_now,
     random: backoff.Random = stdlib_random.random,
     failures: Failures | None = None,
@@ -70,7 +71,8 @@ async def run(
 
     *store* and *records* are where the journal lies; without, it ends with the process. In
     *state_dir* it answers `fleet-agent status`; *hub* is how that names the hub. *spread*
-    is over how many seconds a fleet's agents tell what they all would tell at one instant.
+    is over how many seconds a fleet's agents tell what they all would tell at one instant,
+    *heartbeat_interval* the seconds between two heartbeats.
 
     :raises supervisor.Ended: a part ended for good.
     """
@@ -85,6 +87,7 @@ async def run(
         keeping=keeping,
         hub=hub,
         spread=spread,
+        heartbeat_interval=heartbeat_interval,
         now=now,
         random=random,
     )
@@ -107,6 +110,7 @@ class _Agent:
         keeping: Keeping,
         hub: str,
         spread: float,
+        heartbeat_interval: float,
         now: Callable[[], datetime],
         random: backoff.Random,
     ) -> None:
@@ -156,6 +160,7 @@ class _Agent:
             on_again=self._desired.say_again,
             now=now,
             random=random,
+            interval=heartbeat_interval,
         )
         self._overview = Overview(
             device, identity.version, bus, self._dispatcher, problems, hub=hub, now=now

@@ -10,6 +10,7 @@ The agent's configuration file, checked completely before anything else happens.
     credentials = "/etc/fleet-agent/credentials.json"
     ca = "/etc/fleet-agent/ca.pem"
     jitter = 60
+    heartbeat_interval = 10
     [podman]
     socket = "unix:///run/podman/podman.sock"
     ulimits = {nofile = 1024, nproc = 1000}
@@ -85,12 +86,15 @@ class Nats(_Table, frozen=True):
 
     *jitter* is the most seconds that a device waits with its catching up after a
     break, so that a fleet that comes back doesn't do so at one instant.
+    *heartbeat_interval* is the seconds between two heartbeats: no more than a third of the
+    operator's `--silence`, after which it calls the device stale.
     """
 
     url: str
     credentials: Path | None = None
     ca: Path | None = None
     jitter: Annotated[int, Meta(ge=0, le=3600)] = 60
+    heartbeat_interval: Annotated[int, Meta(ge=1, le=3600)] = 10
 
 
 class Podman(_Table, frozen=True):

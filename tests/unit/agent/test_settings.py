@@ -17,6 +17,7 @@ site = "lab"
 [nats]
 url = "nats://10.0.0.1:4222,nats://10.0.0.2:4222"
 credentials = "/etc/fleet-agent/credentials.json"
+heartbeat_interval = 4
 [podman]
 socket = "unix:///tmp/podman.sock"
 ulimits = {nofile = 1024, nproc = 1000}
@@ -43,6 +44,7 @@ def test_every_setting_is_read(config: Path):
     assert read.state_dir == Path("/srv/fleet")
     assert read.labels == {"site": "lab", "example.com/rack": "r1"}
     assert read.nats.credentials == Path("/etc/fleet-agent/credentials.json")
+    assert read.nats.heartbeat_interval == 4
     assert read.podman.ulimits == {"nofile": 1024, "nproc": 1000}
     assert read.podman.log_max_size == ""
     assert read.host_paths.allow == (Path("/srv"),)
@@ -57,6 +59,7 @@ def test_two_settings_are_enough(config: Path):
     assert read.log == settings.Log()
     assert read.podman.log_max_size == "30Mi"
     assert read.host_paths.allow == ()
+    assert read.nats.heartbeat_interval == 10
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,8 @@ def test_two_settings_are_enough(config: Path):
     [
         ("state_dir = 'here'\n" + SMALLEST, 1, "state_dir: 'here' is not an absolute path"),
         ("state_dir = 7\n" + SMALLEST, 1, "state_dir: Expected"),
+        (SMALLEST + "heartbeat_interval = 0\n", 4, "nats.heartbeat_interval: Expected"),
+        (SMALLEST + "heartbeat_interval = 3601\n", 4, "nats.heartbeat_interval: Expected"),
         (SMALLEST + "colour = 1\n", 4, "unknown key 'colour'"),
         ("colour = 1\n" + SMALLEST, 1, "unknown key 'colour'"),
         (SMALLEST + "[nots]\n", 4, "unknown key 'nots'"),

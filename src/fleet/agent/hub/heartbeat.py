@@ -27,16 +27,18 @@ from fleet.contracts.names import DeviceId
 
 log = structlog.get_logger(__name__)
 
-INTERVAL_SECONDS = 10.0
-
 _JITTER = 0.1
 _CONFLICTS_THAT_TELL = 2
-# A twin that left is forgotten after a minute.
+# A twin that left is forgotten after six intervals.
 _QUIET_BEATS = 6
 
 
 class Heartbeat:
-    """The beats of one agent process. *on_again* is called when one is heard again in a session."""
+    """
+    The beats of one agent process, each *interval* seconds.
+
+    *on_again* is called when one is heard again in a session.
+    """
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Heartbeat:
         on_again: Callable[[], None],
         now: Callable[[], datetime],
         random: backoff.Random,
+        interval: float,
     ) -> None:
         self._session = session
         self._on_again = on_again
@@ -58,6 +61,7 @@ class Heartbeat:
         self._problems = problems
         self._now = now
         self._random = random
+        self._interval = interval
         self._last: int | None = None
         self._conflicts = 0
         self._quiet = 0
@@ -87,8 +91,8 @@ class Heartbeat:
         """Give the time until the next beat: soon after one that wasn't heard."""
         if self._failures:
             soon = backoff.EAGER.delay(self._failures, self._random)
-            return min(INTERVAL_SECONDS, soon)
-        return INTERVAL_SECONDS * (1 - _JITTER + 2 * _JITTER * self._random())
+            return min(self._interval, soon)
+        return self._interval * (1 - _JITTER + 2 * _JITTER * self._random())
 
     async def _put(self) -> None:
         key = kv.device_heartbeat_key(self._device_id)

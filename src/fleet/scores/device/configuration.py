@@ -22,6 +22,7 @@ from fleet.contracts.patterns import whole
 from fleet.scores.device.bundle import Bundle
 
 ADMIN = "fleet-admin"
+HEARTBEAT_INTERVAL = 10  # the agent's own default
 PASSWORD_VARIABLE = "FLEET_VM_ADMIN_PASSWORD"  # noqa: S105 - its name
 
 _TIME_SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]*", re.ASCII)
@@ -45,13 +46,15 @@ class Hub(_Table, frozen=True):
     """
     The fleet's NATS, and who the device is there. *credentials* and *ca* are contents of files.
 
-    *jitter* is the most seconds that a device waits with its catching up after a break.
+    *jitter* is the most seconds that a device waits with its catching up after a break,
+    *heartbeat_interval* the seconds between two of its heartbeats.
     """
 
     url: str
     credentials: Secret = Secret("")
     ca: str = ""
     jitter: Annotated[int, Meta(ge=0, le=3600)] = 60
+    heartbeat_interval: Annotated[int, Meta(ge=1, le=3600)] = HEARTBEAT_INTERVAL
 
 
 class RegistryLogin(_Table, frozen=True):

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from fleet.scores.device.bundle import CURRENT
-from fleet.scores.device.configuration import FleetDeviceSetupConfig, is_creds
+from fleet.scores.device.configuration import HEARTBEAT_INTERVAL, FleetDeviceSetupConfig, is_creds
 
 CONFIG_DIR = PurePosixPath("/etc/fleet-agent")
 CONFIG = CONFIG_DIR / "config.toml"
@@ -103,6 +103,8 @@ def _agent_config(config: FleetDeviceSetupConfig, uid: int) -> Iterator[str]:
     yield f"state_dir = {_quoted(str(STATE_DIR))}"
     yield from _table("labels", config.labels)
     hub: dict[str, Any] = {"url": config.hub.url, "jitter": config.hub.jitter}
+    if config.hub.heartbeat_interval != HEARTBEAT_INTERVAL:  # an agent of before knows no such key
+        hub["heartbeat_interval"] = config.hub.heartbeat_interval
     if config.hub.credentials:
         hub["credentials"] = str(credentials_path(config))
     if config.hub.ca:

@@ -25,6 +25,7 @@ def beating(
     instance: str,
     on_again: Callable[[], None] = lambda: None,
     random: float = 0.5,
+    interval: float = 10,
 ) -> tuple["asyncio.Task[None]", Problems]:
     """Start the heart of one agent, with just its device's rights."""
     bus = server.connect(device_permissions(DEVICE))
@@ -38,6 +39,7 @@ def beating(
         on_again=on_again,
         now=lambda: datetime.now(UTC),
         random=lambda: random,
+        interval=interval,
     )
     return asyncio.create_task(heart.run()), problems
 
@@ -54,11 +56,12 @@ def beats(server: MemoryServer) -> MemoryBucket[HeartbeatPayload]:
     return server.connect().bucket(messages.DEVICE_HEARTBEAT)
 
 
-def test_it_beats_every_ten_seconds():
+@pytest.mark.parametrize("interval", [10, 4])
+def test_it_beats_once_an_interval(interval: int):
     async def scenario() -> None:
         server = MemoryServer()
-        task, problems = beating(server, "one")
-        await asyncio.sleep(95)
+        task, problems = beating(server, "one", interval=interval)
+        await asyncio.sleep(9.5 * interval)
         entry = await beats(server).get(KEY)
         assert isinstance(entry, Put)
         assert entry.value.instance == "one"

@@ -1,5 +1,6 @@
 """`lab.devices.agent_configuration`: the agent itself accepts what the lab writes for it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,18 @@ def test_the_agent_accepts_its_configuration(device: HostDevice, limits, tmp_pat
     assert found.nats.credentials == Path("/srv/credentials.json")
     assert found.podman.socket == "unix:///srv/podman.sock"
     assert found.podman.ulimits == (limits.as_dict() if limits else {})
+    assert found.nats.heartbeat_interval == 10
+
+
+def test_an_interval_of_the_labs_own_is_the_agents(device: HostDevice, tmp_path: Path):
+    path = tmp_path / "agent.toml"
+    paths = {"socket": Path("/s"), "credentials": Path("/c"), "state_dir": Path("/d")}
+    quick = replace(device, heartbeat_interval=4)
+
+    path.write_text(agent_configuration.agent_config(quick, Engine("runc", None), **paths))
+
+    assert settings.load(path).nats.heartbeat_interval == 4
+    # An agent of before knows no such key.
+    assert "heartbeat" not in agent_configuration.agent_config(
+        device, Engine("runc", None), **paths
+    )

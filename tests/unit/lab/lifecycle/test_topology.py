@@ -85,6 +85,8 @@ def test_load_has_twenty_devices_at_four_sites_and_every_ring_at_each():
         ),
         ("devices:\n  - id: a\n    id: b", "3: devices[0].id: the key stands here and in line 2"),
         ("devices: &all\n  - *all", "1: devices[0]: "),
+        ("devices: [{id: a}]\nsilence: 2", "2: silence: 2 is "),
+        ("devices: [{id: a}]\nsilence: often", "2: silence: 'often' is "),
         ("devices: {}\ndescription: 1", "2: description: 1 is not of type 'string'"),
         ("a list\n", "1: 'a list' is not of type 'object'"),
         ("devices: [\n{", "2: this is no YAML: expected"),
@@ -100,6 +102,14 @@ def test_nonsense_is_refused_with_line_and_reason(text: str, complaint: str):
         line.startswith("lab.yaml:") and complaint in line
         for line in str(caught.value).splitlines()
     ), str(caught.value)
+
+
+def test_a_device_sends_three_heartbeats_in_the_silence_that_makes_it_stale():
+    found = [
+        topology.parse(f"devices: [{{id: a}}]{more}", "lab.yaml") for more in ("", "\nsilence: 12")
+    ]
+
+    assert [(each.silence, each.heartbeat_interval) for each in found] == [(30, 10), (12, 4)]
 
 
 def test_everything_wrong_is_told_at_once_by_line():

@@ -102,3 +102,9 @@ def test_nobody_logs_in_by_password_unless_there_is_one():
 def test_time_servers_are_named_only_where_there_are_some():
     assert "NTP=10.213.1.1\n" in rendering.timesyncd(CONFIG)
     assert "NTP" not in rendering.timesyncd(config(time_servers=()))
+
+
+def test_the_agent_reads_how_often_it_beats_and_one_of_before_reads_a_file_without(tmp_path):
+    hub = Hub(url="nats://hub:4222", heartbeat_interval=4)
+    assert loaded(tmp_path, config(hub=hub)).nats.heartbeat_interval == 4
+    assert "heartbeat_interval" not in rendering.agent_config(config(), 993)
