@@ -12,6 +12,7 @@ import contextlib
 import gc
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,9 +25,11 @@ from fleet.contracts.names import DeviceId
 from lab.bench import agents, processes
 from lab.bench.agents import Seen
 from lab.bench.site import Site
+from lab.errors import PartDied
+from lab.host import processes as host_processes
 
 _STARTED = "started"
-_TAIL = 2000
+_CONNECTS_WITHIN = 120  # hundreds do at once
 
 
 @contextlib.asynccontextmanager
@@ -46,39 +49,57 @@ async def running(
         )
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("it was started with pipes")
-    pids: list[int] = []
-    all_started = asyncio.Event()
-
-    async def listen(lines: asyncio.StreamReader) -> None:
-        async for line in lines:
-            word, _, rest = line.decode().strip().partition(" ")
-            if word != _STARTED:
-                seen.asked(word)
-                continue
-            pids.append(int(rest))
-            if len(pids) == len(devices):
-                all_started.set()
-
-    listener = asyncio.create_task(listen(process.stdout))
+    crowd = _Agents(process.stdout, len(devices), seen)
     try:
-        wanted = {str(device): str(site.broker.device(device)) for device in devices}
-        process.stdin.write(json.dumps([site.broker.url, wanted]).encode() + b"\n")
-        await process.stdin.drain()
-        await asyncio.wait(
-            [listener, asyncio.create_task(all_started.wait())],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if not all_started.is_set():
-            raise RuntimeError(f"the agents ended: {log.read_text()[-_TAIL:]}")
-        yield lambda: sum(map(processes.exact_cpu_seconds, pids))
+        async with asyncio.TaskGroup() as group:
+            ended = group.create_task(crowd.until_ended(log))
+            wanted = {str(device): str(site.broker.device(device)) for device in devices}
+            process.stdin.write(json.dumps([site.broker.url, wanted]).encode() + b"\n")
+            await process.stdin.drain()
+            await crowd.started.wait()
+            yield lambda: sum(map(processes.cpu_seconds, crowd.pids))
+            ended.cancel()
+    except BaseExceptionGroup as group_of_errors:
+        raise group_of_errors.exceptions[0] from None
     finally:
         process.stdin.close()
         await process.wait()
-        await listener
+
+
+class _Agents:
+    """What agents say of themselves, a line each. *seen* is told of the images asked for."""
+
+    def __init__(self, lines: asyncio.StreamReader, count: int, seen: Seen) -> None:
+        self.pids: list[int] = []
+        self.started = asyncio.Event()
+        self._lines = lines
+        self._count = count
+        self._seen = seen
+
+    async def until_ended(self, log: Path) -> None:
+        """
+        Listen for as long as they live.
+
+        :raises PartDied: they have ended, with the last words of their *log*.
+        """
+        async for line in self._lines:
+            word, _, rest = line.decode().strip().partition(" ")
+            if word != _STARTED:
+                self._seen.asked(word)
+                continue
+            self.pids.append(int(rest))
+            if len(self.pids) == self._count:
+                self.started.set()
+        words = f"agents of the benchmark ended; their last words: {host_processes.tail(log)}"
+        raise PartDied(words, element="agents", log=log)
 
 
 def main() -> None:
-    """Fork the agents that the first line asks for; return when all have ended."""
+    """
+    Fork the agents that the first line asks for; return when all have ended.
+
+    One that fails ends all: a fleet with a device that doesn't answer measures nothing.
+    """
     url, wanted = json.loads(_first_line())
     agent.set_up_logging(settings.Log())
     gc.collect()
@@ -86,8 +107,13 @@ def main() -> None:
     children = [
         _fork(url, DeviceId(device), Path(credentials)) for device, credentials in wanted.items()
     ]
-    for child in children:
-        os.waitpid(child, 0)
+    for _ in children:
+        ended, status = os.wait()
+        if status:
+            for child in set(children) - {ended}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            sys.exit(1)
 
 
 def _first_line() -> bytes:
@@ -118,7 +144,9 @@ async def _live(url: str, device: DeviceId, credentials: Path) -> None:
     """Be an agent until the standard input ends."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(0, ended.set)
-    async with await agents.connect(url, credentials, device) as bus:
+    async with asyncio.timeout(_CONNECTS_WITHIN):
+        connected = await agents.connect(url, credentials, device)
+    async with connected as bus:
         _say(f"{_STARTED} {os.getpid()}")
         serving = asyncio.create_task(agents.serve(bus, device, _say))
         waiting = asyncio.create_task(ended.wait())

@@ -1,9 +1,6 @@
 """What a process weighs and spends, as the kernel counts it."""
 
-import os
 from pathlib import Path
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def pss(pid: int) -> float:
@@ -17,13 +14,7 @@ def alone(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Read the processor time that *pid* has spent."""
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / _TICKS
-
-
-def exact_cpu_seconds(pid: int) -> float:
-    """Read the processor time that the threads of *pid* have spent, to the nanosecond."""
+    """Read the processor time that the threads of *pid* have spent, those that ended left out."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
