@@ -109,7 +109,9 @@ class Outcome:
     @property
     def missed(self) -> tuple[Mutant, ...]:
         """List the survivors that nobody has explained."""
-        return tuple(m for m in self.survivors if (self.module, m.function, m.change) not in EQUIVALENT)
+        return tuple(
+            m for m in self.survivors if (self.module, m.function, m.change) not in EQUIVALENT
+        )
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"

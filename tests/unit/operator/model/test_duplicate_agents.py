@@ -60,6 +60,14 @@ def test_they_are_forgotten_once_only_one_was_heard_for_a_while():
     assert duplicate_agents.instances(D1) == ()
 
 
+def test_returns_long_apart_are_no_twins():
+    """A second agent that is tried out for a moment, now and then, and stopped."""
+    duplicate_agents = DuplicateAgents(QUIET)
+    for visit in range(5):
+        heard("aba" + "a" * 15, duplicate_agents=duplicate_agents, since=90 * visit)
+        assert not duplicate_agents.instances(D1)
+
+
 def test_a_beat_that_is_told_late_says_nothing():
     duplicate_agents = heard("a" * 20)
     for number in range(10):
