@@ -13,6 +13,7 @@ from rich.console import Console
 from lab.proof import evidence, generated, results, running, suites
 from lab.proof.results import Result
 from lab.proof.suites import Selection, Suite
+from lab.tasks import mutants
 
 _ROOT = Path(__file__).parents[2]
 _console = Console(soft_wrap=True, highlight=False)
@@ -76,6 +77,7 @@ def collection() -> Collection:
     found = Collection("test")
     found.add_task(prove, default=True)
     found.add_task(full)
+    found.add_task(mutants.measure)
     return found
 
 
