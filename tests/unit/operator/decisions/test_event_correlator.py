@@ -151,3 +151,15 @@ def test_one_that_was_left_out_alone_is_told_as_it_was():
     (summary,) = correlator.catch_up(at(60))
     assert summary.event == event(101)
     assert summary.series == event_correlator.Series(at(0), at(0), 1)
+
+
+def test_the_sum_of_what_was_forgotten_begins_its_series_anew():
+    """Others told so much since that its series had to go."""
+    correlator = Correlator()
+    crowd(correlator, event_correlator.ALL_BURST)
+    assert correlator.take(event(9999), at(0)) is None
+    for number in range(event_correlator.KEPT):
+        about = Subject("Deployment", "web", f"u{number}", "default")
+        correlator.take(Event(about, Severity.WARNING, "NameConflict", "held"), at(0))
+    sums = {post.event.about.uid: post for post in correlator.catch_up(at(60))}
+    assert sums["uid-9999"].series == event_correlator.Series(at(60), at(60), 1)
