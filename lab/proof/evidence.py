@@ -46,13 +46,18 @@ def describe(result: Result, of: str, booted: Sequence[Mapping[str, Any]]) -> Ma
         "seconds": round(result.seconds, 1),
         "commit": of,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": {
-            "arch": platform.machine(),
-            "kernel": platform.release(),
-            "cores": psutil.cpu_count(),
-            "memory_gib": round(psutil.virtual_memory().total / _GIBIBYTE),
-        },
+        "host": host(),
         "boots": list(booted),
+    }
+
+
+def host() -> Mapping[str, Any]:
+    """Describe the machine that figures are of."""
+    return {
+        "arch": platform.machine(),
+        "kernel": platform.release(),
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / _GIBIBYTE),
     }
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from lab.proof import evidence, generated, results, resuming, running, suites
 from lab.proof.results import Result
 from lab.proof.suites import Selection, Suite
+from lab.tasks import mutants
 
 _ROOT = Path(__file__).parents[2]
 _FULL = _ROOT / suites.REPORTS / "full.json"
@@ -96,6 +97,7 @@ def collection() -> Collection:
     found = Collection("test")
     found.add_task(prove, default=True)
     found.add_task(full)
+    found.add_task(mutants.measure)
     return found
 
 

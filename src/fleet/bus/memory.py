@@ -6,8 +6,8 @@ of another bucket, values too large, a lost comparison, a bucket that isn't
 there, a user's missing permission, any use without a connection. One contract
 suite runs over both.
 
-`MemoryServer` is what stands on the other side: stop it, freeze it, wipe it, or cut
-a single `MemoryBus` off.
+`MemoryServer` is what stands on the other side: stop it, freeze it, wipe it, cut
+a single `MemoryBus` off, or lose its answers to what it stores.
 """
 
 import asyncio
@@ -66,7 +66,9 @@ class _Stream:
         revision = found.revision if found else 0
         if last is not None and last != revision:
             raise errors.RevisionConflict(
-                f"{self._bucket}/{key}: wrong last sequence: {revision}", element=key
+                f"{self._bucket}/{key}: wrong last sequence: {revision}",
+                element=key,
+                found=revision,
             )
         self._sequence += 1
         at = self._clock()
@@ -108,14 +110,14 @@ class MemoryServer:
         self.running = True
         self.frozen = False
         self._streams: dict[str, _Stream] = {}
-        self._buses: list[MemoryBus] = []
+        self.buses: list[MemoryBus] = []
         if with_buckets:
             self.make_buckets()
 
     def connect(self, permissions: Permissions | None = None) -> "MemoryBus":
         """Connect someone; without *permissions* everything is allowed."""
         bus = MemoryBus(self, permissions)
-        self._buses.append(bus)
+        self.buses.append(bus)
         bus.reconnect()
         return bus
 
@@ -133,25 +135,25 @@ class MemoryServer:
     def stop(self) -> None:
         """Go down; everybody is disconnected."""
         self.running = False
-        for bus in self._buses:
+        for bus in self.buses:
             bus.lose_session()
 
     def start(self) -> None:
         """Come back, with what was stored; everybody connects again."""
         self.running = True
-        for bus in self._buses:
+        for bus in self.buses:
             bus.reconnect()
 
     def freeze(self) -> None:
         """Stop to answer; connections stand."""
         self.frozen = True
-        for bus in self._buses:
+        for bus in self.buses:
             bus.note_silence()
 
     def thaw(self) -> None:
         """Answer again."""
         self.frozen = False
-        for bus in self._buses:
+        for bus in self.buses:
             bus.reconnect()
 
     def write_raw(self, bucket: str, key: str, data: bytes) -> int:
@@ -170,7 +172,7 @@ class MemoryServer:
 
     def disconnect(self, bus: "MemoryBus") -> None:
         """Forget *bus* for good."""
-        self._buses = [other for other in self._buses if other is not bus]
+        self.buses = [other for other in self.buses if other is not bus]
 
 
 class MemoryBus(Sessions):
@@ -181,6 +183,7 @@ class MemoryBus(Sessions):
         self.server = server
         self._permissions = permissions
         self._cut = False
+        self._lost_answers = 0
         self._heard_at = 0.0
         self._buckets: dict[str, MemoryBucket[Any]] = {}
         self._watches: list[asyncio.Queue[_Stored | None]] = []
@@ -232,6 +235,21 @@ class MemoryBus(Sessions):
         """Plug it in again."""
         self._cut = False
         self.reconnect()
+
+    def lose_answers(self, count: int = 1) -> None:
+        """Have the next writes stored, and their answers lost."""
+        self._lost_answers = count
+
+    def answer(self, key: str, revision: int) -> int:
+        """
+        Hear that a write was stored.
+
+        :raises errors.BusUnavailable: that is lost, and nobody here knows.
+        """
+        if self._lost_answers:
+            self._lost_answers -= 1
+            raise errors.BusUnavailable(f"no answer about {key}", element=key)
+        return revision
 
     def lose_session(self) -> None:
         """Be disconnected."""
@@ -301,14 +319,14 @@ class MemoryBucket(Generic[M]):
         data = jetstream.checked_size(self.name, key, self._codec.encode(value))
         self._codec.check_key(key)
         await self._allow_write(key)
-        return self._stream().write(key, data, last=last)
+        return self._bus.answer(key, self._stream().write(key, data, last=last))
 
     async def delete(
         self, key: str, *, last: int | None = None, ttl: timedelta | None = None
     ) -> int:
         """Write a delete marker, and return its revision."""
         await self._allow_write(key)
-        return self._stream().write(key, None, last=last, ttl=ttl)
+        return self._bus.answer(key, self._stream().write(key, None, last=last, ttl=ttl))
 
     async def purge(self, key_filter: str, *, last: int | None = None) -> None:
         """Remove every trace of the keys that match; with *last* only up to that revision."""

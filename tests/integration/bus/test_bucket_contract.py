@@ -157,6 +157,21 @@ async def test_a_value_too_large_is_refused_before_it_is_sent(bus: Harness):
     assert await bucket.get(KEY) is None
 
 
+async def test_a_value_may_be_as_large_as_a_bucket_takes_and_no_byte_larger(bus: Harness):
+    """The server has the last word: what is allowed here must be taken there, headers and all."""
+    bucket = bus.operator.bucket(DESIRED_STATE)
+    bare = ReconcileScore(type="PodmanV0", data={"x": ""}, revision="1")
+    room = bounds.max_value_bytes(DESIRED_STATE.bucket) - len(DESIRED_STATE.encode(bare))
+    largest = ReconcileScore(type="PodmanV0", data={"x": "y" * room}, revision="1")
+    await bucket.put(KEY, largest)
+    entry = await bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert entry.value == largest
+    larger = ReconcileScore(type="PodmanV0", data={"x": "y" * (room + 1)}, revision="1")
+    with pytest.raises(errors.ValueTooLarge):
+        await bucket.put(KEY, larger)
+
+
 async def test_a_value_is_refused_at_a_key_of_another_bucket(bus: Harness):
     with pytest.raises(errors.UndecodableValue):
         await bus.operator.bucket(DEVICE_INFO).put(

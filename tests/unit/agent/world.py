@@ -159,7 +159,7 @@ class FakeRuntime:
         self.world = world or World(images=set())
         self.pulls: dict[str, asyncio.Event] = {}
         self.transfers: dict[str, Transfer] = {}
-        self.failures: dict[str, errors.FleetError] = {}
+        self.failures: dict[str, Exception] = {}
         self.dies: dict[str, int] = {}
         self.health: dict[str, Result] = {}
         self.probes: list[tuple[str, float]] = []

@@ -174,6 +174,19 @@ def test_whoever_was_ended_before_hearing_from_an_upgrade_can_still_go_back(
     assert installing.current(machine) == str(bundle.folder)
 
 
+def test_an_upgrade_back_to_what_was_gone_back_to_has_nowhere_else_to_go(
+    machine, bundle, next_bundle, restarts
+):
+    """The link to the version before names itself by then: to start it once more helps nobody."""
+    installed(machine, bundle).expect()
+    topology = LinuxHostTopology(machine)
+    AgentUpgradeScore(next_bundle, missing=lambda: "silent", within=0).interpret(topology)
+    restarts.clear()
+    error = AgentUpgradeScore(bundle, missing=lambda: "silent", within=0).interpret(topology).error
+    assert "no version before it" in str(error)
+    assert [folder for *_, folder in restarts] == [str(bundle.folder)]
+
+
 def test_a_first_version_has_nowhere_to_go_back_to(machine, bundle, restarts):
     score = AgentUpgradeScore(bundle, missing=lambda: "no heartbeat", within=0)
     error = score.interpret(LinuxHostTopology(machine)).error

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from fleet import errors
 from fleet.agent.deployments.loop import Rhythm
-from fleet.agent.runtimes.port import Transfer
+from fleet.agent.runtimes.port import Container, Transfer
 from fleet.bus.memory import MemoryServer
 from fleet.contracts import messages
 from fleet.contracts.messages import Phase
@@ -429,6 +430,52 @@ def test_a_runtime_that_is_not_there_at_start_is_waited_for():
         await has_problems(hub, ["RuntimeUnavailable"])
         runtime.is_down = False
         await hub.reaches("web", Phase.RUNNING, within=30)
+
+    play(scenario, runtime)
+
+
+class Watched(FakeRuntime):
+    """Notes when somebody looks: at all containers, or at those of one deployment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: list[tuple[float, DeploymentName | None]] = []
+
+    async def observe(self, deployment: DeploymentName | None = None) -> tuple[Container, ...]:
+        self.looks.append((asyncio.get_running_loop().time(), deployment))
+        return await super().observe(deployment)
+
+    def pauses(self, deployment: DeploymentName | None) -> list[float]:
+        """List how long nobody looked, between the looks."""
+        times = [at for at, of in self.looks if of == deployment]
+        return [after - before for before, after in pairwise(times)]
+
+
+def test_a_runtime_that_is_not_there_at_start_is_asked_ever_more_rarely():
+    runtime = Watched()
+    runtime.is_down = True
+
+    async def scenario(_: FakeRuntime, __: Hub, ___: MemoryServer) -> None:
+        await asyncio.sleep(300)
+        assert len(runtime.pauses(None)) < 50
+        assert runtime.pauses(None)[-1] >= 5
+
+    play(scenario, runtime)
+
+
+def test_a_deployment_that_nothing_happens_to_is_looked_at_at_intervals_of_chance():
+    """Else all that began at one instant would be looked at together for ever."""
+    runtime = Watched()
+
+    async def scenario(_: FakeRuntime, hub: Hub, __: MemoryServer) -> None:
+        await hub.deploy("web", app("a"))
+        await hub.reaches("web", Phase.RUNNING)
+        runtime.looks.clear()
+        await asyncio.sleep(400)
+        pauses = runtime.pauses(DeploymentName("web"))
+        assert len(pauses) >= 10
+        assert all(15 <= pause <= 25.1 for pause in pauses)
+        assert max(pauses) - min(pauses) > 0.5
 
     play(scenario, runtime)
 

@@ -176,6 +176,27 @@ def test_what_could_not_be_written_is_written_once_the_hub_is_back():
     play(scenario)
 
 
+def test_what_was_stored_while_its_answer_was_lost_is_not_heard_before_another_answer_came():
+    async def scenario(key: StateKey, bucket: MemoryBucket[DeploymentState], server: MemoryServer):
+        server.buses[0].lose_answers(2)
+        key.tell(PENDING)
+        await asyncio.sleep(0.2)
+        assert isinstance(await bucket.get(KEY), Put)
+        assert not key.is_heard
+        async with asyncio.timeout(10):
+            await key.heard()
+        assert await revision(bucket) == 3
+
+        server.buses[0].lose_answers()
+        key.withdraw()
+        async with asyncio.timeout(10):
+            await key.gone()
+        assert isinstance(await bucket.get(KEY), Deleted)
+        assert await revision(bucket) == 5
+
+    play(scenario)
+
+
 def test_the_same_is_written_again_when_asked_to():
     async def scenario(key: StateKey, bucket: MemoryBucket[DeploymentState], _: MemoryServer):
         key.tell(RUNNING)

@@ -157,3 +157,71 @@ def test_the_last_error_and_who_fails_are_shown():
         "message": "no web:9",
         "at": "2026-01-01T00:00:05Z",
     }
+
+
+def test_a_status_is_spelled_as_the_schema_has_it():
+    built = build(sums_of(pending=1, running=2, failed=3, unknown=4))
+    assert {name: value for name, value in built.items() if name != "conditions"} == {
+        "observedGeneration": 3,
+        "ready": "2/10",
+        "reason": "ImageNotFound",
+        "aggregate": {
+            "matched": 10,
+            "pending": 1,
+            "running": 2,
+            "failed": 3,
+            "unknown": 4,
+            "failing": [],
+            "lastError": {
+                "deviceId": "d7",
+                "reason": "ImageNotFound",
+                "message": "no web:9",
+                "at": "2026-01-01T00:00:05Z",
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("sums", "said"),
+    [
+        pytest.param(
+            sums_of(pending=0, running=2, failed=0, unknown=0),
+            [
+                ("Accepted", "True", "Accepted", ""),
+                ("Progressing", "False", "Complete", ""),
+                ("Available", "True", "AllRunning", "2 of 2 devices running"),
+                ("Degraded", "False", "AsExpected", ""),
+            ],
+            id="all run",
+        ),
+        pytest.param(
+            sums_of(pending=1, running=0, failed=2, unknown=0),
+            [
+                ("Accepted", "True", "Accepted", ""),
+                ("Progressing", "True", "RollingOut", "1 of 3 devices pending"),
+                ("Available", "False", "NotAllRunning", "0 of 3 devices running"),
+                (
+                    "Degraded",
+                    "True",
+                    "ImageNotFound",
+                    "2 devices failed, the last was d7: no web:9",
+                ),
+            ],
+            id="some fail",
+        ),
+        pytest.param(
+            sums_of(pending=0, running=0, failed=0, unknown=1),
+            [
+                ("Accepted", "True", "Accepted", ""),
+                ("Progressing", "Unknown", "DevicesSilent", "1 of 1 device not heard"),
+                ("Available", "False", "NotAllRunning", "0 of 1 device running"),
+                ("Degraded", "True", "DevicesSilent", "1 device not heard"),
+            ],
+            id="one is silent",
+        ),
+    ],
+)
+def test_conditions_say_it_in_words(sums: Aggregate, said: list[tuple[str, ...]]):
+    keys = ("type", "status", "reason", "message")
+    assert [tuple(c.get(key, "") for key in keys) for c in build(sums)["conditions"]] == said

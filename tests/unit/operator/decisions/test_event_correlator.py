@@ -1,5 +1,6 @@
 """Correlating: a crowd of Events becomes few, the last of each kept; memory is bounded."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,8 +101,65 @@ def test_no_more_is_posted_than_the_rate_allows(moments: list[float]):
             )
 
 
-def test_memory_is_bounded_however_many_objects_there_are():
+@pytest.mark.parametrize("count", [event_correlator.KEPT, 2 * event_correlator.KEPT])
+def test_memory_is_bounded_however_many_objects_there_are(count: int):
+    """Three tables: series, who told something, and who was left out."""
     correlator = Correlator()
-    crowd(correlator, 2 * event_correlator.KEPT)
-    assert len(correlator) <= 3 * event_correlator.KEPT
-    assert correlator.catch_up(at(60))
+    posted = crowd(correlator, count)
+    left_out = min(count - len(posted), event_correlator.KEPT)
+    told = len(posted)
+    assert len(correlator) == event_correlator.KEPT + told + left_out
+    (summary,) = correlator.catch_up(at(60))
+    assert f"of {left_out - 1} more" in summary.event.message
+
+
+def test_who_told_something_is_bounded_too():
+    """Each has a part of its own: a crowd that never tells too much at once."""
+    correlator = Correlator()
+    for number in range(event_correlator.KEPT + 10):
+        assert correlator.take(event(number), at(number))
+    assert len(correlator) == 2 * event_correlator.KEPT
+
+
+def test_the_oldest_are_forgotten_first():
+    correlator = Correlator()
+    for number in range(event_correlator.KEPT + 1):
+        correlator.take(event(number), at(number / 2))
+    now = at(event_correlator.KEPT)
+    counts = []
+    for number in (event_correlator.KEPT, 0):
+        post = correlator.take(event(number), now)
+        assert post is not None
+        counts.append(post.series.count)
+    assert counts == [2, 1]
+
+
+def test_the_sum_is_the_last_of_those_left_out_with_a_word_on_the_rest():
+    correlator = Correlator()
+    crowd(correlator, event_correlator.ALL_BURST)
+    for number in (101, 102):
+        assert correlator.take(event(number, message=f"d{number} is silent"), at(0)) is None
+    (summary,) = correlator.catch_up(at(60))
+    rest = "(and so of 1 more, which are not listed one by one)"
+    assert summary.event.message == f"d102 is silent {rest}"
+
+
+def test_one_that_was_left_out_alone_is_told_as_it_was():
+    correlator = Correlator()
+    crowd(correlator, event_correlator.ALL_BURST)
+    assert correlator.take(event(101), at(0)) is None
+    (summary,) = correlator.catch_up(at(60))
+    assert summary.event == event(101)
+    assert summary.series == event_correlator.Series(at(0), at(0), 1)
+
+
+def test_the_sum_of_what_was_forgotten_begins_its_series_anew():
+    """Others told so much since that its series had to go."""
+    correlator = Correlator()
+    crowd(correlator, event_correlator.ALL_BURST)
+    assert correlator.take(event(9999), at(0)) is None
+    for number in range(event_correlator.KEPT):
+        about = Subject("Deployment", "web", f"u{number}", "default")
+        correlator.take(Event(about, Severity.WARNING, "NameConflict", "held"), at(0))
+    sums = {post.event.about.uid: post for post in correlator.catch_up(at(60))}
+    assert sums["uid-9999"].series == event_correlator.Series(at(60), at(60), 1)

@@ -294,3 +294,30 @@ def test_endless_texts_are_cut():
     status = status_of(device(), info(problems=(Problem(reason="X", message="y" * 9999),) * 99))
     assert status is not None
     assert len(str(status["problems"])) < 20_000
+
+
+def test_a_status_is_spelled_as_the_schema_has_it():
+    told = info(
+        inventory=Inventory(arch="arm64", memory_bytes=7, disk_bytes=9),
+        problems=(Problem(reason="DiskFull", message="no room"),),
+    )
+    status = status_of(device(), told)
+    assert status is not None
+    assert status["inventory"]["diskBytes"] == 9  # type: ignore[index]
+    assert status["inventory"]["memoryBytes"] == 7  # type: ignore[index]
+    assert status["problems"] == [{"reason": "DiskFull", "message": "no room"}]
+
+
+@pytest.mark.parametrize(
+    ("hearing", "said"),
+    [
+        (Hearing.HEARD, [("Ready", "True", "Heard"), ("Stale", "False", "Heard")]),
+        (Hearing.SILENT, [("Ready", "False", "Silent"), ("Stale", "True", "Silent")]),
+        (Hearing.AWAITED, [("Ready", "Unknown", "Awaited"), ("Stale", "Unknown", "Awaited")]),
+    ],
+)
+def test_conditions_say_whether_it_is_heard(hearing: Hearing, said: list[tuple[str, ...]]):
+    status = status_of(device(), info(), hearing)
+    assert status is not None
+    found: list[dict[str, str]] = status["conditions"]  # type: ignore[assignment]
+    assert [(c["type"], c["status"], c["reason"]) for c in found] == said

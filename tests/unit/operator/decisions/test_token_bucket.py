@@ -38,3 +38,9 @@ def test_a_clock_that_goes_back_gives_nothing():
     assert not bucket.take(0)
     assert not bucket.take(100.5)
     assert bucket.take(101)
+
+
+def test_each_reservation_takes_one_token_of_those_to_come():
+    bucket = TokenBucket(rate=2, burst=2)
+    assert [bucket.reserve(0) for _ in range(5)] == [0, 0, 0.5, 1, 1.5]
+    assert bucket.reserve(1) == 1

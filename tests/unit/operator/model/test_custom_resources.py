@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from fleet import errors
-from fleet.contracts import scores
+from fleet.contracts import bounds, scores
+from fleet.contracts.messages import DESIRED_STATE
 from fleet.operator.model import custom_resources
 from tests.unit.operator.making import at, data, deployment_body
 
@@ -58,6 +59,19 @@ def test_a_score_that_no_bucket_takes_is_refused_and_told_how_large_it_may_be():
     assert re.search(r"the score has 262\d{3} bytes .* at most 261120 are", found.refusal.message)
     services[0]["args"] = ["x" * 4096] * 63
     assert custom_resources.parse_deployment(body).refusal is None
+
+
+@pytest.mark.parametrize(("surplus", "is_taken"), [(0, True), (1, False)], ids=["all", "more"])
+def test_a_score_may_be_as_large_as_a_bucket_takes_and_no_byte_larger(surplus: int, is_taken: bool):
+    body = deployment_body()
+    service = body["spec"]["score"]["data"]["services"][0]
+    service["args"] = ["x" * 4096] * 63 + [""]
+    bare = custom_resources.parse_deployment(body).score
+    assert bare is not None
+    room = bounds.max_value_bytes(DESIRED_STATE.bucket) - len(DESIRED_STATE.encode(bare))
+    service["args"][-1] = "x" * (room + surplus)
+    found = custom_resources.parse_deployment(body)
+    assert (found.refusal is None) is is_taken
 
 
 def test_a_selector_that_no_device_can_meet_is_refused():

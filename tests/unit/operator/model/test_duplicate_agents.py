@@ -60,6 +60,37 @@ def test_they_are_forgotten_once_only_one_was_heard_for_a_while():
     assert duplicate_agents.instances(D1) == ()
 
 
+def test_returns_long_apart_are_no_twins():
+    """A second agent that is tried out for a moment, now and then, and stopped."""
+    duplicate_agents = DuplicateAgents(QUIET)
+    for visit in range(5):
+        heard("aba" + "a" * 15, duplicate_agents=duplicate_agents, since=90 * visit)
+        assert not duplicate_agents.instances(D1)
+
+
+@pytest.mark.parametrize(("instances", "found"), [("ababa", ("a", "b")), ("abab", None)])
+def test_the_third_return_tells(instances: str, found: tuple[str, ...] | None):
+    assert heard(instances).instances(D1) == found
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(60, ()), (59, None)])
+def test_who_is_heard_for_as_long_as_the_quiet_is_known_to_be_one(
+    seconds: float, found: tuple[str, ...] | None
+):
+    assert heard("aa", every=seconds).instances(D1) == found
+
+
+def test_of_many_instances_the_latest_are_kept():
+    assert heard("abcdabcd", every=2).instances(D1) == ("a", "b", "c", "d")
+    assert heard("abcdefabcdefdcdc", every=2).instances(D1) == ("c", "d", "e", "f")
+
+
+def test_to_forget_who_was_never_heard_is_nothing():
+    duplicate_agents = heard("a")
+    duplicate_agents.forget(DeviceId("other"))
+    assert duplicate_agents.instances(DeviceId("other")) is None
+
+
 def test_a_beat_that_is_told_late_says_nothing():
     duplicate_agents = heard("a" * 20)
     for number in range(10):

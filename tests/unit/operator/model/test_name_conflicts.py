@@ -2,7 +2,9 @@
 
 from itertools import permutations
 
+from fleet.contracts.names import DeploymentName
 from fleet.operator.model import name_conflicts
+from tests.unit.operator import making
 from tests.unit.operator.making import deployment
 
 OLD = deployment(uid="u3", namespace="b", created=0)
@@ -33,3 +35,20 @@ def test_the_order_of_asking_does_not_matter():
 
 def test_no_candidate_holds_nothing():
     assert name_conflicts.holder([], {("default", "web"): 1}) is None
+
+
+def test_keys_are_counted_until_the_last_one_of_an_owner_is_gone():
+    incumbents = name_conflicts.Incumbents()
+    web = DeploymentName("web")
+    value = making.put(making.score(uid="u1"))
+    assert incumbents.count(web, None, value)
+    assert incumbents.count(web, None, value)
+    assert not incumbents.count(web, value, value)
+    assert dict(incumbents.of(web)) == {("default", "web"): 2}
+    assert incumbents.count(web, value, making.marker())
+    assert dict(incumbents.of(web)) == {("default", "web"): 1}
+    other = making.put(making.score(uid="u2", namespace="other"))
+    assert incumbents.count(web, value, other)
+    assert dict(incumbents.of(web)) == {("other", "web"): 1}
+    assert incumbents.count(web, other, None)
+    assert incumbents.of(web) == {}

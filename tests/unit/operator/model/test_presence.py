@@ -121,3 +121,9 @@ def test_a_silent_device_was_last_heard_by_its_last_heartbeat():
     assert presence.last_heard(D1) == at(10)
     presence.forget(D1)
     assert presence.last_heard(D1) is None
+
+
+def test_who_is_expected_is_awaited_and_not_said_to_be_silent():
+    presence = Presence()
+    presence.expect(D1, at(0), silent=False)
+    assert presence.hearing(D1) is Hearing.AWAITED

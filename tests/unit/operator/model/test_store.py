@@ -6,16 +6,18 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fleet.bus.port import Entry, Put
 from fleet.contracts.messages import Phase, ReconcileScore
 from fleet.contracts.names import DeploymentName, DeviceId
+from fleet.operator.decisions import publishing
+from fleet.operator.decisions.publishing import Action
 from fleet.operator.model import custom_resources, key_facts
 from fleet.operator.model.aggregation import Report
 from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.matching.index import Pair
-from fleet.operator.model.store import Store
+from fleet.operator.model.store import Store, Touched
 from tests.unit.operator import making
 from tests.unit.operator.making import at, deployment, device, pair
 
@@ -71,6 +73,16 @@ class WorldMachine(RuleBasedStateMachine):
         super().__init__()
         self.store = Store()
         self.facts = Facts()
+        self.said: dict[str, object] = {}
+        self.shown: dict[DeviceId, str] = {}
+        self.due: dict[DeviceId, Action | None] = {}
+
+    @initialize()
+    def begin_with_what_matches(self) -> None:
+        """Or most changes would concern nobody, and move nothing."""
+        self.put_deployment("u1", SITES[0], IMAGES[0], None)
+        for name in DEVICES:
+            self.put_device(name, SITES[0], None)
 
     @rule(
         uid=st.sampled_from(sorted(UIDS)),
@@ -215,6 +227,33 @@ class WorldMachine(RuleBasedStateMachine):
         keyed = {each.device for each in (*self.facts.desired, *self.facts.states)}
         assert self.store.keyed_devices(DeploymentName("web")) == keyed
 
+    @invariant()
+    def what_changed_is_touched(self) -> None:
+        """Whoever acts on the store is told of no more than what was touched."""
+        store, touched = self.store, self.store.touched
+        for uid, said in self._said().items():
+            assert uid in touched.deployments or said == self.said.get(uid)
+        for name in DEVICES:
+            shown = store.loads.shown(name)
+            assert name in touched.loads or shown == self.shown.get(name, "0/0")
+            self.shown[name] = shown
+            action = publishing.decide(key_facts.gather(store, pair(name)))
+            assert pair(name) in touched.pairs or action in (None, self.due.get(name))
+            self.due[name] = action
+        self.said = self._said()
+        store.touched = Touched()
+
+    def _said(self) -> dict[str, object]:
+        """List what a status says of each deployment, as far as it comes from the store."""
+        found: dict[str, object] = {}
+        for uid in self.facts.deployments:
+            sums = self.store.aggregate(uid)
+            holds = self.store.holder(DeploymentName("web")) is self.store.deployments[uid]
+            # Who matches nothing says of how many devices.
+            of = len(self.facts.devices) if holds and not sums.matched else 0
+            found[uid] = (sums, holds, of)
+        return found
+
     def _counts_as(self, name: DeviceId, phase: Phase) -> bool:
         told = self.facts.states.get(pair(name))
         owner = self.facts.wanting()[name]
@@ -357,6 +396,16 @@ def test_one_report_touches_one_key_and_one_status():
     assert store.touched.pairs == {pair("d1")}
     assert store.touched.deployments == {"u1"}
     assert not store.touched.devices
+
+
+def test_a_marker_is_looked_at_once_nothing_is_left_of_what_it_ends():
+    store = Store()
+    store.put_device(device())
+    store.put_desired(pair(), making.marker())
+    store.put_state(pair(), making.report())
+    store.touched = Touched()
+    store.drop_state(pair())
+    assert store.touched.pairs == {pair()}
 
 
 def test_a_report_that_moves_nothing_touches_no_status():

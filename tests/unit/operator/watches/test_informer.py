@@ -13,6 +13,7 @@ from fleet.bus.memory import MemoryServer
 from fleet.contracts.names import DeviceId
 from fleet.operator.clock import ServerClock
 from fleet.operator.model import custom_resources
+from fleet.operator.model.custom_resources import Deployment, Device
 from fleet.operator.model.duplicate_agents import DuplicateAgents
 from fleet.operator.model.presence import SILENCE, Presence
 from fleet.operator.model.store import Store
@@ -392,6 +393,34 @@ async def test_a_device_that_is_registered_while_a_list_is_on_its_way_stays_know
     await scene.informer.list_all()
     scene.informer.device_event("ADDED", made[0])
     assert DeviceId("d1") in scene.store.devices
+
+
+@pytest.mark.parametrize("kind", ["deployments", "devices"])
+async def test_a_status_that_is_written_while_a_list_is_on_its_way_is_newer(
+    scene: Scene, kind: str
+):
+    """The list tells of the status before: taken for what stands, it would be written again."""
+    scene.cluster.add(deployment_body())
+    scene.add_device("d1")
+    await scene.informer.list_all()
+
+    def write() -> None:
+        status = {"ready": "1/1"}
+        if kind == "deployments":
+            body = {**deployment_body(version=2), "status": status}
+            scene.informer.status_written(custom_resources.parse_deployment(body))
+        else:
+            body = {**scene.add_device("d1", version=2), "status": status}
+            scene.informer.device_status_written(custom_resources.parse_device(body))
+
+    scene.cluster.interrupts, scene.cluster.meanwhile = kind, write
+    await scene.informer.list_all()
+    found: Deployment | Device = (
+        scene.store.deployments["u1"]
+        if kind == "deployments"
+        else scene.store.devices[DeviceId("d1")]
+    )
+    assert found.status == {"ready": "1/1"}
 
 
 async def test_what_cannot_be_read_for_a_bug_is_not_found_and_hides_no_other(scene: Scene):

@@ -28,7 +28,8 @@ class Scene:
 
     def __init__(self) -> None:
         self.store = Store()
-        self.bucket = MemoryServer().connect().bucket(messages.DESIRED_STATE)
+        self.bus = MemoryServer().connect()
+        self.bucket = self.bus.bucket(messages.DESIRED_STATE)
         self.counter = FakeCounter()
         self.cluster = FakeCluster()
         self.again: set[Pair] = set()
@@ -89,6 +90,38 @@ async def test_a_lost_comparison_is_read_again_before_the_next_attempt(scene: Sc
     entry = await scene.bucket.get(KEY)
     assert isinstance(entry, Put)
     assert entry.value == making.score()
+
+
+async def test_what_was_stored_while_its_answer_was_lost_is_not_put_again(scene: Scene):
+    scene.store.put_deployment(deployment())
+    scene.bus.lose_answers()
+    with pytest.raises(errors.BusUnavailable):
+        await scene.publisher.work(pair())
+    with pytest.raises(errors.RevisionConflict):
+        await scene.publisher.work(pair())
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Put)
+    assert (entry.value, entry.revision) == (making.score(), 1)
+    assert scene.counter.counts == {}
+
+
+async def test_a_marker_that_was_stored_while_its_answer_was_lost_is_not_written_again(
+    scene: Scene,
+):
+    scene.store.put_deployment(deployment())
+    scene.store.put_state(pair(), making.report())
+    await scene.publisher.work(pair())
+    scene.store.put_deployment(deployment(deleted=1, version=2))
+    scene.bus.lose_answers()
+    with pytest.raises(errors.BusUnavailable):
+        await scene.publisher.work(pair())
+    with pytest.raises(errors.RevisionConflict):
+        await scene.publisher.work(pair())
+    await scene.publisher.work(pair())
+    entry = await scene.bucket.get(KEY)
+    assert isinstance(entry, Deleted)
+    assert entry.revision == 2
 
 
 async def test_a_value_of_a_later_generation_wins_over_an_operator_that_lags(scene: Scene):

@@ -11,6 +11,7 @@ from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.operator.controller import Controller
 from fleet.operator.decisions import orphans
 from fleet.operator.decisions.event_correlator import Post
+from fleet.operator.model.matching.index import Pair
 from tests.unit.operator import making
 from tests.unit.operator.making import deployment_body
 from tests.unit.operator.scene import MemoryScene
@@ -125,6 +126,28 @@ async def test_a_word_that_cannot_be_read_removes_nothing(scene: MemoryScene):
         await controller.resynced()
         scene.cluster.broken = None
         assert await left(scene, controller) == 6
+
+
+async def test_orphans_that_may_go_already_do_not_count_among_those_that_are_next(
+    scene: MemoryScene,
+):
+    """Five may go at once: those of before that the bus hasn't let go of yet aren't among them."""
+    await orphaned(scene, 10)
+    async with scene.running() as controller:
+        await found(scene, controller, 10)
+        for number in range(5):
+            controller.store.allow_removal(*standing(controller, number))
+        await scene.resync(controller, after=TEN_MINUTES)
+        await scene.until(lambda: scene.counter.counts["mark"] == 10, "all of them go")
+    assert scene.counter.held == 0
+
+
+def standing(controller: Controller, number: int) -> tuple[Pair, int]:
+    """Name a key, and the revision that stands there."""
+    pair = making.pair(f"d{number}")
+    entry = controller.store.desired[pair]
+    assert entry is not None
+    return pair, entry.revision
 
 
 async def test_an_owner_that_comes_back_in_time_keeps_its_keys(scene: MemoryScene):

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from fleet import errors
 from fleet.agent.runtimes.port import Result
 from fleet.bus.memory import MemoryServer
@@ -151,6 +153,31 @@ def test_a_check_that_cannot_be_made_says_nothing_of_the_service():
         assert restarts(runtime) == 0
 
     play(scenario)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [errors.ContainerFailed("no such container"), AttributeError("a bug of ours")],
+    ids=["refused", "bug"],
+)
+def test_a_restarted_agent_whose_first_check_cannot_be_made_does_not_wait_with_what_it_tells(
+    failure: Exception,
+):
+    """podman remembers that it was unhealthy, and no check will ever say whether it still is."""
+
+    async def scenario() -> None:
+        runtime, server = FakeRuntime(), MemoryServer()
+        hub = Hub(server.connect(), DEVICE)
+        runtime.health[name("a")] = FAIL
+        async with device(runtime, server):
+            await hub.deploy("web", checked("a", restartPolicy="Never"))
+            await hub.reaches("web", Phase.FAILED, reason="Unhealthy", within=60)
+        runtime.failures[f"probe {name('a')}"] = failure
+        async with device(runtime, server):
+            state = await hub.reaches("web", Phase.PENDING, within=30)
+            assert state.services[0].state == "starting"
+
+    virtual_time.run(scenario())
 
 
 def test_a_service_that_dies_before_its_check_ever_passed_backs_off():

@@ -1,0 +1,50 @@
+"""
+Mutants that nobody could tell from the original, each with the reason. Decides only.
+
+`invoke test.mutants` leaves them out of its score and of what it shows, so that a new survivor
+stands out. An entry names the module, the function, and the line that stood there instead.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+_BEGUN: Final = "begin() sets it before anybody reads it"
+
+EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
+    (
+        "operator/decisions/orphans",
+        "Suspects.__init__",
+        "self._found: dict[Orphan, float] = None",
+    ): _BEGUN,
+    ("operator/decisions/orphans", "Suspects.__init__", "self._now = 1.0"): _BEGUN,
+    (
+        "operator/decisions/publishing",
+        "orphan",
+        "action = decide(replace(facts, removable=None))",
+    ): "only whether it is true is looked at",
+    (
+        "operator/decisions/token_bucket",
+        "TokenBucket.__init__",
+        'self._at = float("-INF")',
+    ): "float() reads both",
+    (
+        "operator/decisions/finalizers",
+        "judge_device",
+        "return Verdict(released=None)",
+    ): "only whether it is true is looked at",
+    (
+        "operator/decisions/finalizers",
+        "judge_device",
+        "return Verdict(released=None, left=left)",
+    ): "only whether it is true is looked at",
+    (
+        "operator/model/matching/label_index",
+        "LabelIndex._with",
+        "return having[0] if (len(having) == 1) and False else set().union(*having)",
+    ): "the union of one set equals it; that it is not copied is about speed",
+    (
+        "operator/model/tombstones",
+        "Tombstones.bury",
+        'self._uids[uid] = ""',
+    ): "only the keys are looked at",
+}
