@@ -49,7 +49,7 @@ def runtime(host: PodmanHost) -> Iterator[PodmanRuntime]:
 def make_runtime(host: PodmanHost, **options: Any) -> Iterator[PodmanRuntime]:
     """Make an adapter with *options* besides, and close it."""
     own = {"socket": host.socket, "ulimits": ULIMITS, "files": host.root / "files"}
-    made = PodmanRuntime(DEVICE, Options(stop_timeout=1, **own, **options))
+    made = PodmanRuntime(DEVICE, Options(**{"stop_timeout": 1, **own, **options}))
     try:
         yield made
     finally:
