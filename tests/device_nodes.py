@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ZERO = os.makedev(1, 5)
+MEMORY = os.makedev(1, 1)
 FULL = os.makedev(1, 7)
 LOOP_CONTROL = os.makedev(10, 237)
 

@@ -46,7 +46,11 @@ async def test_a_service_in_the_network_of_its_host_may_have_another_host_name_a
 
 
 async def test_kernel_parameters_are_those_of_the_score(host: PodmanHost, runtime: PodmanRuntime):
-    wanted = {"net.core.somaxconn": "100", "kernel.msgmax": "9000", "kernel.sem": "250 32000 32 128"}
+    wanted = {
+        "net.core.somaxconn": "100",
+        "kernel.msgmax": "9000",
+        "kernel.sem": "250 32000 32 128",
+    }
     made = await run(runtime, workload(sysctls=wanted))
     for key, value in wanted.items():
         told = inside(host, made, f"cat /proc/sys/{key.replace('.', '/')}")

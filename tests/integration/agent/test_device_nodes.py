@@ -10,7 +10,7 @@ from fleet.agent.runtimes.podman.api.runtime import PodmanRuntime
 from fleet.contracts.messages import Phase
 from tests import device_nodes
 from tests.agent_device import Hub
-from tests.device_nodes import FULL, LOOP_CONTROL, Nodes
+from tests.device_nodes import FULL, LOOP_CONTROL, MEMORY, Nodes
 from tests.integration.agent.conftest import Start
 from tests.integration.agent.test_deploying import script, sleeper
 from tests.integration.agent.test_podman_fields import OTHER, inside, inspect, run, workload
@@ -106,6 +106,7 @@ async def test_what_is_no_node_of_dev_or_a_disk_is_refused(
     (tmp_path / "node").touch()
     (nodes.directory / "loop").symlink_to("loop")
     nodes.plug("disk", 0x0700, block=True)
+    nodes.plug("memory", MEMORY)
     (nodes.directory / "to-disk").symlink_to("disk")
     refused = {
         "directory": "is a directory",
@@ -114,6 +115,7 @@ async def test_what_is_no_node_of_dev_or_a_disk_is_refused(
         "out/node": "leads out of /dev",
         "loop": "is a symlink to itself",
         "disk": r"reaches a disk.*\[host_paths\]",
+        "memory": "reaches the memory",
         "to-disk": r"\(which is .*/disk\) reaches a disk",
     }
     for name, why in refused.items():
@@ -124,12 +126,8 @@ async def test_what_is_no_node_of_dev_or_a_disk_is_refused(
     assert host.containers() == {}
 
 
-@pytest.mark.parametrize("path", ["/dev/fd/0", "/dev/stdin", "/dev/mem"])
-async def test_what_is_another_thing_to_each_process_and_the_memory_are_refused(
-    runtime: PodmanRuntime, nodes: Nodes, path: str
-):
-    if not Path(path).exists():
-        path = nodes.plug("mem", 0x0101)
+@pytest.mark.parametrize("path", ["/dev/fd/0", "/dev/stdin"])
+async def test_what_is_another_thing_to_each_process_is_refused(runtime: PodmanRuntime, path: str):
     with pytest.raises(errors.DeviceForbidden):
         await runtime.check(workload(devices=[{"path": path}]))
 
@@ -220,5 +218,3 @@ async def test_an_agent_that_restarts_knows_who_has_a_node(
         await hub.deploy("second", sleeper("a", devices=[{"path": path}]))
         await hub.reaches("second", Phase.FAILED, reason="DeviceInUse")
         assert host.containers() == before
-
-

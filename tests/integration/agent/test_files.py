@@ -38,7 +38,9 @@ async def test_files_are_there_with_their_content_and_mode_and_cannot_be_written
 ):
     made = await run(runtime, workload(files=[CONF, SCRIPT], user="1000", readOnlyRootfs=True))
     assert inside(host, made, "cat /etc/app/app.conf") == "grüß = dich"
-    assert inside(host, made, "/bin/sh /run.sh; /bin/busybox stat -c %a:%u /run.sh") == "hello\n555:0"
+    assert (
+        inside(host, made, "/bin/sh /run.sh; /bin/busybox stat -c %a:%u /run.sh") == "hello\n555:0"
+    )
     root = await run(runtime, workload(name="b", files=[CONF]))
     for script in ("echo x > /etc/app/app.conf", "/bin/busybox chmod 777 /etc/app/app.conf"):
         assert "Read-only file system" in inside(host, root, script)
@@ -141,7 +143,7 @@ async def test_files_that_cannot_be_written_are_told_and_nothing_is_made(
     host: PodmanHost, tmp_path: Path
 ):
     (tmp_path / "file").touch()
-    with make_runtime(host, files=tmp_path / "file" / "below") as runtime:
-        with pytest.raises(errors.FilesUnavailable, match="can't be written below .*see to the"):
-            await runtime.create(workload(files=[CONF]))
+    told = pytest.raises(errors.FilesUnavailable, match=r"can't be written below .*see to the")
+    with make_runtime(host, files=tmp_path / "file" / "below") as runtime, told:
+        await runtime.create(workload(files=[CONF]))
     assert host.containers() == {}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet import errors
+from fleet.agent.runtimes.podman import mounts
 from fleet.contracts.container_fields import DeviceNode
 
 _STEPS = 40  # as the kernel follows symlinks
@@ -70,13 +71,21 @@ class DeviceNodes:
         try:
             found = real.lstat()
         except OSError as exc:
-            what = f"device {told} is not there ({exc.strerror}); the service waits for it"
+            what = f"device {told} is not there; the service waits for it{self._hint()}"
             raise errors.DeviceMissing(what, element=element) from exc
         why = self._refusal(real, found)
         if why:
             raise errors.DeviceForbidden(f"device {told} {why}", element=element)
         kind = "b" if stat.S_ISBLK(found.st_mode) else "c"
         return Node(real, f"{kind}{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}")
+
+    def _hint(self) -> str:
+        """Say why a node may be there and not be seen: units of before give the agent its own."""
+        if self.is_rootless and mounts.is_private(self.dev):
+            return (
+                f". The agent sees a {self.dev} of its own: set its device up again, for its unit"
+            )
+        return ""
 
     def _real(self, path: str, element: str) -> Path:
         """Follow symlinks, each of which has to stay in /dev."""

@@ -11,6 +11,7 @@ that is lost makes its container fail to start, and so be made anew, with its fi
 Blocks; runs in a thread.
 """
 
+import os
 import shutil
 import threading
 import uuid
@@ -29,10 +30,11 @@ _OWN = 0o700
 
 
 class FileStore:
-    """Files below *root*."""
+    """Files below *root*. Without one there is nothing to keep, and nothing can be written."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path | None) -> None:
+        self._has_root = root is not None
+        self._root = root or Path(os.devnull)
         self._lock = threading.Lock()
         self._made: set[str] = set()
 
@@ -70,6 +72,8 @@ class FileStore:
 
     def sweep(self, kept: Collection[str]) -> None:
         """Remove all but what is *kept*, and what this process has written and not removed."""
+        if not self._has_root:
+            return
         try:
             found = [each.name for each in self._root.iterdir()]
         except OSError:  # there is none, or it can't be read: then nothing is removed

@@ -53,7 +53,7 @@ from fleet.agent.runtimes.podman.device_nodes import DeviceNodes
 from fleet.agent.runtimes.podman.file_store import FileStore
 from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Transfer
-from fleet.agent.settings import DEFAULT_STATE_DIR, Registry
+from fleet.agent.settings import Registry
 from fleet.agent.system import listeners
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
@@ -65,6 +65,7 @@ log = structlog.get_logger(__name__)
 
 _VERSION_HEADER = "Libpod-API-Version"
 _RUNNING = "running"
+_PODMAN = "podman"
 _UNCLEAN = "stopped"
 _CLEANUP_LOOK_SECONDS = 0.05  # on a Pi, cleaning up takes several of these
 _JSON = {"Content-Type": "application/json"}
@@ -81,7 +82,7 @@ class Options:
     its service likes, *stops* and transfers of images, has its own, and nothing else waits for it.
     *host_paths* says what services may not mount; *log_max_size* is how many bytes of a
     container's log are kept in a file, 0 as many as podman's own settings say. *device_nodes* looks
-    up what services ask for, and *files* is where their files are kept.
+    up what services ask for, and *files* is where their files are kept; without, they have none.
     """
 
     socket: str = "unix:///run/podman/podman.sock"
@@ -96,7 +97,7 @@ class Options:
     host_paths: HostPaths = field(default_factory=HostPaths)
     log_max_size: int = 0
     device_nodes: DeviceNodes = field(default_factory=DeviceNodes)
-    files: Path = DEFAULT_STATE_DIR / "files"
+    files: Path | None = None
 
 
 class PodmanRuntime:
@@ -347,10 +348,13 @@ class PodmanRuntime:
         rows = answers.rows(listing)
         for port in port_holders.wanted(rows, container):
             holder = port_holders.holder(rows, container, port, self._device_id)
-            if not holder and (listener := listeners.find(port.host, str(port.protocol))):
+            listener = None if holder else listeners.find(port.host, str(port.protocol))
+            if listener is not None:
                 lineage = listeners.lineage(listener.pid)
-                holder = port_holders.of_process(rows, lineage, self._device_id) or listener.words
-            if holder:
+                holder = port_holders.of_process(rows, lineage, self._device_id)
+            if not holder and (listener is None or listener.is_called(_PODMAN)):
+                holder = port_holders.claimant(rows, container, port, self._device_id)
+            if holder := holder or (listener.words if listener is not None else ""):
                 told = f"{port.host}/{port.protocol}"
                 return error_messages.taken(told, holder, element=container)
         return None
