@@ -37,7 +37,7 @@ from fleet.agent.runtimes.podman.api import (
     answers,
     error_messages,
     forwarding,
-    port_holders,
+    taken_ports,
     translation,
 )
 from fleet.agent.runtimes.podman.api.checks import Checks
@@ -54,7 +54,6 @@ from fleet.agent.runtimes.podman.file_store import FileStore
 from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Transfer
 from fleet.agent.settings import Registry
-from fleet.agent.system import listeners
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.supervision import containment
@@ -65,7 +64,6 @@ log = structlog.get_logger(__name__)
 
 _VERSION_HEADER = "Libpod-API-Version"
 _RUNNING = "running"
-_PODMAN = "podman"
 _UNCLEAN = "stopped"
 _CLEANUP_LOOK_SECONDS = 0.05  # on a Pi, cleaning up takes several of these
 _JSON = {"Content-Type": "application/json"}
@@ -338,26 +336,7 @@ class PodmanRuntime:
         if not isinstance(error, errors.PortInUse):
             self._failed_starts[container] = str(error)
             raise error
-        raise self._port_taken(container) or error
-
-    def _port_taken(self, container: str) -> errors.FleetError | None:
-        """Find out who has a port of *container*; None where that can't be seen."""
-        listing = self._request("GET", "/containers/json", params={"all": "true"})
-        if listing.status_code >= answers.CLIENT_ERROR:
-            return None
-        rows = answers.rows(listing)
-        for port in port_holders.wanted(rows, container):
-            holder = port_holders.holder(rows, container, port, self._device_id)
-            listener = None if holder else listeners.find(port.host, str(port.protocol))
-            if listener is not None:
-                lineage = listeners.lineage(listener.pid)
-                holder = port_holders.of_process(rows, lineage, self._device_id)
-            if not holder and (listener is None or listener.is_called(_PODMAN)):
-                holder = port_holders.claimant(rows, container, port, self._device_id)
-            if holder := holder or (listener.words if listener is not None else ""):
-                told = f"{port.host}/{port.protocol}"
-                return error_messages.taken(told, holder, element=container)
-        return None
+        raise taken_ports.explain(container, self._request, self._device_id) or error
 
     def _restart(self, container: str) -> None:
         details = self._lookup.find(container)
@@ -371,7 +350,11 @@ class PodmanRuntime:
         response = self._request("POST", path, params=params, timeout=timeout)
         if response.status_code >= answers.CLIENT_ERROR:
             error = error_messages.of_start(answers.complaint(response), element=container)
-            taken = self._port_taken(container) if isinstance(error, errors.PortInUse) else None
+            taken = (
+                taken_ports.explain(container, self._request, self._device_id)
+                if isinstance(error, errors.PortInUse)
+                else None
+            )
             raise taken or error
 
     def _follow(

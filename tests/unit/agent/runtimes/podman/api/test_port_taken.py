@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def port() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-async def told(podman: Podman, runtime: PodmanRuntime, *others: dict, port: int) -> str:
+async def told(podman: Podman, runtime: PodmanRuntime, *others: dict[str, Any], port: int) -> str:
     """Start a container whose port is taken, beside *others*; return what is said."""
     wanted = {"Ports": [{**PORT, "host_port": port}]}
     podman.answers |= {START: TAKEN}
