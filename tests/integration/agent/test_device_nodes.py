@@ -85,6 +85,25 @@ async def test_a_service_that_died_waits_for_its_node_and_has_the_number_that_it
     assert number == "1:7"
 
 
+async def test_a_service_that_runs_has_the_number_that_its_node_is_plugged_in_again_with(
+    hub: Hub, host: PodmanHost, start_agent: Start, nodes: Nodes
+):
+    path = nodes.plug("ttyUSB0")
+
+    async def is_of(number: str) -> bool:
+        ask = ("exec", "fleet.web.a", "/bin/busybox", "stat", "-c", "%t:%T", "/dev/x")
+        return host.podman(*ask, check=False) == number
+
+    async with start_agent(resync=1.0):
+        await hub.deploy("web", sleeper("a", devices=[{"path": path, "containerPath": "/dev/x"}]))
+        await hub.reaches("web", Phase.RUNNING)
+        assert await is_of("1:5")
+        nodes.unplug("ttyUSB0")
+        nodes.plug("ttyUSB0", FULL)
+        await eventually(lambda: is_of("1:7"), "the service has the node that is there now")
+        await hub.reaches("web", Phase.RUNNING)
+
+
 async def test_an_update_to_a_node_that_is_not_there_leaves_the_version_before(
     hub: Hub, host: PodmanHost, start_agent: Start, nodes: Nodes
 ):

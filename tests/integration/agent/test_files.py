@@ -1,5 +1,6 @@
 """Literal files of services on a real podman: what is in the container, and what on the device."""
 
+import contextlib
 import shutil
 import stat
 from pathlib import Path
@@ -7,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from fleet import errors
-from fleet.agent.runtimes.podman.api.runtime import PodmanRuntime
+from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
 from fleet.contracts.messages import Phase
+from fleet.contracts.names import DeviceId
 from tests.agent_device import Hub
 from tests.integration.agent.conftest import Start, make_runtime
 from tests.integration.agent.test_deploying import sleeper
 from tests.integration.agent.test_podman_fields import inside, run, workload
-from tests.podman_host import PodmanHost
+from tests.podman_host import ULIMITS, PodmanHost
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(60)
@@ -147,3 +149,13 @@ async def test_files_that_cannot_be_written_are_told_and_nothing_is_made(
     with make_runtime(host, files=tmp_path / "file" / "below") as runtime, told:
         await runtime.create(workload(files=[CONF]))
     assert host.containers() == {}
+
+
+async def test_an_agent_that_lost_its_journal_removes_no_files_of_the_id_before(
+    host: PodmanHost, runtime: PodmanRuntime
+):
+    await run(runtime, workload(files=[CONF]))
+    options = Options(socket=host.socket, ulimits=ULIMITS, files=host.root / "files")
+    with contextlib.closing(PodmanRuntime(DeviceId("renamed"), options)) as other:
+        assert await other.observe() == ()
+    assert kept(host) == [CONF["content"]]

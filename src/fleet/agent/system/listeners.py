@@ -24,10 +24,6 @@ class Listener:
     words: str
     pid: int = 0
 
-    def is_called(self, name: str) -> bool:
-        """Tell whether it is a process of that name."""
-        return self.words == _process(self.pid, name)
-
 
 def find(port: int, protocol: str, proc: Path = PROC) -> Listener | None:
     """Find the process that has *port*."""
@@ -67,11 +63,7 @@ def _processes(inode: str, proc: Path) -> Iterator[Listener]:
         with contextlib.suppress(OSError):
             if any(_target(each) == f"socket:[{inode}]" for each in (directory / "fd").iterdir()):
                 name = (directory / "comm").read_text(errors="replace").strip()
-                yield Listener(_process(int(directory.name), name), int(directory.name))
-
-
-def _process(pid: int, name: str) -> str:
-    return f"process {pid} ({name})"
+                yield Listener(f"process {directory.name} ({name})", int(directory.name))
 
 
 def _target(link: Path) -> str:

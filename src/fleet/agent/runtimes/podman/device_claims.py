@@ -52,11 +52,12 @@ def read(labels: Mapping[str, str]) -> tuple[Claim, ...]:
 
 def is_renamed(container: Container, claims: Iterable[Claim], number_at: NumberAt) -> bool:
     """
-    Tell whether a container that doesn't run was made with other devices than are there now.
+    Tell whether a container was made with other devices than are there now.
 
-    One that was plugged in anew may have another number, which a container keeps as it was made.
+    One that was plugged in anew may have another number, which a container keeps as it was made:
+    neither what runs nor a restart would ever find it.
     """
-    if container.status not in (Status.EXITED, Status.CREATED):
+    if container.status not in (Status.RUNNING, Status.EXITED, Status.CREATED):
         return False
     return any(number_at(c.path) not in ("", c.number) for c in claims)
 

@@ -28,22 +28,6 @@ def holder(
     return ""
 
 
-def claimant(
-    rows: Iterable[Mapping[str, Any]], container: str, port: Port, device_id: DeviceId
-) -> str:
-    """
-    Name a container that doesn't run and wants *port*; "" for none.
-
-    podman holds the ports of one that it could not start for a while.
-    """
-    for row in rows:
-        if container in translation.names(row) or translation.state(row) not in _WITHOUT_PORTS:
-            continue
-        if any(port.collides(other) for other in translation.ports(row)):
-            return f"{_described(row, device_id)}, which has not started"
-    return ""
-
-
 def of_process(
     rows: Iterable[Mapping[str, Any]], lineage: Collection[int], device_id: DeviceId
 ) -> str:

@@ -37,7 +37,7 @@ from fleet.agent.runtimes.podman.api import (
     answers,
     error_messages,
     forwarding,
-    taken_ports,
+    port_holders,
     translation,
 )
 from fleet.agent.runtimes.podman.api.checks import Checks
@@ -54,6 +54,7 @@ from fleet.agent.runtimes.podman.file_store import FileStore
 from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Transfer
 from fleet.agent.settings import Registry
+from fleet.agent.system import listeners
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.supervision import containment
@@ -241,9 +242,14 @@ class PodmanRuntime:
         found = (self._container(row) for row in listing)
         seen = tuple(sorted((c for c in found if c is not None), key=lambda c: c.name))
         if deployment is None:
-            labels = map(translation.labels, listing)
-            self._files.sweep({each.get(containers.LABEL_FILES, "") for each in labels})
+            self._sweep_files()
         return seen
+
+    def _sweep_files(self) -> None:
+        """Remove the files of containers that are gone; of any id that this device ever had."""
+        params = {"all": "true", "filters": json.dumps({"label": [containers.LABEL_FILES]})}
+        rows = answers.rows(self._request("GET", "/containers/json", params=params))
+        self._files.sweep({translation.labels(row).get(containers.LABEL_FILES, "") for row in rows})
 
     def _container(self, row: Mapping[str, Any]) -> Container | None:
         image = self._images.digest(translation.image_id(row))
@@ -336,7 +342,23 @@ class PodmanRuntime:
         if not isinstance(error, errors.PortInUse):
             self._failed_starts[container] = str(error)
             raise error
-        raise taken_ports.explain(container, self._request, self._device_id) or error
+        raise self._port_taken(container) or error
+
+    def _port_taken(self, container: str) -> errors.FleetError | None:
+        """Find out who has a port of *container*; None where that can't be seen."""
+        listing = self._request("GET", "/containers/json", params={"all": "true"})
+        if listing.status_code >= answers.CLIENT_ERROR:
+            return None
+        rows = answers.rows(listing)
+        for port in port_holders.wanted(rows, container):
+            holder = port_holders.holder(rows, container, port, self._device_id)
+            if not holder and (listener := listeners.find(port.host, str(port.protocol))):
+                lineage = listeners.lineage(listener.pid)
+                holder = port_holders.of_process(rows, lineage, self._device_id) or listener.words
+            if holder:
+                told = f"{port.host}/{port.protocol}"
+                return error_messages.taken(told, holder, element=container)
+        return None
 
     def _restart(self, container: str) -> None:
         details = self._lookup.find(container)
@@ -350,11 +372,7 @@ class PodmanRuntime:
         response = self._request("POST", path, params=params, timeout=timeout)
         if response.status_code >= answers.CLIENT_ERROR:
             error = error_messages.of_start(answers.complaint(response), element=container)
-            taken = (
-                taken_ports.explain(container, self._request, self._device_id)
-                if isinstance(error, errors.PortInUse)
-                else None
-            )
+            taken = self._port_taken(container) if isinstance(error, errors.PortInUse) else None
             raise taken or error
 
     def _follow(

@@ -45,25 +45,6 @@ def test_the_container_that_has_the_port_is_named(rows: list[dict[str, Any]], ho
     assert port_holders.holder(rows, "me", WANTED, DEVICE) == holder
 
 
-@pytest.mark.parametrize(
-    ("found", "named"),
-    [
-        (row("fleet.web.a", device="dev-01", state="created"), "deployment web (container fleet"),
-        (row("quiet", state="created"), "container quiet, which is not Fleet's"),
-        (row("running"), ""),
-        (row("far", state="created", host_port=9), ""),
-        (row("me", state="created"), ""),
-    ],
-)
-def test_the_container_that_wants_the_port_and_has_not_started_is_named(
-    found: dict[str, Any], named: str
-):
-    told = port_holders.claimant([found], "me", WANTED, DEVICE)
-    assert told.startswith(named)
-    assert bool(told) == bool(named)
-    assert not named or told.endswith("has not started")
-
-
 def test_the_container_in_the_hosts_network_that_a_process_runs_in_is_named():
     rows = [row("quiet", state="exited") | {"Pid": 0}, row("squatter") | {"Pid": 40}]
     assert port_holders.of_process(rows, (41, 40, 1), DEVICE).startswith("container squatter,")
