@@ -136,6 +136,7 @@ def test_what_is_allowed_is_taken(fields: dict[str, Any]):
     [
         ({}, {}, True),
         ({"shared": True}, {}, True),
+        ({}, {"shared": True}, True),
         ({"shared": True}, {"shared": True}, False),
         ({"path": "/dev/b"}, {}, False),
     ],

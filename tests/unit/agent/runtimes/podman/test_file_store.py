@@ -1,5 +1,6 @@
 """`file_store`: files of containers, whole or not at all, and the agent's alone."""
 
+import resource
 import stat
 from pathlib import Path
 
@@ -47,6 +48,19 @@ def test_what_could_not_be_written_leaves_nothing_and_is_told(tmp_path: Path):
     with pytest.raises(errors.FilesUnavailable, match="File exists; see to the disk") as told:
         FileStore(tmp_path / "file").write(FILES, element="a")
     assert told.value.element == "a"
+
+
+def test_of_files_that_fit_in_part_only_none_is_left(tmp_path: Path):
+    """As on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    large = File(path="/b", content="x" * 5000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(errors.FilesUnavailable, match="File too large"):
+            FileStore(tmp_path).write((*FILES, large), element="a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert names(tmp_path) == set()
 
 
 def test_what_no_container_has_goes_and_what_is_being_made_stays(tmp_path: Path):
