@@ -16,6 +16,9 @@ The exception hierarchy, in one place:
     + AddressUnavailable         the device can't publish a port on the address that is asked for
     + HostPathMissing            a directory that a service mounts isn't on the device
     + HostPathUnavailable        the file system of a path that a service mounts doesn't answer
+    + DeviceMissing              a device node that a service uses isn't there
+    + DeviceInUse                another service has a device node
+    + FilesUnavailable           the files of a service can't be written on the device
     + ContainerFailed            a container would not be created or started
     + ContainerInUse             a container of somebody else depends on one that is to go
     + Unhealthy                  the health check of a service fails
@@ -46,6 +49,8 @@ The exception hierarchy, in one place:
     + LimitUnavailable           the device can't hold a service to a limit
     + PortForbidden              the device's runtime may not open so low a port
     + HostPathForbidden          a service mounts what is the agent's own
+    + DeviceForbidden            a service asks for what is no device node, or for a disk
+    + SysctlUnavailable          the device refuses a kernel parameter of a service
     + DirectoryUnusable          a directory can't be made or written to
     + InvalidHost                (a ValueError) not the address of a host
     + InvalidMac                 (a ValueError) not the hardware address of one interface
@@ -139,6 +144,18 @@ class HostPathMissing(RetryableError):
 
 class HostPathUnavailable(RetryableError):
     """The file system of a path that a service mounts doesn't answer."""
+
+
+class DeviceMissing(RetryableError):
+    """A device node that a service uses isn't there, or not yet."""
+
+
+class DeviceInUse(RetryableError):
+    """Another service has a device node that a service wants for itself."""
+
+
+class FilesUnavailable(RetryableError):
+    """The files of a service can't be written: the disk is full, read-only or broken."""
 
 
 class ContainerFailed(RetryableError):
@@ -263,6 +280,14 @@ class PortForbidden(PermanentError):
 
 class HostPathForbidden(PermanentError):
     """A service mounts what is the agent's own, which the device's owner did not allow."""
+
+
+class DeviceForbidden(PermanentError):
+    """What a service asks for as a device is no node, leads out of /dev, or reaches the disks."""
+
+
+class SysctlUnavailable(PermanentError):
+    """A kernel parameter of a service that the device's kernel, or podman, refuses."""
 
 
 class DirectoryUnusable(PermanentError):

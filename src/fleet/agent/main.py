@@ -143,7 +143,7 @@ async def _serve(settings: Settings, config: Path) -> int:
     # Here, so that --version and check-config needn't load podman and NATS.
     from fleet.agent import service  # noqa: PLC0415
     from fleet.agent.journal import files  # noqa: PLC0415
-    from fleet.agent.runtimes.podman import host_paths  # noqa: PLC0415
+    from fleet.agent.runtimes.podman import device_nodes, host_paths  # noqa: PLC0415
     from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime  # noqa: PLC0415
     from fleet.agent.runtimes.podman.image_record import Record  # noqa: PLC0415
     from fleet.agent.runtimes.podman.images import Keeping  # noqa: PLC0415
@@ -169,6 +169,10 @@ async def _serve(settings: Settings, config: Path) -> int:
             cleanup_within=_CLEANUP_SECONDS if os.geteuid() else 0.0,
             registries=settings.registries,
             host_paths=host_paths.of_agent(settings, config),
+            device_nodes=device_nodes.DeviceNodes(
+                settings.host_paths.allow, is_rootless=bool(os.geteuid())
+            ),
+            files=settings.state_dir / "files",
             log_max_size=(
                 quantities.memory_bytes(podman.log_max_size) if podman.log_max_size else 0
             ),

@@ -61,6 +61,25 @@ LABEL_KEY = Form(
     "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
     "a label key like team or example.org/team",
 )
+DEVICE_PATH = Form(f"^/dev{_PATH}$", "a device node below /dev, without '.' and '..'")
+# podman parts what it is told of a device node by ":".
+CONTAINER_PATH = Form(
+    "^(/[.]*[^/.:][^/:]*)+$", "an absolute path below /, without '.', '..' and ':'"
+)
+PERMISSIONS = Form("^(r|w|m|rw|rm|wm|rwm)$", "some of r, w and m, in that order, such as rw")
+FILE_MODE = Form("^0?[0-7]{3}$", 'three octal digits in quotes, such as "0444"')
+DIRECTORY_MODE = Form("^[01]?[0-7]{3}$", 'three or four octal digits in quotes, such as "1777"')
+HOST_NAME = Form(
+    "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$",
+    "the name of a host, such as db or db.example.org",
+)
+# What the kernel keeps for each container, as podman's own command line has it.
+SYSCTL = Form(
+    "^((net|fs[.]mqueue)([.][A-Za-z0-9_-]+)+"
+    "|kernel[.](msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced))$",
+    "a sysctl that a container has of its own: net.*, fs.mqueue.*, or kernel.msg*, sem and shm*",
+)
+_OF_NETWORK = "net."
 MEMORY = Form(quantities.MEMORY_PATTERN, quantities.MEMORY_SAYS)
 CPUS = Form(quantities.CPUS_PATTERN, quantities.CPUS_SAYS)
 
@@ -90,6 +109,18 @@ def labels(given: Mapping[str, str]) -> None:
         LABEL_KEY.check("labels", key)
         if re.search(RESERVED_LABELS, key):
             raise ValueError(f"{RESERVED_LABELS_SAYS}: {key!r}")
+
+
+def sysctls(given: Mapping[str, str], *, is_host_network: bool) -> None:
+    """
+    Check which sysctls are set.
+
+    :raises ValueError: one that is the device's rather than the container's.
+    """
+    for key in given:
+        SYSCTL.check("sysctls", key)
+        if is_host_network and key.startswith(_OF_NETWORK):
+            raise ValueError(f"sysctls: {key!r} is the device's own in networkMode host")
 
 
 def ip_address(field: str, value: str) -> None:

@@ -9,6 +9,10 @@ LABEL_SERVICE = f"{LABEL_PREFIX}service"
 LABEL_DIGEST = f"{LABEL_PREFIX}digest"
 # Lets a container be kept alive by an agent that has lost the score it came from.
 LABEL_RESTART_POLICY = f"{LABEL_PREFIX}restart-policy"
+# The device nodes that a container was made with, as JSON; only where it has any.
+LABEL_DEVICES = f"{LABEL_PREFIX}devices"
+# Where the agent keeps the files that a container mounts; only where it has any.
+LABEL_FILES = f"{LABEL_PREFIX}files"
 
 _NAME_PREFIX = "fleet"
 

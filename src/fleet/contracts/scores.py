@@ -22,7 +22,18 @@ import msgspec
 from msgspec import Meta
 
 from fleet import errors
-from fleet.contracts import checking
+from fleet.contracts import checking, container_fields
+from fleet.contracts.container_fields import (
+    DeviceNode,
+    ExtraHost,
+    File,
+    HostName,
+    IpAddress,
+    Logs,
+    Path,
+    Quantity,
+    Tmpfs,
+)
 from fleet.contracts.names import LABEL_MAX_LENGTH, LABEL_PATTERN
 from fleet.contracts.patterns import whole
 
@@ -40,13 +51,12 @@ EnvName = Annotated[
     str, Meta(min_length=1, max_length=256, pattern=whole("^[A-Za-z_][A-Za-z0-9_.-]*$"))
 ]
 PortNumber = Annotated[int, Meta(ge=1, le=MAX_PORT)]
-IpAddress = Annotated[str, Meta(max_length=39, pattern=whole("^[0-9a-fA-F:.]+$"))]
-Path = Annotated[str, Meta(min_length=1, max_length=512)]
-Quantity = Annotated[str, Meta(min_length=1, max_length=16)]
 UserName = Annotated[str, Meta(min_length=1, max_length=128)]
 Capability = Annotated[str, Meta(min_length=1, max_length=64)]
 LabelKey = Annotated[str, Meta(min_length=1, max_length=317)]
 LabelValue = Annotated[str, Meta(max_length=1024)]
+SysctlName = Annotated[str, Meta(min_length=1, max_length=256)]
+SysctlValue = Annotated[str, Meta(min_length=1, max_length=256, pattern=whole(r"^[^\n]+$"))]
 Seconds = Annotated[int, Meta(ge=1, le=86_400)]
 
 
@@ -241,6 +251,20 @@ class Service(
       to 3600. Default: [podman] stop_timeout of the agent's configuration, 10 unless set.
     * labels: Labels of the container. At most 64; keys of at most 317 characters, none of
       nationtech.io; values of at most 1024 characters. Default: none.
+    * hostname: Name of the host as the service sees it, at most 63 characters: letters, digits, '-'
+      and '.'. Default: the container runtime's choice.
+    * extra_hosts: Lines added to /etc/hosts, at most 64. Default: none.
+    * dns: Addresses of name servers in place of the device's, at most 3; not in networkMode none.
+      Default: those of the device.
+    * sysctls: Kernel parameters of the container, at most 32: net.* (not in networkMode host),
+      fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm*; values of at most 256 characters. One
+      that the device refuses fails the service (SysctlUnavailable). Default: the kernel's.
+    * devices: Device nodes that the service may use, at most 16. Default: none.
+    * tmpfs: File systems in memory, at most 16, each at another path. Default: none.
+    * shm_size: Size of /dev/shm: a whole number with a unit of Ki, Mi, Gi, k, M or G, such as 64Mi.
+      Default: that of the container runtime.
+    * files: Small text files to mount read-only, at most 16, each at another path. Default: none.
+    * logs: How the service's output is kept. Default: as the agent's configuration says.
     """
 
     name: Label
@@ -264,6 +288,17 @@ class Service(
     labels: Annotated[dict[LabelKey, LabelValue], Meta(max_length=64)] = msgspec.field(
         default_factory=dict
     )
+    hostname: HostName | None = None
+    extra_hosts: Annotated[tuple[ExtraHost, ...], Meta(max_length=64)] = ()
+    dns: Annotated[tuple[IpAddress, ...], Meta(max_length=3)] = ()
+    sysctls: Annotated[dict[SysctlName, SysctlValue], Meta(max_length=32)] = msgspec.field(
+        default_factory=dict
+    )
+    devices: Annotated[tuple[DeviceNode, ...], Meta(max_length=16)] = ()
+    tmpfs: Annotated[tuple[Tmpfs, ...], Meta(max_length=16)] = ()
+    shm_size: Quantity | None = None
+    files: Annotated[tuple[File, ...], Meta(max_length=16)] = ()
+    logs: Logs = Logs()
 
     def __post_init__(self) -> None:
         checking.IMAGE.check("image", self.image)
@@ -281,6 +316,36 @@ class Service(
                 raise ValueError(f"ports: host port {mine.host}/{mine.protocol} is published twice")
         checking.unique("mountPath", (volume.mount_path for volume in self.volumes))
         checking.labels(self.labels)
+        if self.shm_size:
+            checking.MEMORY.check("shmSize", self.shm_size)
+        container_fields.check_files(self.files)
+        self._check_host()
+        self._check_targets()
+
+    def _check_host(self) -> None:
+        """Check what the service sees of its host and its network."""
+        if self.hostname:
+            checking.HOST_NAME.check("hostname", self.hostname)
+        checking.sysctls(self.sysctls, is_host_network=self.network_mode is NetworkMode.HOST)
+        for address in self.dns:
+            checking.ip_address("dns", address)
+        if self.dns and self.network_mode is NetworkMode.NONE:
+            raise ValueError("dns: there is no network to ask in networkMode none")
+
+    def _check_targets(self) -> None:
+        """Check that each thing has a place of its own in the container, and its effect."""
+        mounts = [volume.mount_path for volume in self.volumes]
+        container_fields.check_targets(mounts, self.tmpfs, self.files, self.devices)
+        mounts += [each.path for each in self.tmpfs] + [file.path for file in self.files]
+        # Left out without a word by podman, where the path is mounted.
+        made: dict[str, tuple[object, str]] = {
+            "extraHosts": (self.extra_hosts, "/etc/hosts"),
+            "dns": (self.dns, "/etc/resolv.conf"),
+            "shmSize": (self.shm_size, "/dev/shm"),  # noqa: S108 - in the container
+        }
+        for field, (given, path) in made.items():
+            if given and path in mounts:
+                raise ValueError(f"{field}: {path!r} is mounted, which leaves it without effect")
 
 
 class PodmanV0(
@@ -319,6 +384,7 @@ def decode(type_: str, data: Mapping[str, Any]) -> Score:
         raise errors.InvalidDesiredState(f"{type_}: {exc}", element=type_) from exc
     _check_names(score)
     _check_ports(score)
+    _check_devices(score)
     return score
 
 
@@ -387,5 +453,16 @@ def _check_ports(score: Score) -> None:
                 raise errors.InvalidDesiredState(
                     f"services {mine.name!r} and {other.name!r} want the same host port:"
                     f" {port.host}/{port.protocol}",
+                    element=other.name,
+                )
+
+
+def _check_devices(score: Score) -> None:
+    for mine, other in itertools.combinations(score.services, 2):
+        for node in mine.devices:
+            if any(n.path == node.path and not (n.shared and node.shared) for n in other.devices):
+                raise errors.InvalidDesiredState(
+                    f"services {mine.name!r} and {other.name!r} want the same device {node.path}:"
+                    " set shared: true in both, if it can be shared",
                     element=other.name,
                 )

@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,9 +46,10 @@ def runtime(host: PodmanHost) -> Iterator[PodmanRuntime]:
 
 
 @contextlib.contextmanager
-def make_runtime(host: PodmanHost) -> Iterator[PodmanRuntime]:
-    """Make an adapter, and close it."""
-    made = PodmanRuntime(DEVICE, Options(socket=host.socket, ulimits=ULIMITS, stop_timeout=1))
+def make_runtime(host: PodmanHost, **options: Any) -> Iterator[PodmanRuntime]:
+    """Make an adapter with *options* besides, and close it."""
+    own = {"socket": host.socket, "ulimits": ULIMITS, "files": host.root / "files"}
+    made = PodmanRuntime(DEVICE, Options(**{"stop_timeout": 1, **own, **options}))
     try:
         yield made
     finally:
@@ -74,10 +76,11 @@ def start_agent(host: PodmanHost, server: MemoryServer) -> Start:
     async def start(
         resync: float = 5.0,
         keeping: Keeping = Keeping(),  # noqa: B008 - frozen
+        **options: Any,
     ) -> AsyncIterator[PodmanRuntime]:
         bus = server.connect(device_permissions(DEVICE))
         rhythm = Rhythm(resync=resync)
-        with make_runtime(host) as runtime:
+        with make_runtime(host, **options) as runtime:
             async with bus, running_agent(DEVICE, runtime, bus, rhythm=rhythm, keeping=keeping):
                 yield runtime
 

@@ -105,6 +105,19 @@ EVERYTHING = {
     "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]},
     "stopTimeout": 0,
     "labels": {"team": "", "example.org/part": "web"},
+    "hostname": "edge.example.org",
+    "extraHosts": [{"hostname": "db", "ip": "10.0.0.1"}],
+    "dns": ["192.0.2.53", "fd00::53"],
+    "sysctls": {"net.core.somaxconn": "100", "kernel.sem": "250 32000 32 128"},
+    "devices": [
+        {"path": "/dev/ttyUSB0"},
+        {"path": "/dev/serial/by-path/pci-0:1", "containerPath": "/dev/modem", "permissions": "rw"},
+        {"path": "/dev/dri/renderD128", "shared": True},
+    ],
+    "tmpfs": [{"path": "/cache", "size": "64Mi", "mode": "0700"}, {"path": "/more"}],
+    "shmSize": "64Mi",
+    "files": [{"path": "/etc/app.conf", "content": "é" * 32_768, "mode": "0400"}],
+    "logs": {"maxSize": "10Mi"},
 }
 
 
@@ -161,6 +174,46 @@ BAD_SERVICES: tuple[tuple[dict[str, Any], str], ...] = (
     ({"stopTimeout": -1}, "greater than or equal to 0"),
     ({"labels": {"fleet.nationtech.io/digest": "x"}}, "keys of nationtech.io are Fleet's own"),
     ({"labels": {"a b": "x"}}, "each key must be a label key"),
+    ({"hostname": "a b"}, "must be the name of a host"),
+    ({"extraHosts": [{"hostname": "-a", "ip": "10.0.0.1"}]}, "must be the name of a host"),
+    ({"extraHosts": [{"hostname": "a", "ip": "host-gateway"}]}, "extraHosts[0].ip"),
+    ({"extraHosts": [{"hostname": "a"}]}, "extraHosts[0].ip: Required value"),
+    ({"dns": ["resolver"]}, "dns[0]"),
+    ({"dns": ["10.0.0.1"], "networkMode": "none"}, "there is no network to ask in networkMode"),
+    ({"sysctls": {"vm.swappiness": "1"}}, "must be a sysctl that a container has of its own"),
+    ({"sysctls": {"net..x": "1"}}, "must be a sysctl that a container has of its own"),
+    ({"sysctls": {"net.core.somaxconn": 1}}, "must be of type string"),
+    (
+        {"sysctls": {"net.core.somaxconn": "1"}, "networkMode": "host"},
+        "sysctls net.* are the device's own in networkMode host",
+    ),
+    ({"devices": [{"path": "/etc/passwd"}]}, "must be a device node below /dev"),
+    ({"devices": [{"path": "/dev/../etc/passwd"}]}, "must be a device node below /dev"),
+    ({"devices": [{"path": "/dev"}]}, "must be a device node below /dev"),
+    ({"devices": [{"path": "/dev/a:b"}]}, "a device whose path has a ':' needs a containerPath"),
+    ({"devices": [{"path": "/dev/a", "containerPath": "/dev/a:b"}]}, "without '.', '..' and ':'"),
+    ({"devices": [{"path": "/dev/a", "permissions": "rx"}]}, "must be some of r, w and m"),
+    ({"tmpfs": [{"path": "cache"}]}, "must be an absolute path below /"),
+    ({"tmpfs": [{"path": "/cache", "size": "1"}]}, "must be a whole number with a unit"),
+    ({"tmpfs": [{"path": "/cache", "mode": "0899"}]}, "must be three or four octal digits"),
+    ({"shmSize": "64"}, "must be a whole number with a unit"),
+    ({"files": [{"path": "/a"}]}, "files[0].content: Required value"),
+    ({"files": [{"path": "/a", "content": "", "mode": 420}]}, "must be of type string"),
+    ({"files": [{"path": "/a", "content": "", "mode": "4755"}]}, "must be three octal digits"),
+    ({"files": [{"path": "/a", "content": "x" * 65_537}]}, "65536"),
+    (
+        {"tmpfs": [{"path": "/a"}], "files": [{"path": "/a", "content": ""}]},
+        "two of volumes, tmpfs, files and devices are at the same path in the container",
+    ),
+    (
+        {"devices": [{"path": "/dev/a"}, {"path": "/dev/b", "containerPath": "/dev/a"}]},
+        "two of volumes, tmpfs, files and devices are at the same path in the container",
+    ),
+    (
+        {"files": [{"path": f"/{n}", "content": "x" * 40_000} for n in range(2)]},
+        "files: at most 65536 bytes in all",
+    ),
+    ({"logs": {"maxSize": "1"}}, "must be a whole number with a unit"),
 )
 
 

@@ -43,6 +43,7 @@ PATHS = (
     ("type",), ("data",), ("data", "services"), ("data", "services", 0), ("revision",), ("owner",),
     *(("data", "services", 0, field) for field in (
         "name", "image", "args", "env", "ports", "volumes", "healthcheck", "labels", "user", "x",
+        "devices", "tmpfs", "files", "extraHosts", "dns", "sysctls", "hostname", "shmSize", "logs",
     )),
 )  # fmt: skip
 numbers = st.sampled_from([0, -1, 2**63, 10**30, 1.5, 1e300])

@@ -41,6 +41,8 @@ PI, HELLO = DeviceId("pi-01"), DeploymentName("hello-web")
         (containers.LABEL_DEPLOYMENT, "fleet.nationtech.io/deployment"),
         (containers.LABEL_SERVICE, "fleet.nationtech.io/service"),
         (containers.LABEL_DIGEST, "fleet.nationtech.io/digest"),
+        (containers.LABEL_DEVICES, "fleet.nationtech.io/devices"),
+        (containers.LABEL_FILES, "fleet.nationtech.io/files"),
         (permissions.inbox_prefix(PI), "_INBOX_pi-01"),
     ],
     ids=str,

@@ -218,9 +218,7 @@ class RestartBackoff:
         record.not_before = now + record.wait
 
     def _delay(self, failures: int, error: errors.FleetError | None) -> float:
-        permanent = isinstance(error, errors.PermanentError)
-        policy = backoff.PERMANENT if permanent else backoff.RETRYABLE
-        return policy.delay(failures, self.random)
+        return backoff.policy(error).delay(failures, self.random)
 
 
 def _run_seconds(record: Record, container: Container, now: float) -> float:

@@ -4,19 +4,22 @@ import os
 from pathlib import Path
 
 NEW = ".new"
+_OWN = 0o600
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, *, mode: int = _OWN) -> None:
     """
     Put *content* in the place of *path*: written beside, synced, renamed, directory synced.
+
+    *mode* is for a file in a directory that the agent alone may enter.
 
     :raises OSError: it couldn't be written; what was there before stays.
     """
     new = path.with_name(path.name + NEW)
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _OWN)
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)
+            os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
             os.fsync(descriptor)

@@ -7,7 +7,7 @@ much: the limits of lists and strings in `scores` are what they are because of
 the rules that compare them with each other.
 """
 
-from fleet.contracts import checking, device_labels
+from fleet.contracts import checking, container_fields, device_labels
 from fleet.contracts.checking import Form
 from fleet.contracts.names import LABEL_MAX_LENGTH, LABEL_PATTERN
 
@@ -18,6 +18,9 @@ Rules = dict[Place, tuple[Rule, ...]]
 _SERVICES = ("spec", "score", "data", "services")
 _SERVICE = (*_SERVICES, "[]")
 _VOLUME = (*_SERVICE, "volumes", "[]")
+_TMPFS = (*_SERVICE, "tmpfs", "[]")
+_FILE = (*_SERVICE, "files", "[]")
+_DEVICE_NODE = (*_SERVICE, "devices", "[]")
 
 _NAME: tuple[Rule, ...] = (
     (
@@ -98,6 +101,42 @@ _IN_SERVICE: tuple[Rule, ...] = (
         "a service mounts two volumes at the same mountPath",
     ),
 )
+_HOST_SYSCTLS: Rule = (
+    (
+        "!has(self.sysctls) || !has(self.networkMode) || self.networkMode != 'host'"
+        " || !self.sysctls.exists(k, k.startsWith('net.'))"
+    ),
+    "sysctls net.* are the device's own in networkMode host",
+)
+_DNS: Rule = (
+    "!has(self.dns) || size(self.dns) == 0 || !has(self.networkMode) || self.networkMode != 'none'",
+    "dns: there is no network to ask in networkMode none",
+)
+_SYSCTLS: Rule = (
+    f"self.all(k, k.matches('{checking.SYSCTL.pattern}') && size(k) <= 256)",
+    f"sysctls: each must be {checking.SYSCTL.says}",
+)
+_FILES: Rule = (
+    # In characters: to count bytes costs more than there is to spend. The operator does.
+    f"self.map(f, size(f.content)).sum() <= {container_fields.MAX_FILES_BYTES}",
+    f"files: at most {container_fields.MAX_FILES_BYTES} bytes in all",
+)
+_NODE: Rule = (
+    "!self.path.contains(':') || has(self.containerPath)",
+    "a device whose path has a ':' needs a containerPath",
+)
+# Each place in the container has one thing. One list of all, made once.
+_TARGETS: Rule = (
+    (
+        "[(has(self.volumes) ? self.volumes.map(v, v.mountPath) : [])"
+        " + (has(self.tmpfs) ? self.tmpfs.map(t, t.path) : [])"
+        " + (has(self.files) ? self.files.map(f, f.path) : [])"
+        " + (has(self.devices)"
+        " ? self.devices.map(d, has(d.containerPath) ? d.containerPath : d.path) : [])]"
+        ".all(paths, paths.all(p, paths.exists_one(q, p == q)))"
+    ),
+    "two of volumes, tmpfs, files and devices are at the same path in the container",
+)
 _ENV: Rule = (
     "self.all(k, k.matches('^[A-Za-z_][A-Za-z0-9_.-]*$') && size(k) <= 256)",
     "env: a name begins with a letter or '_', and may go on with digits, '.' and '-'",
@@ -129,7 +168,7 @@ DEPLOYMENT: Rules = {
     ("spec", "targetSelector", "matchLabels"): (_MATCH_LABELS,),
     ("spec", "targetSelector", "matchExpressions", "[]"): (_REQUIREMENT,),
     _SERVICES: _IN_SERVICES,
-    _SERVICE: _IN_SERVICE,
+    _SERVICE: (*_IN_SERVICE, _HOST_SYSCTLS, _DNS, _TARGETS),
     (*_SERVICE, "env"): (_ENV,),
     (*_SERVICE, "labels"): _LABELS,
     (*_SERVICE, "image"): (_form(checking.IMAGE),),
@@ -140,6 +179,21 @@ DEPLOYMENT: Rules = {
     (*_SERVICE, "capabilities", "add", "[]"): _CAPABILITY,
     (*_SERVICE, "capabilities", "drop", "[]"): _CAPABILITY,
     _VOLUME: (_SOURCE,),
+    (*_SERVICE, "sysctls"): (_SYSCTLS,),
+    (*_SERVICE, "hostname"): (_form(checking.HOST_NAME),),
+    (*_SERVICE, "extraHosts", "[]", "hostname"): (_form(checking.HOST_NAME),),
+    (*_SERVICE, "shmSize"): (_form(checking.MEMORY),),
+    (*_SERVICE, "logs", "maxSize"): (_form(checking.MEMORY),),
+    (*_SERVICE, "files"): (_FILES,),
+    (*_FILE, "path"): (_form(checking.MOUNT_PATH),),
+    (*_FILE, "mode"): (_form(checking.FILE_MODE),),
+    (*_TMPFS, "path"): (_form(checking.MOUNT_PATH),),
+    (*_TMPFS, "size"): (_form(checking.MEMORY),),
+    (*_TMPFS, "mode"): (_form(checking.DIRECTORY_MODE),),
+    _DEVICE_NODE: (_NODE,),
+    (*_DEVICE_NODE, "path"): (_form(checking.DEVICE_PATH),),
+    (*_DEVICE_NODE, "containerPath"): (_form(checking.CONTAINER_PATH),),
+    (*_DEVICE_NODE, "permissions"): (_form(checking.PERMISSIONS),),
     (*_VOLUME, "mountPath"): (_form(checking.MOUNT_PATH),),
     (*_VOLUME, "hostPath"): (_form(checking.HOST_PATH),),
 }

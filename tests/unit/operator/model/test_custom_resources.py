@@ -47,6 +47,16 @@ def test_a_spec_that_cannot_be_used_is_refused_with_the_reason(spec: dict[str, A
     assert found.refusal.reason == reason
 
 
+def test_files_of_too_many_bytes_are_refused_where_the_api_server_counts_characters():
+    body = deployment_body()
+    services = body["spec"]["score"]["data"]["services"]
+    services[0]["files"] = [{"path": "/f", "content": "é" * 32_769}]
+    found = custom_resources.parse_deployment(body)
+    assert found.score is None
+    assert found.refusal is not None
+    assert "files: 65538 bytes in all; at most 65536" in found.refusal.message
+
+
 def test_a_score_that_no_bucket_takes_is_refused_and_told_how_large_it_may_be():
     """Accepted, it would roll out for ever: nothing could ever be published."""
     body = deployment_body()

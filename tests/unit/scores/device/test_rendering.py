@@ -85,6 +85,12 @@ def test_the_unit_starts_and_keeps_an_agent_too_that_knows_no_watchdog():
     assert not [line for line in lines if line.startswith("WatchdogSec=")]
 
 
+def test_the_unit_lets_the_agent_look_for_device_nodes_and_open_none():
+    lines = rendering.unit().splitlines()
+    assert "DevicePolicy=closed" in lines
+    assert not [line for line in lines if line.startswith("PrivateDevices=")]
+
+
 def test_the_unit_waits_for_the_manager_of_its_own_user():
     text = rendering.unit_addition(993, "abc")
     parsed = configparser.ConfigParser(strict=True)

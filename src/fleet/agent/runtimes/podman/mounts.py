@@ -48,6 +48,25 @@ def current() -> Mounts:
         return Mounts()
 
 
+def is_private(dev: Path) -> bool:
+    """Tell whether *dev* was made for this process alone, rather than by the kernel. Blocks."""
+    try:
+        return kind(_TABLE.read_text("utf-8", errors="surrogateescape"), dev) == "tmpfs"
+    except OSError:
+        return False
+
+
+def kind(table: str, point: Path) -> str:
+    """Tell what kind of file system is mounted at *point*; "" for none."""
+    rows = (line.partition(" - ") for line in table.splitlines())
+    found = [
+        kinds.partition(" ")[0]
+        for row, _, kinds in rows
+        if row.split(" ")[_POINT : _POINT + 1] == [str(point)]
+    ]
+    return found[-1] if found else ""
+
+
 def parse(table: str) -> Mounts:
     """Read a table as in proc_pid_mountinfo(5)."""
     rows = (line.split(" ") for line in table.splitlines())

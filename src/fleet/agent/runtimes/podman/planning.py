@@ -18,7 +18,8 @@ Decide what is to be done for one deployment. Pure.
 
 *Stage before you change*: as long as one image isn't on the device, nothing
 that exists is taken away, so the old version serves on, all of it. It is kept
-alive meanwhile. Services whose container doesn't exist are independent of that.
+alive meanwhile, but for what never began: that serves nobody, and a start of it that
+fails would hold the new one back. Services whose container doesn't exist are independent of that.
 
 A service that *ran* is one of those that don't run again. Nothing is begun about it, whatever
 became of its container: not one that ended as its policy wants, nor one that is never to run
@@ -132,7 +133,8 @@ def plan(
     else:
         fresh = outdated
         gone = {n for n in existing if n in fresh} | {n for n in unwanted if n not in stuck}
-    stay = {n: c for n, c in existing.items() if n not in gone}
+    unbegun = {n for n, c in existing.items() if n in changed and _never_began(c)}
+    stay = {n: c for n, c in existing.items() if n not in gone | unbegun}
     serving = {c.service: c for c in found if c.service in stuck and c.service not in held}
     return (
         *_removals({**existing, **unwanted}, gone),
@@ -183,6 +185,10 @@ def _is_outdated(workload: Workload, container: Container | None) -> bool:
     if container is None or container.digest != workload.digest:
         return True
     return container.status in (Status.BROKEN, Status.PAUSED)
+
+
+def _never_began(container: Container) -> bool:
+    return container.status is Status.CREATED and not container.has_begun
 
 
 def _removals(existing: Mapping[str, Container], gone: set[str]) -> tuple[Remove, ...]:

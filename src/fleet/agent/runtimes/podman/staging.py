@@ -122,7 +122,7 @@ class Staging:
             if not isinstance(error, errors.RuntimeUnavailable):
                 # Then the image isn't to blame, and the loop tells of it.
                 self._note(pull, error)
-            await asyncio.sleep(_policy(error).delay(failures, self._random))
+            await asyncio.sleep(backoff.policy(error).delay(failures, self._random))
 
     def _watch(self, pull: _Pull, seconds: float) -> None:
         """Look at a try in *seconds*, and now and then from then on."""
@@ -169,7 +169,8 @@ class Staging:
         return None
 
     def _note(self, pull: _Pull, error: errors.FleetError) -> None:
-        log.warning(
+        is_known = pull.error is not None and str(pull.error) == str(error)
+        (log.debug if is_known else log.warning)(
             "not staged",
             workload=pull.workload.name,
             image=pull.workload.service.image,
@@ -185,7 +186,3 @@ class Staging:
         for name in tuple(self._pulls):
             self._forget(name)
         await cancel(tasks)
-
-
-def _policy(error: errors.FleetError) -> backoff.Backoff:
-    return backoff.PERMANENT if isinstance(error, errors.PermanentError) else backoff.RETRYABLE

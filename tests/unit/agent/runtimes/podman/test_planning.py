@@ -286,3 +286,12 @@ def test_what_a_power_cut_interrupted_is_started_unless_it_never_runs_twice(
 
 def test_a_service_that_ran_and_is_no_longer_wanted_goes():
     assert planning.plan([], [container("a")], ran={"a"}) == (Remove("a", name("a")),)
+
+
+def test_what_is_to_be_replaced_and_never_began_is_not_started_meanwhile():
+    wanted = [workload("a", "new"), workload("b", "new")]
+    found = [
+        container("a", "old", Status.CREATED),
+        container("b", "old", Status.CREATED, started=5),
+    ]
+    assert planning.plan(wanted, found, unstaged={"a"}) == (Start("b", name("b")),)

@@ -10,6 +10,7 @@ each row was seen on one; what no row knows is the general failure.
 from collections.abc import Collection
 
 from fleet import errors
+from fleet.agent.runtimes.port import Container
 
 _PULL: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     (errors.DiskFull, ("no space left on device", "disk quota exceeded")),
@@ -58,6 +59,13 @@ _UNABLE: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
         errors.LimitUnavailable,
         ("cgroup controller", "no cgroup mount found", "cgroups: cgroup mountpoint does not exist"),
     ),
+    (
+        errors.SysctlUnavailable,  # the words of podman, of runc and of crun
+        (
+            *("can't be set since", "open /proc/sys/", "write /proc/sys/", "open `/proc/sys/"),
+            *("write to `/proc/sys/", "write to /proc/sys/", "the sysctl `"),
+        ),
+    ),
     (errors.PortForbidden, ("cannot expose privileged port", "failed to bind port")),
 )
 
@@ -99,6 +107,8 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     errors.HostPathUnavailable: "see to what is mounted there, such as a network share",
     errors.HostPathMissing: "create the directory on the device, or mount a named volume",
     errors.CapabilityUnavailable: "remove it from capabilities",
+    errors.SysctlUnavailable: "correct or remove it in sysctls; without root, and on older kernels,"
+    " some aren't a container's own",
     errors.LimitUnavailable: "enable (rootless: delegate) the cgroup controller on the device,"
     " or remove the limit",
     errors.AddressUnavailable: "write an address of the device as hostIp, or none",
@@ -107,6 +117,8 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     errors.ImageNotFound: "it is brought again",
     errors.NameTaken: "remove or rename it",
     errors.ContainerInUse: "remove that container; until then ours runs on as it is",
+    errors.DeviceInUse: "this one starts once that lets it go; what can be shared, such as a GPU,"
+    " needs shared: true in both",
     errors.PortInUse: "stop what listens there, or publish another port",
 }
 
@@ -159,6 +171,12 @@ def of_start(text: str, *, element: str) -> errors.FleetError:
 def taken(port: str, holder: str, *, element: str) -> errors.FleetError:
     """Say who has a port that a container wants."""
     return _advised(errors.PortInUse, f"port {port} is taken by {holder}", element)
+
+
+def device_taken(path: str, holder: Container, *, element: str) -> errors.FleetError:
+    """Say who has a device node that a container wants."""
+    who = f"service {holder.service} of deployment {holder.deployment}"
+    return _advised(errors.DeviceInUse, f"device {path} is taken by {who}", element)
 
 
 def in_use(container: str, dependents: Collection[str]) -> errors.FleetError:

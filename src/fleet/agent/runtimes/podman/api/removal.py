@@ -21,6 +21,8 @@ from fleet import errors
 from fleet.agent.runtimes.podman.api import answers, error_messages, translation
 from fleet.agent.runtimes.podman.api.client import Request
 from fleet.agent.runtimes.podman.api.lookup import Lookup
+from fleet.agent.runtimes.podman.file_store import FileStore
+from fleet.contracts import containers
 
 log = structlog.get_logger(__name__)
 
@@ -38,16 +40,23 @@ class Removal:
     Removes containers of ours. Blocks; runs in a thread.
 
     Those that don't say how long a stop may take get *stop_timeout* seconds; podman has
-    *timeout* more to answer.
+    *timeout* more to answer. The *files* of a container go with it.
     """
 
     def __init__(
-        self, lookup: Lookup, request: Request, *, stop_timeout: int, timeout: float
+        self,
+        lookup: Lookup,
+        request: Request,
+        *,
+        stop_timeout: int,
+        timeout: float,
+        files: FileStore,
     ) -> None:
         self._lookup = lookup
         self._request = request
         self._stop_timeout = stop_timeout
         self._timeout = timeout
+        self._files = files
 
     def grace(self, details: Any) -> int:
         """Tell the container's own time to end, which podman gives it."""
@@ -72,6 +81,8 @@ class Removal:
         gone = self._request("DELETE", f"/containers/{container_id}", params=_AT_ONCE)
         if answers.is_refusal(gone):
             raise errors.ContainerFailed(answers.complaint(gone), element=container)
+        labels = details["Config"].get("Labels") or {}
+        self._files.remove(str(labels.get(containers.LABEL_FILES, "")))
 
     def remove_leftover(self, container: str) -> bool:
         """

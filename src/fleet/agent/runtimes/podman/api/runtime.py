@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -42,11 +43,14 @@ from fleet.agent.runtimes.podman.api import (
 from fleet.agent.runtimes.podman.api.checks import Checks
 from fleet.agent.runtimes.podman.api.client import SocketClient
 from fleet.agent.runtimes.podman.api.deaths import Deaths
+from fleet.agent.runtimes.podman.api.devices import Devices
 from fleet.agent.runtimes.podman.api.host_path_checks import HostPathChecks
 from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.agent.runtimes.podman.api.lookup import Lookup
 from fleet.agent.runtimes.podman.api.removal import Removal
-from fleet.agent.runtimes.podman.api.specification import left_out, specification
+from fleet.agent.runtimes.podman.api.specification import Given, left_out, specification
+from fleet.agent.runtimes.podman.device_nodes import DeviceNodes
+from fleet.agent.runtimes.podman.file_store import FileStore
 from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Transfer
 from fleet.agent.settings import Registry
@@ -76,7 +80,8 @@ class Options:
     start needs no such thing. Requests run in at most *workers* threads; what may take as long as
     its service likes, *stops* and transfers of images, has its own, and nothing else waits for it.
     *host_paths* says what services may not mount; *log_max_size* is how many bytes of a
-    container's log are kept in a file, 0 as many as podman's own settings say.
+    container's log are kept in a file, 0 as many as podman's own settings say. *device_nodes* looks
+    up what services ask for, and *files* is where their files are kept; without, they have none.
     """
 
     socket: str = "unix:///run/podman/podman.sock"
@@ -90,6 +95,8 @@ class Options:
     registries: Mapping[str, Registry] = field(default_factory=dict)
     host_paths: HostPaths = field(default_factory=HostPaths)
     log_max_size: int = 0
+    device_nodes: DeviceNodes = field(default_factory=DeviceNodes)
+    files: Path | None = None
 
 
 class PodmanRuntime:
@@ -104,6 +111,8 @@ class PodmanRuntime:
         self._workers = threads.Crew(options.workers, "podman")
         self._stops = threads.Crew(options.stops, "podman-stop")
         self._host_paths = HostPathChecks(options.host_paths)
+        self._devices = Devices(options.device_nodes, self._request)
+        self._files = FileStore(options.files)
         self._failed_starts: dict[str, str] = {}
         self._made: dict[str, str] = {}  # the digest with which a name was created last
         self._followers: set[SocketClient] = set()
@@ -121,6 +130,7 @@ class PodmanRuntime:
             self._request,
             stop_timeout=options.stop_timeout,
             timeout=options.timeout,
+            files=self._files,
         )
         self._checks = Checks(self._request, lambda: SocketClient(options.socket), self._call)
 
@@ -151,6 +161,8 @@ class PodmanRuntime:
     async def check(self, workload: Workload) -> None:
         service = workload.service
         await self._host_paths.check(service)
+        if service.devices:
+            await self._call(lambda: self._devices.check(workload))
         if forwarding.needs_ipv6(service):
             await self._call(lambda: forwarding.check(service, self._request))
 
@@ -161,7 +173,7 @@ class PodmanRuntime:
         self._checks.renew(workload.name)
 
     async def start(self, container: str) -> None:
-        await self._host_paths.check_again(container)
+        await self._check_again(container)
         is_cleaned_up = await self._await_cleanup(container)
         await self._call(lambda: self._start(container))
         if not is_cleaned_up and await self._call(lambda: self._state(container)) == _RUNNING:
@@ -169,7 +181,7 @@ class PodmanRuntime:
             await self.restart(container)
 
     async def restart(self, container: str) -> None:
-        await self._host_paths.check_again(container)
+        await self._check_again(container)
         await self._stops.call(lambda: self._restart(container))
         self._checks.renew(container)
 
@@ -179,6 +191,7 @@ class PodmanRuntime:
     async def remove(self, container: str) -> None:
         await self._stops.call(lambda: self._removal.remove(container))
         self._host_paths.forget(container)
+        self._devices.forget(container)
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         queue: asyncio.Queue[DeploymentName | errors.FleetError | None] = asyncio.Queue()
@@ -206,6 +219,12 @@ class PodmanRuntime:
         """Let go of the connections."""
         self._client.abort()
 
+    async def _check_again(self, container: str) -> None:
+        """See whether what a container was made with may still be had, before it starts."""
+        await self._host_paths.check_again(container)
+        if self._devices.has_any(container):
+            await self._call(lambda: self._devices.check_again(container))
+
     async def _call(self, function: Callable[[], T]) -> T:
         return await self._workers.call(function)
 
@@ -221,25 +240,49 @@ class PodmanRuntime:
             {} if deployment is None else {containers.LABEL_DEPLOYMENT: deployment}
         )
         found = (self._container(row) for row in listing)
-        return tuple(sorted((c for c in found if c is not None), key=lambda c: c.name))
+        seen = tuple(sorted((c for c in found if c is not None), key=lambda c: c.name))
+        if deployment is None:
+            self._sweep_files()
+        return seen
+
+    def _sweep_files(self) -> None:
+        """Remove the files of containers that are gone; of any id that this device ever had."""
+        params = {"all": "true", "filters": json.dumps({"label": [containers.LABEL_FILES]})}
+        rows = answers.rows(self._request("GET", "/containers/json", params=params))
+        self._files.sweep({translation.labels(row).get(containers.LABEL_FILES, "") for row in rows})
 
     def _container(self, row: Mapping[str, Any]) -> Container | None:
         image = self._images.digest(translation.image_id(row))
-        return translation.container(row, image, out_of_memory=self._deaths.is_out_of_memory(row))
+        dead = self._deaths.is_out_of_memory(row)
+        found = translation.container(row, image, out_of_memory=dead)
+        return None if found is None else self._devices.seen(found, translation.labels(row))
 
     def _create(self, workload: Workload) -> None:
         try:
-            container_id = self._make(workload)
+            self._make(workload)
         except errors.NameTaken:
             if not self._removal.remove_leftover(workload.name):
                 raise
-            container_id = self._make(workload)
+            self._make(workload)
         if self._made.get(workload.name) != workload.digest:
             self._failed_starts.pop(workload.name, None)
         self._made[workload.name] = workload.digest
-        self._insist(workload.service, container_id)
 
-    def _make(self, workload: Workload) -> str:
+    def _make(self, workload: Workload) -> None:
+        service = workload.service
+        with self._devices.claimed(workload) as (nodes, devices):
+            kept = self._files.write(service.files, element=service.name)
+            paths = (str(self._files.path(kept, n)) for n in range(len(service.files)))
+            try:
+                container_id = self._post(workload, Given(nodes, devices, tuple(paths), kept))
+                self._insist(service, container_id)
+            except errors.RuntimeUnavailable:
+                raise  # it may have been made all the same
+            except errors.FleetError:
+                self._files.remove(kept)
+                raise
+
+    def _post(self, workload: Workload, given: Given) -> str:
         body = json.dumps(
             specification(
                 workload,
@@ -247,6 +290,7 @@ class PodmanRuntime:
                 ulimits=self._options.ulimits,
                 stop_timeout=self._options.stop_timeout,
                 log_max_size=self._options.log_max_size,
+                given=given,
             )
         )
         response = self._request("POST", "/containers/create", data=body, headers=_JSON)

@@ -15,19 +15,32 @@ What a version would decide by itself is said outright, where versions differ:
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fleet import errors
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman.api import error_messages
 from fleet.contracts import containers, quantities, scores
+from fleet.contracts.container_fields import Tmpfs
 from fleet.contracts.names import DeviceId
 
 SCRATCH = ("/run", "/tmp", "/var/tmp")  # noqa: S108 - in the container
 
 _CPU_PERIOD_MICROSECONDS = 100_000
 _SECOND = 10**9
-_SCRATCH_OPTIONS = ("rw", "nosuid", "nodev", "mode=1777")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the device has ready for a container, in the order of its score."""
+
+    nodes: tuple[str, ...] = ()
+    devices: str = ""
+    """the text of the label that tells the nodes"""
+    files: tuple[str, ...] = ()
+    kept: str = ""
+    """the text of the label that tells where the files are kept"""
 
 
 def specification(
@@ -37,6 +50,7 @@ def specification(
     ulimits: Mapping[str, int],
     stop_timeout: int,
     log_max_size: int = 0,
+    given: Given = Given(),
 ) -> dict[str, Any]:
     """Spell *workload*. *ulimits*, *stop_timeout* and *log_max_size* are the device's own."""
     service = workload.service
@@ -46,22 +60,31 @@ def specification(
             "name": workload.name,
             "image": service.image,
             "env": dict(service.env),
-            "labels": {**service.labels, **_labels(workload, device_id)},
+            "labels": {**service.labels, **_labels(workload, device_id), **_own_labels(given)},
             "netns": {"nsmode": str(service.network_mode)},
             "restart_policy": "no",
             "stop_timeout": stop_timeout if own is None else own,
-            "log_configuration": _log(log_max_size),
+            "log_configuration": _log(_own_log(service) or log_max_size),
             "healthconfig": _health(service.healthcheck),
             "entrypoint": list(service.command),
             "command": list(service.args),
             "portmappings": [_port(port) for port in service.ports],
             "volumes": [_named(workload, volume) for volume in service.volumes if volume.name],
-            "mounts": _mounts(service),
+            "mounts": [*_mounts(service), *_files(service, given.files)],
+            "devices": [
+                {"path": f"{path}:{wanted.target}:{wanted.permissions}"}
+                for path, wanted in zip(given.nodes, service.devices, strict=True)
+            ],
             "resource_limits": _limits(service.resources),
             "user": service.user,
             "read_only_filesystem": service.read_only_rootfs,
             "cap_add": list(service.capabilities.add),
             "cap_drop": list(service.capabilities.drop),
+            "hostname": service.hostname,
+            "hostadd": [f"{each.hostname}:{each.ip}" for each in service.extra_hosts],
+            "dns_server": list(service.dns),
+            "sysctl": dict(service.sysctls),
+            "shm_size": quantities.memory_bytes(service.shm_size) if service.shm_size else 0,
             "r_limits": [
                 {"type": name, "soft": value, "hard": value} for name, value in ulimits.items()
             ],
@@ -84,9 +107,19 @@ def _labels(workload: Workload, device_id: DeviceId) -> dict[str, str]:
     }
 
 
+def _own_labels(given: Given) -> dict[str, str]:
+    labels = {containers.LABEL_DEVICES: given.devices, containers.LABEL_FILES: given.kept}
+    return {name: text for name, text in labels.items() if text}
+
+
 def _log(max_size: int) -> dict[str, Any]:
     """Bound a log that is a file; which driver it goes to is podman's own setting."""
     return {"size": max_size} if max_size else {}
+
+
+def _own_log(service: scores.Service) -> int:
+    size = service.logs.max_size
+    return quantities.memory_bytes(size) if size else 0
 
 
 def _port(port: scores.Port) -> dict[str, Any]:
@@ -121,10 +154,12 @@ def _named(workload: Workload, volume: scores.Volume) -> dict[str, Any]:
 
 def _mounts(service: scores.Service) -> list[dict[str, Any]]:
     bound = [_bound(volume) for volume in service.volumes if volume.host_path]
+    bound += [_in_memory(each) for each in service.tmpfs]
     if not service.read_only_rootfs:
         return bound
     taken = {volume.mount_path for volume in service.volumes}
-    return bound + [_scratch(path) for path in SCRATCH if path not in taken]
+    taken |= {each.path for each in service.tmpfs}
+    return bound + [_in_memory(Tmpfs(path=path)) for path in SCRATCH if path not in taken]
 
 
 def _bound(volume: scores.Volume) -> dict[str, Any]:
@@ -136,9 +171,23 @@ def _bound(volume: scores.Volume) -> dict[str, Any]:
     }
 
 
-def _scratch(path: str) -> dict[str, Any]:
-    options = list(_SCRATCH_OPTIONS)
-    return {"type": "tmpfs", "source": "tmpfs", "destination": path, "options": options}
+def _files(service: scores.Service, paths: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "bind",
+            "source": path,
+            "destination": file.path,
+            "options": ["bind", "ro", "nosuid", "nodev"],
+        }
+        for path, file in zip(paths, service.files, strict=True)
+    ]
+
+
+def _in_memory(tmpfs: Tmpfs) -> dict[str, Any]:
+    options = ["rw", "nosuid", "nodev", f"mode={tmpfs.mode}"]
+    if tmpfs.size:
+        options.append(f"size={quantities.memory_bytes(tmpfs.size)}")
+    return {"type": "tmpfs", "source": "tmpfs", "destination": tmpfs.path, "options": options}
 
 
 def _access(volume: scores.Volume) -> str:

@@ -70,6 +70,10 @@ def test_a_registry_without_tls_is_told_with_the_setting():
         ("something else", errors.ContainerFailed),
         ("statfs /nowhere: no such file or directory", errors.HostPathMissing),
         ('"CAP_X": unknown capability', errors.CapabilityUnavailable),
+        (
+            "sysctl net.core.somaxconn=1 can't be set since Network Namespace set to host",
+            errors.SysctlUnavailable,
+        ),
     ],
 )
 def test_a_creation(text: str, error: type[errors.FleetError]):
@@ -93,6 +97,16 @@ def test_a_creation(text: str, error: type[errors.FleetError]):
             errors.LimitUnavailable,
         ),
         ("rootlessport cannot expose privileged port 80, you can add", errors.PortForbidden),
+        *(
+            (f"runc: error during container init: {said}", errors.SysctlUnavailable)
+            for said in (
+                "write /proc/sys/net/core/somaxconn: invalid argument",
+                "open /proc/sys/net/core/nothing: no such file or directory",
+                "open /proc/sys/net/core/rmem_max: permission denied",
+            )
+        ),
+        ("crun: open `/proc/sys/net/core/x`: Permission denied", errors.SysctlUnavailable),
+        ("crun: write to `/proc/sys/net/core/x`: Invalid argument", errors.SysctlUnavailable),
     ],
 )
 def test_a_start(text: str, error: type[errors.FleetError]):
