@@ -181,7 +181,7 @@ class Loop:
                 )
                 self._tracker.note(outcomes, self._now())
                 found = await self._look(intent)
-            return self._is_withdrawn(intent, found)
+            return await self._is_withdrawn(intent, found)
 
     async def _look(self, intent: intents.Intent) -> tuple[Container, ...]:
         """See what is there, and tell."""
@@ -212,9 +212,10 @@ class Loop:
             await self._unless_newer(journal.settled(self.deployment))
         return not self._newer.is_set()
 
-    def _is_withdrawn(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
+    async def _is_withdrawn(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
         if not isinstance(intent, intents.Withdraw) or found:
             return False
+        await self._runtime.release(self.deployment)
         if self.intent is intent:
             self._key.withdraw()
         return True

@@ -68,6 +68,8 @@ _CREATE: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     (errors.InvalidImage, ("invalid reference format",)),
 )
 
+_NO_NETWORK = "network not found"
+
 _START: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     (errors.PortInUse, ("address already in use", "port is already allocated")),
     (errors.AddressUnavailable, ("cannot assign requested address", ": bind: invalid argument")),
@@ -107,6 +109,8 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     errors.ImageNotFound: "it is brought again",
     errors.NameTaken: "remove or rename it",
     errors.ContainerInUse: "remove that container; until then ours runs on as it is",
+    errors.NetworkUnavailable: "see to podman's networks, such as default_subnet_pools in"
+    " containers.conf",
     errors.PortInUse: "stop what listens there, or publish another port",
 }
 
@@ -177,6 +181,24 @@ def name_taken(container: str, holder: str, device_id: str) -> errors.FleetError
         f" configuration; to have it made anew, type `podman rm --force {container}` on the device"
     )
     return errors.NameTaken(what, element=container)
+
+
+def is_without_network(text: str) -> bool:
+    """Tell whether a container was not made or started since its network is gone."""
+    return _NO_NETWORK in text.lower()
+
+
+def network_taken(network: str, holder: str) -> errors.FleetError:
+    """Say whose a network is that isn't ours: of the device *holder*, or of nobody we know."""
+    owner = f"of device {holder}" if holder else "not a network of Fleet"
+    what = f"network {network} is {owner}; to have ours made, remove it: `podman network rm {network}`"
+    return errors.NameTaken(what, element=network)
+
+
+def no_network(network: str, text: str) -> errors.FleetError:
+    """Say that podman can't make a network."""
+    what = f"network {network} can't be made: {text}"
+    return _advised(errors.NetworkUnavailable, what, network)
 
 
 def unable(error: type[errors.FleetError], what: str, *, element: str) -> errors.FleetError:

@@ -45,6 +45,7 @@ from fleet.agent.runtimes.podman.api.deaths import Deaths
 from fleet.agent.runtimes.podman.api.host_path_checks import HostPathChecks
 from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.agent.runtimes.podman.api.lookup import Lookup
+from fleet.agent.runtimes.podman.api.networks import Networks
 from fleet.agent.runtimes.podman.api.removal import Removal
 from fleet.agent.runtimes.podman.api.specification import left_out, specification
 from fleet.agent.runtimes.podman.host_paths import HostPaths
@@ -115,6 +116,7 @@ class PodmanRuntime:
             registries=options.registries,
         )
         self._lookup = Lookup(device_id, self._request)
+        self._networks = Networks(device_id, self._lookup, self._request)
         self._deaths = Deaths(self._request)
         self._removal = Removal(
             self._lookup,
@@ -151,8 +153,8 @@ class PodmanRuntime:
     async def check(self, workload: Workload) -> None:
         service = workload.service
         await self._host_paths.check(service)
-        if forwarding.needs_ipv6(service):
-            await self._call(lambda: forwarding.check(service, self._request))
+        if service.network_mode is scores.NetworkMode.BRIDGE:
+            await self._call(lambda: self._check_network(workload))
 
     async def create(self, workload: Workload) -> None:
         await self._host_paths.check(workload.service)  # also what was checked a while ago
@@ -179,6 +181,12 @@ class PodmanRuntime:
     async def remove(self, container: str) -> None:
         await self._stops.call(lambda: self._removal.remove(container))
         self._host_paths.forget(container)
+
+    async def release(self, deployment: DeploymentName) -> None:
+        await self._call(lambda: self._networks.release(deployment))
+
+    async def shared(self) -> frozenset[DeploymentName]:
+        return await self._call(self._networks.deployments)
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         queue: asyncio.Queue[DeploymentName | errors.FleetError | None] = asyncio.Queue()
@@ -227,7 +235,14 @@ class PodmanRuntime:
         image = self._images.digest(translation.image_id(row))
         return translation.container(row, image, out_of_memory=self._deaths.is_out_of_memory(row))
 
+    def _check_network(self, workload: Workload) -> None:
+        network = self._networks.check(workload.deployment)
+        if forwarding.needs_ipv6(workload.service):
+            forwarding.check(workload.service, network, self._request)
+
     def _create(self, workload: Workload) -> None:
+        if workload.service.network_mode is scores.NetworkMode.BRIDGE:
+            self._networks.ensure(workload.deployment)
         try:
             container_id = self._make(workload)
         except errors.NameTaken:
@@ -287,12 +302,28 @@ class PodmanRuntime:
             return ""
         return str(answers.content(found)["State"]["Status"])
 
-    def _start(self, container: str) -> None:
+    def _renew_network(self, container: str) -> bool:
+        """Make the network of *container* anew, which somebody removed beneath it."""
+        details = self._lookup.find(container)
+        labels = {} if details is None else translation.labels(details["Config"])
+        try:
+            deployment = DeploymentName(labels.get(containers.LABEL_DEPLOYMENT, ""))
+        except errors.InvalidName:
+            return False
+        log.warning("the network of a container is gone", container=container)
+        self._networks.ensure(deployment)
+        return True
+
+    def _start(self, container: str, *, again: bool = True) -> None:
         response = self._request("POST", f"/containers/{container}/start")
         if response.status_code < answers.CLIENT_ERROR:
             self._failed_starts.pop(container, None)
             return
-        error = error_messages.of_start(answers.complaint(response), element=container)
+        complaint = answers.complaint(response)
+        if again and error_messages.is_without_network(complaint) and self._renew_network(container):
+            self._start(container, again=False)
+            return
+        error = error_messages.of_start(complaint, element=container)
         if isinstance(error, errors.PortInUse) and container in self._failed_starts:
             raise errors.ContainerFailed(self._failed_starts[container], element=container)
         if not isinstance(error, errors.PortInUse):
