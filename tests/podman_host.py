@@ -40,9 +40,11 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 tmp_dir = "{root}/tmp"
 volume_path = "{root}/volumes"
+{engine}
 [network]
 network_backend = "netavark"
 network_config_dir = "{root}/networks"
+{network}
 """
 
 _STORAGE_CONF = """
@@ -209,11 +211,14 @@ class PodmanHost:
 
 
 @contextlib.contextmanager
-def podman_host(*, size: str = "") -> Iterator[PodmanHost]:
+def podman_host(
+    *, size: str = "", engine: str = "", network: str = ""
+) -> Iterator[PodmanHost]:
     """
     Bring a podman up, with `IMAGE` in its store; take all of it down again.
 
-    With *size* (such as ``32m``) it lives on a disk of that size.
+    With *size* (such as ``32m``) it lives on a disk of that size. *engine* and *network* are more
+    lines of these sections of its containers.conf.
     """
     with (
         tempfile.TemporaryDirectory(
@@ -223,7 +228,7 @@ def podman_host(*, size: str = "") -> Iterator[PodmanHost]:
         _namespaces() as holder,
     ):
         host = PodmanHost(root=Path(directory), namespaces=holder)
-        _configure(host)
+        _configure(host, engine=engine, network=network)
         host.start()
         try:
             yield host
@@ -244,10 +249,10 @@ def _parted(records: Path, lost: str) -> Any:
     return gone
 
 
-def _configure(host: PodmanHost) -> None:
+def _configure(host: PodmanHost, **more: str) -> None:
     for name in ("tmp", "volumes", "networks", "xdg", "rootfs"):
         (host.root / name).mkdir()
-    (host.root / "containers.conf").write_text(_CONTAINERS_CONF.format(root=host.root))
+    (host.root / "containers.conf").write_text(_CONTAINERS_CONF.format(root=host.root, **more))
     (host.root / "storage.conf").write_text(_STORAGE_CONF.format(root=host.root))
     (host.root / "registries.conf").write_text(_REGISTRIES_CONF)
     host.podman("import", "--change", "CMD /bin/sh", str(_rootfs(host.root)), IMAGE)

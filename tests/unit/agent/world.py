@@ -49,6 +49,7 @@ class World:
     images: set[str] | None = None
     foreign: set[str] = field(default_factory=set)
     networks: set[DeploymentName] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)  # containers in no deployment's network
     now: int = 1000
     _made: int = 0
 
@@ -80,8 +81,11 @@ class World:
             raise Refused(f"the name {wanted.name} is taken")
         if self.images is not None and wanted.service.image not in self.images:
             raise Refused(f"{wanted.service.image} was not pulled")
+        self.outside.discard(wanted.name)
         if wanted.service.network_mode is scores.NetworkMode.BRIDGE:
             self.networks.add(wanted.deployment)
+        else:
+            self.outside.add(wanted.name)
         self._made += 1
         self.ports[wanted.name] = frozenset(port.host for port in wanted.service.ports)
         self.containers[wanted.name] = Container(
@@ -267,7 +271,8 @@ class FakeRuntime:
 
     async def release(self, deployment: DeploymentName) -> None:
         self._check()
-        if all(c.deployment != deployment for c in self.world.containers.values()):
+        inside = (c for c in self.world.containers.values() if c.name not in self.world.outside)
+        if all(c.deployment != deployment for c in inside):
             self.world.networks.discard(deployment)
 
     async def shared(self) -> frozenset[DeploymentName]:
