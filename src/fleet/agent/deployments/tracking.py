@@ -44,7 +44,7 @@ class Tracker:
         self._retries = RestartBackoff(random)
         self._poke = poke
         self._single_runs = SingleRuns(memory, poke)
-        self._own_stops = OwnStops()
+        self._own_stops = OwnStops(memory)
         self._planned_for: tuple[Container, ...] = ()
         self._ran: Mapping[str, Run] = {}
         self._unstartable: frozenset[str] = frozenset()
@@ -76,10 +76,13 @@ class Tracker:
     def plan(
         self, intent: intents.Intent, found: tuple[Container, ...], now: float
     ) -> tuple[planning.Action, ...]:
-        """List what is to be done; what runs once is remembered before it is started."""
+        """List what is to be done; what runs once is remembered before it begins, or is ended."""
         self._planned_for = found
         actions = self._plan(intent, self._own_stops.interrupted(found), now)
-        return self._single_runs.begin(actions, found) if actions else ()
+        if not actions:
+            return ()
+        self._own_stops.begin(actions, found)
+        return self._single_runs.begin(actions, found)
 
     def _plan(
         self, intent: intents.Intent, found: tuple[Container, ...], now: float
