@@ -338,14 +338,21 @@ class PodmanRuntime:
             return None
         rows = answers.rows(listing)
         for port in port_holders.wanted(rows, container):
-            holder = port_holders.holder(rows, container, port, self._device_id)
-            if not holder and (listener := listeners.find(port.host, str(port.protocol))):
-                lineage = listeners.lineage(listener.pid)
-                holder = port_holders.of_process(rows, lineage, self._device_id) or listener.words
-            if holder:
+            if holder := self._holder(rows, container, port):
                 told = f"{port.host}/{port.protocol}"
                 return error_messages.taken(told, holder, element=container)
         return None
+
+    def _holder(self, rows: list[dict[str, Any]], container: str, port: scores.Port) -> str:
+        ids = self._lookup.ids
+        if holder := port_holders.holder(rows, container, port, ids):
+            return holder
+        listener = listeners.find(port.host, str(port.protocol))
+        if listener is None or port_holders.is_podmans(listener.words):
+            starting = port_holders.holder(rows, container, port, ids, is_starting=True)
+            return starting or (listener.words if listener else "")
+        lineage = listeners.lineage(listener.pid)
+        return port_holders.of_process(rows, lineage, ids) or listener.words
 
     def _restart(self, container: str) -> None:
         details = self._lookup.find(container)
