@@ -177,6 +177,7 @@ class Loop:
                     self._runtime,
                     is_overtaken=self._newer.is_set,
                     unless_newer=self._unless_newer,
+                    stops=self._tracker.stops,
                     failures=self._failures,
                 )
                 self._tracker.note(outcomes, self._now())
@@ -185,6 +186,7 @@ class Loop:
 
     async def _look(self, intent: intents.Intent) -> tuple[Container, ...]:
         """See what is there, and tell."""
+        self._tracker.note_ended(self._now())
         found = await self._runtime.observe(self.deployment)
         if found:
             self._memory.note_heard()

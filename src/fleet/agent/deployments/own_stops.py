@@ -62,6 +62,11 @@ class OwnStops:
             for c in found
         )
 
+    def go_on(self, actions: Iterable[Action], planned_for: Iterable[Container]) -> None:
+        """Take note of stops that nobody waits for."""
+        for action in actions:
+            self.note(Outcome(action), planned_for)
+
     def note(self, outcome: Outcome, planned_for: Iterable[Container]) -> None:
         """Take note of a stop that was asked for, also where something failed after it."""
         action = outcome.action

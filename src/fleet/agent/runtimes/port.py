@@ -51,6 +51,7 @@ class Container:
     started: int = 0
     finished: int = 0
     health: str = ""
+    ports: tuple[scores.Port, ...] = ()
 
     @property
     def name(self) -> str:

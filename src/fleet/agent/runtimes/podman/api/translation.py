@@ -71,6 +71,7 @@ def container(
             started=max(0, _whole(raw.get("StartedAt"))),
             finished=max(0, _whole(raw.get("ExitedAt"))),
             health=_text(raw.get("Status")),
+            ports=ports(raw) if raw.get("Ports") else (),
         )
     except (KeyError, ValueError):
         return None
