@@ -211,9 +211,7 @@ class PodmanHost:
 
 
 @contextlib.contextmanager
-def podman_host(
-    *, size: str = "", engine: str = "", network: str = ""
-) -> Iterator[PodmanHost]:
+def podman_host(*, size: str = "", engine: str = "", network: str = "") -> Iterator[PodmanHost]:
     """
     Bring a podman up, with `IMAGE` in its store; take all of it down again.
 

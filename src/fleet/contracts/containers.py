@@ -1,4 +1,4 @@
-"""How Fleet's containers, volumes and networks are named and labelled, for any tool to tell them apart."""
+"""How Fleet's containers, volumes and networks are named and labelled, for any tool to know."""
 
 from fleet.contracts.names import DeploymentName
 

@@ -1,4 +1,4 @@
-"""The network of a deployment, over a real podman: names, what stays, what goes, what is in the way."""
+"""The network of a deployment, over a real podman: names, what stays, what is in the way."""
 
 import json
 import shutil

@@ -153,6 +153,21 @@ async def test_a_container_that_another_depends_on_serves_on_and_is_told_of(
         await hub.reaches("web", Phase.RUNNING, revision=revision)
 
 
+async def test_a_withdrawal_that_somebody_elses_container_holds_up_says_so_until_it_is_gone(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    async with start_agent():
+        revision = await hub.deploy("web", sleeper("a"))
+        await hub.reaches("web", Phase.RUNNING)
+        host.podman("create", "--name=probe", "--network=container:fleet.web.a", IMAGE)
+        await hub.withdraw("web")
+        state = await hub.reaches("web", Phase.FAILED, reason="ContainerInUse", revision=revision)
+        assert state.error
+        assert "fleet.web.a can't be removed: probe" in state.error.message
+        host.podman("rm", "probe")
+        await hub.is_gone("web", within=40)
+
+
 async def test_a_container_that_requires_ours_is_found_however_it_does(
     host: PodmanHost, runtime: PodmanRuntime
 ):

@@ -193,9 +193,14 @@ class Loop:
         self._tracker.look(intent, found, self._now())
         view = self._tracker.view(found, self._now())
         is_sayable = not self._bugs and reporting.is_certain(view)
-        if not isinstance(intent, intents.Withdraw) and is_sayable:
-            self._key.tell(reporting.report(intent, view))
+        if is_sayable and (report := self._say(intent, view)):
+            self._key.tell(report)
         return found
+
+    def _say(self, intent: intents.Intent, view: reporting.View) -> Report | None:
+        if isinstance(intent, intents.Withdraw):
+            return reporting.withdrawal(view, self._key.report)
+        return reporting.report(intent, view)
 
     async def _may_act(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
         """

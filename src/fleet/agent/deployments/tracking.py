@@ -156,9 +156,7 @@ class Tracker:
             case Outcome(error=errors.RuntimeUnavailable()):
                 # The service isn't to blame, and the next look tells what became of it.
                 return
-            case Outcome(
-                action=planning.Remove(service=service), error=errors.FleetError() as e
-            ):
+            case Outcome(action=planning.Remove(service=service), error=errors.FleetError() as e):
                 self._retries.not_removed(service, e, now)
                 self._poke()  # what stays may have to be started again
             case Outcome(action=action, error=errors.FleetError() as error):

@@ -73,7 +73,12 @@ _PODMAN_BESIDES: Mapping[Family, tuple[str, ...]] = MappingProxyType(
         # podman 4 takes slirp4netns for a user's network, and podman 5 passt.
         # aardvark-dns answers the names of services, and netavark only recommends it.
         Family.DEBIAN: (
-            "podman", "aardvark-dns", "uidmap", "slirp4netns", "passt", "dbus-user-session",
+            "podman",
+            "aardvark-dns",
+            "uidmap",
+            "slirp4netns",
+            "passt",
+            "dbus-user-session",
         ),
         Family.FEDORA: ("podman", "aardvark-dns", "shadow-utils-subid", "slirp4netns"),
         Family.SUSE: ("podman", "aardvark-dns", "shadow", "slirp4netns"),

@@ -204,7 +204,8 @@ def test_services_find_each_other_by_name_and_down_leaves_no_server_of_names(
 
     def missing() -> str:
         page = ("wget", "-qO-", "http://db:8080/")
-        return "" if "hello-web" in podman(lab_host, device, "exec", "fleet.demo.web", *page) else "?"
+        shown = podman(lab_host, device, "exec", "fleet.demo.web", *page)
+        return "" if "hello-web" in shown else shown or "nothing"
 
     waiting.wait_for("web reaches db by its name", missing, within=20)
     (server,) = servers_of_names(lab_host, device)

@@ -181,9 +181,7 @@ async def tracked(
 ) -> AsyncIterator[Deployment]:
     """Track a deployment whose service runs."""
     runtime = FakeRuntime()
-    tracker = Tracker(
-        runtime, runtime.fetch, lambda: None, lambda: 0.5, Failures(), memory=memory
-    )
+    tracker = Tracker(runtime, runtime.fetch, lambda: None, lambda: 0.5, Failures(), memory=memory)
     deployment = Deployment(tracker, policy)
     assert deployment.look(Status.RUNNING) == ((), Phase.RUNNING)
     yield deployment

@@ -56,7 +56,9 @@ class SlowStops(Generic[T]):
             return tuple(actions)
         return tuple(action for action in actions if not self._has_to_wait(action))
 
-    async def run(self, stops: Mapping[Remove | Restart, Coroutine[None, None, T]]) -> tuple[T, ...]:
+    async def run(
+        self, stops: Mapping[Remove | Restart, Coroutine[None, None, T]]
+    ) -> tuple[T, ...]:
         """Begin *stops*, and return what became of those that ended soon."""
         begun = {asyncio.create_task(stop): action for action, stop in stops.items()}
         try:

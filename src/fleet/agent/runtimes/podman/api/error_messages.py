@@ -191,7 +191,9 @@ def is_without_network(text: str) -> bool:
 def network_taken(network: str, holder: str) -> errors.FleetError:
     """Say whose a network is that isn't ours: of the device *holder*, or of nobody we know."""
     owner = f"of device {holder}" if holder else "not a network of Fleet"
-    what = f"network {network} is {owner}; to have ours made, remove it: `podman network rm {network}`"
+    what = (
+        f"network {network} is {owner}; to have ours made, remove it: `podman network rm {network}`"
+    )
     return errors.NameTaken(what, element=network)
 
 

@@ -83,6 +83,16 @@ class Networks:
             raise error_messages.no_network(name, answers.complaint(response))
         log.info("network made", network=name)
 
+    def renew(self, container: str) -> bool:
+        """Have the network of *container*, which somebody removed beneath it; False if not ours."""
+        details = self._lookup.find(container)
+        deployment = None if details is None else _named(translation.labels(details["Config"]))
+        if deployment is None:
+            return False
+        log.warning("the network of a container is gone", container=container)
+        self.ensure(deployment)
+        return True
+
     def release(self, deployment: DeploymentName) -> None:
         """Remove the network of *deployment*, unless it isn't ours or a container uses it."""
         name = containers.network_name(deployment)
@@ -107,11 +117,10 @@ class Networks:
         labels = translation.labels(row, "labels")
         if labels.get(containers.LABEL_DEVICE) not in self._lookup.ids:
             return None
-        try:
-            deployment = DeploymentName(labels.get(containers.LABEL_DEPLOYMENT, ""))
-        except errors.InvalidName:
+        deployment = _named(labels)
+        if deployment is None or row.get("name") != containers.network_name(deployment):
             return None
-        return deployment if row.get("name") == containers.network_name(deployment) else None
+        return deployment
 
     def _like_usual(self) -> dict[str, Any]:
         usual = answers.lenient(self._request("GET", f"/networks/{USUAL}/json"))
@@ -123,3 +132,10 @@ class Networks:
             "ipv6_enabled": usual.get("ipv6_enabled") is True,
             "options": {key: str(options[key]) for key in _LIKE_USUAL if key in options},
         }
+
+
+def _named(labels: Mapping[str, str]) -> DeploymentName | None:
+    try:
+        return DeploymentName(labels.get(containers.LABEL_DEPLOYMENT, ""))
+    except errors.InvalidName:
+        return None

@@ -57,7 +57,10 @@ def is_podmans(words: str) -> bool:
 def _described(row: Mapping[str, Any], ids: Collection[DeviceId]) -> str:
     name = next(iter(translation.names(row)), "without a name")
     labels = translation.labels(row)
-    device, deployment = labels.get(containers.LABEL_DEVICE), labels.get(containers.LABEL_DEPLOYMENT)
+    device, deployment = (
+        labels.get(containers.LABEL_DEVICE),
+        labels.get(containers.LABEL_DEPLOYMENT),
+    )
     if not device:
         return f"container {name}, which is not Fleet's"
     whose = "" if device in ids else f" of device {device}"

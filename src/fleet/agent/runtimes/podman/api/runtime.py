@@ -36,7 +36,6 @@ from fleet.agent.runtimes.podman.api import (
     answers,
     error_messages,
     forwarding,
-    port_holders,
     translation,
 )
 from fleet.agent.runtimes.podman.api.checks import Checks
@@ -48,10 +47,10 @@ from fleet.agent.runtimes.podman.api.lookup import Lookup
 from fleet.agent.runtimes.podman.api.networks import Networks
 from fleet.agent.runtimes.podman.api.removal import Removal
 from fleet.agent.runtimes.podman.api.specification import left_out, specification
+from fleet.agent.runtimes.podman.api.taken_ports import TakenPorts
 from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Transfer
 from fleet.agent.settings import Registry
-from fleet.agent.system import listeners
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.supervision import containment
@@ -117,6 +116,7 @@ class PodmanRuntime:
         )
         self._lookup = Lookup(device_id, self._request)
         self._networks = Networks(device_id, self._lookup, self._request)
+        self._taken_ports = TakenPorts(self._lookup, self._request)
         self._deaths = Deaths(self._request)
         self._removal = Removal(
             self._lookup,
@@ -302,25 +302,14 @@ class PodmanRuntime:
             return ""
         return str(answers.content(found)["State"]["Status"])
 
-    def _renew_network(self, container: str) -> bool:
-        """Make the network of *container* anew, which somebody removed beneath it."""
-        details = self._lookup.find(container)
-        labels = {} if details is None else translation.labels(details["Config"])
-        try:
-            deployment = DeploymentName(labels.get(containers.LABEL_DEPLOYMENT, ""))
-        except errors.InvalidName:
-            return False
-        log.warning("the network of a container is gone", container=container)
-        self._networks.ensure(deployment)
-        return True
-
     def _start(self, container: str, *, again: bool = True) -> None:
         response = self._request("POST", f"/containers/{container}/start")
         if response.status_code < answers.CLIENT_ERROR:
             self._failed_starts.pop(container, None)
             return
         complaint = answers.complaint(response)
-        if again and error_messages.is_without_network(complaint) and self._renew_network(container):
+        is_without = again and error_messages.is_without_network(complaint)
+        if is_without and self._networks.renew(container):
             self._start(container, again=False)
             return
         error = error_messages.of_start(complaint, element=container)
@@ -329,30 +318,7 @@ class PodmanRuntime:
         if not isinstance(error, errors.PortInUse):
             self._failed_starts[container] = str(error)
             raise error
-        raise self._port_taken(container) or error
-
-    def _port_taken(self, container: str) -> errors.FleetError | None:
-        """Find out who has a port of *container*; None where that can't be seen."""
-        listing = self._request("GET", "/containers/json", params={"all": "true"})
-        if listing.status_code >= answers.CLIENT_ERROR:
-            return None
-        rows = answers.rows(listing)
-        for port in port_holders.wanted(rows, container):
-            if holder := self._holder(rows, container, port):
-                told = f"{port.host}/{port.protocol}"
-                return error_messages.taken(told, holder, element=container)
-        return None
-
-    def _holder(self, rows: list[dict[str, Any]], container: str, port: scores.Port) -> str:
-        ids = self._lookup.ids
-        if holder := port_holders.holder(rows, container, port, ids):
-            return holder
-        listener = listeners.find(port.host, str(port.protocol))
-        if listener is None or port_holders.is_podmans(listener.words):
-            starting = port_holders.holder(rows, container, port, ids, is_starting=True)
-            return starting or (listener.words if listener else "")
-        lineage = listeners.lineage(listener.pid)
-        return port_holders.of_process(rows, lineage, ids) or listener.words
+        raise self._taken_ports.error(container) or error
 
     def _restart(self, container: str) -> None:
         details = self._lookup.find(container)
@@ -366,7 +332,9 @@ class PodmanRuntime:
         response = self._request("POST", path, params=params, timeout=timeout)
         if response.status_code >= answers.CLIENT_ERROR:
             error = error_messages.of_start(answers.complaint(response), element=container)
-            taken = self._port_taken(container) if isinstance(error, errors.PortInUse) else None
+            taken = (
+                self._taken_ports.error(container) if isinstance(error, errors.PortInUse) else None
+            )
             raise taken or error
 
     def _follow(
