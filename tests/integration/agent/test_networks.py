@@ -217,6 +217,39 @@ async def test_a_network_for_which_no_addresses_are_left_is_told_with_what_to_do
         await runtime.create(one("other"))
 
 
+def dns_server() -> Workload:
+    """A service that wants the port at which names are answered."""
+    port = scores.Port(host=53, container=53, protocol=scores.Protocol.UDP)
+    service = scores.Service(
+        name="dns", image=IMAGE, command=("/bin/sleep",), args=("99",), ports=(port,)
+    )
+    return Workload(WEB, service, "d1")
+
+
+async def test_a_service_that_wants_the_port_of_names_is_told_how_to_move_that(
+    runtime: PodmanRuntime,
+):
+    await runtime.create(db())
+    await runtime.start("fleet.web.db")
+    await runtime.create(dns_server())
+    with pytest.raises(errors.PortInUse, match="dns_bind_port"):
+        await runtime.start("fleet.web.dns")
+
+
+async def test_a_service_has_the_port_of_names_where_that_was_moved():
+    with podman_host(network="dns_bind_port = 1053") as host, make_runtime(host) as runtime:
+        for made in (db(), dns_server()):
+            await runtime.create(made)
+            await runtime.start(made.name)
+        await reaches(host, "fleet.web.dns")
+
+
+def db() -> Workload:
+    """The service that answers as `db`."""
+    command, args = tuple(DB["command"]), tuple(DB["args"])
+    return Workload(WEB, scores.Service(name="db", image=IMAGE, command=command, args=args), "d1")
+
+
 @pytest.fixture
 def nameless(tmp_path: Path) -> Iterator[PodmanHost]:
     """A podman without the program that answers names."""

@@ -7,6 +7,7 @@ and a missing image are all a 500 on 4.3. Texts differ between versions, so
 each row was seen on one; what no row knows is the general failure.
 """
 
+import re
 from collections.abc import Collection
 
 from fleet import errors
@@ -95,6 +96,14 @@ _PULLED: dict[type[errors.FleetError], tuple[str, str]] = {
 }
 _LOCAL = "localhost"
 
+# Under root, names are answered at port 53 of each network's own address.
+_NAME_SERVER = "aardvark-dns"
+_PORT_OF_NAMES = re.compile(r":53: bind: address already in use", re.IGNORECASE)
+_FREE_PORT_OF_NAMES = (
+    "where podman answers the names of services there, move that: dns_bind_port = 1053 in [network]"
+    " of the device's containers.conf, and start its containers anew"
+)
+
 _WITHOUT_TLS = "server gave http response to https client"
 
 _ADVICE: dict[type[errors.FleetError], str] = {
@@ -157,11 +166,16 @@ def of_create(text: str, *, element: str) -> errors.FleetError:
 
 def of_start(text: str, *, element: str) -> errors.FleetError:
     """Read why a container did not start."""
+    if _PORT_OF_NAMES.search(text):
+        return errors.PortInUse(f"{text}; {_FREE_PORT_OF_NAMES}", element=element)
     return _advised(_match(_START, text, errors.ContainerFailed), text, element)
 
 
 def taken(port: str, holder: str, *, element: str) -> errors.FleetError:
     """Say who has a port that a container wants."""
+    if holder.endswith(f"({_NAME_SERVER})"):
+        what = f"port {port} is taken by {holder}; {_FREE_PORT_OF_NAMES}"
+        return errors.PortInUse(what, element=element)
     return _advised(errors.PortInUse, f"port {port} is taken by {holder}", element)
 
 
