@@ -236,7 +236,11 @@ class PodmanRuntime:
         return translation.container(row, image, out_of_memory=self._deaths.is_out_of_memory(row))
 
     def _check_network(self, workload: Workload) -> None:
-        network = self._networks.check(workload.deployment)
+        try:
+            network = self._networks.check(workload.deployment)
+        except errors.NameTaken:
+            self._lookup.find(workload.name)  # what is to be done about a container comes first
+            raise
         if forwarding.needs_ipv6(workload.service):
             forwarding.check(workload.service, network, self._request)
 
