@@ -31,6 +31,7 @@
             pkgs.kubernetes
             pkgs.nats-server
             # Devices, and the network between them.
+            pkgs.aardvark-dns
             pkgs.conmon
             pkgs.iproute2
             pkgs.iptables

@@ -2,8 +2,10 @@
 A podman of its own for tests: store, network namespace and API socket under one directory.
 
 Two configuration files make podman self-contained, and a network namespace
-keeps the bridge ``podman0`` and published ports off the host. Leaving the
-context ends every process and removes every mount it brought about.
+keeps the bridge ``podman0`` and published ports off the host. A mount namespace
+keeps what all podmans of root share in ``/run``: addresses, and the server of
+names. Leaving the context ends every process and removes every mount it
+brought about.
 """
 
 import contextlib
@@ -24,6 +26,8 @@ from lab.system import waiting
 BUSYBOX = "/bin/busybox"
 IMAGE = "localhost/busybox:test"
 APPLETS = ("sh", "sleep", "httpd", "cat", "echo", "env", "true", "false", "nc", "test")
+NETWORKS = Path("/run/containers/networks")  # of every podman that root runs
+NAME_SERVER = NETWORKS / "aardvark-dns/aardvark.pid"
 ULIMITS = {"nofile": 1024, "nproc": 1000}
 
 _CONTAINERS_CONF = """
@@ -36,9 +40,11 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 tmp_dir = "{root}/tmp"
 volume_path = "{root}/volumes"
+{engine}
 [network]
 network_backend = "netavark"
 network_config_dir = "{root}/networks"
+{network}
 """
 
 _STORAGE_CONF = """
@@ -65,7 +71,8 @@ class PodmanHost:
     """One podman service; `socket` is its address."""
 
     root: Path
-    namespace: str
+    namespaces: int
+    """the process whose namespaces it lives in"""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -85,8 +92,8 @@ class PodmanHost:
         }
 
     def enter(self, *command: str) -> list[str]:
-        """Spell *command* so that it runs in this host's network."""
-        return ["nsenter", f"--net={self.namespace}", *command]
+        """Spell *command* so that it runs in this host's network, and sees its mounts."""
+        return ["nsenter", f"--target={self.namespaces}", "--net", "--mount", *command]
 
     def run(self, *command: str, check: bool = True, data: bytes | None = None) -> str:
         """Run *command* in this host's network, and return what it printed."""
@@ -138,10 +145,11 @@ class PodmanHost:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             if namespace := each["NetworkSettings"]["SandboxKey"]:
-                subprocess.run(["umount", "--lazy", namespace], check=False)
+                self.run("umount", "--lazy", namespace, check=False)
                 Path(namespace).unlink(missing_ok=True)
             shutil.rmtree(Path("/run/runc") / each["Id"], ignore_errors=True)
-        _unmount_below(self.root)
+        self.unmount()
+        self.end_name_server()
         for name in ("run", "tmp", "xdg"):
             shutil.rmtree(self.root / name, ignore_errors=True)
         for name in ("tmp", "xdg"):
@@ -172,8 +180,29 @@ class PodmanHost:
         self.start()
 
     def clear(self) -> None:
-        """Remove every container."""
+        """Remove every container, and every network that isn't podman's own."""
         self.podman("rm", "--all", "--force", "--time=0")
+        self.podman("network", "prune", "--force")
+
+    def unmount(self) -> None:
+        """Remove every mount beneath its directory."""
+        mounts = Path(f"/proc/{self.namespaces}/mounts").read_text().splitlines()
+        for line in reversed(mounts):
+            target = line.split()[1]
+            if target.startswith(f"{self.root}/"):
+                self.run("umount", "--lazy", target, check=False)
+
+    def name_server(self) -> int | None:
+        """Find the process that answers names; None where none runs."""
+        told = Path(f"/proc/{self.namespaces}/root{NAME_SERVER}")
+        return int(told.read_text()) if told.exists() else None
+
+    def end_name_server(self) -> None:
+        """Kill the process that answers names, if there is one."""
+        process = self.name_server()
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     def containers(self) -> dict[str, str]:
         """Map the name of every container to its id and time of start."""
@@ -182,23 +211,22 @@ class PodmanHost:
 
 
 @contextlib.contextmanager
-def podman_host(*, size: str = "") -> Iterator[PodmanHost]:
+def podman_host(*, size: str = "", engine: str = "", network: str = "") -> Iterator[PodmanHost]:
     """
     Bring a podman up, with `IMAGE` in its store; take all of it down again.
 
-    With *size* (such as ``32m``) it lives on a disk of that size.
+    With *size* (such as ``32m``) it lives on a disk of that size. *engine* and *network* are more
+    lines of these sections of its containers.conf.
     """
     with (
         tempfile.TemporaryDirectory(
             prefix="fleet-podman-", ignore_cleanup_errors=True
         ) as directory,
-        _network_namespace() as namespace,
+        _disk(directory, size),
+        _namespaces() as holder,
     ):
-        if size:
-            options = f"--options=size={size}"
-            subprocess.run(["mount", "-t", "tmpfs", options, "tmpfs", directory], check=True)
-        host = PodmanHost(root=Path(directory), namespace=namespace)
-        _configure(host)
+        host = PodmanHost(root=Path(directory), namespaces=holder)
+        _configure(host, engine=engine, network=network)
         host.start()
         try:
             yield host
@@ -207,7 +235,8 @@ def podman_host(*, size: str = "") -> Iterator[PodmanHost]:
                 host.clear()
             finally:
                 host.stop()
-                _unmount_below(host.root)
+                host.end_name_server()
+                host.unmount()
 
 
 def _parted(records: Path, lost: str) -> Any:
@@ -218,10 +247,10 @@ def _parted(records: Path, lost: str) -> Any:
     return gone
 
 
-def _configure(host: PodmanHost) -> None:
+def _configure(host: PodmanHost, **more: str) -> None:
     for name in ("tmp", "volumes", "networks", "xdg", "rootfs"):
         (host.root / name).mkdir()
-    (host.root / "containers.conf").write_text(_CONTAINERS_CONF.format(root=host.root))
+    (host.root / "containers.conf").write_text(_CONTAINERS_CONF.format(root=host.root, **more))
     (host.root / "storage.conf").write_text(_STORAGE_CONF.format(root=host.root))
     (host.root / "registries.conf").write_text(_REGISTRIES_CONF)
     host.podman("import", "--change", "CMD /bin/sh", str(_rootfs(host.root)), IMAGE)
@@ -239,23 +268,36 @@ def _rootfs(root: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _network_namespace() -> Iterator[str]:
-    holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], start_new_session=True)
+def _disk(directory: str, size: str) -> Iterator[None]:
+    if not size:
+        yield
+        return
+    options = f"--options=size={size}"
+    subprocess.run(["mount", "-t", "tmpfs", options, "tmpfs", directory], check=True)
     try:
-        _await_namespace(holder.pid)
-        namespace = f"/proc/{holder.pid}/ns/net"
-        subprocess.run(
-            ["nsenter", f"--net={namespace}", "ip", "link", "set", "lo", "up"], check=True
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=False)
+
+
+@contextlib.contextmanager
+def _namespaces() -> Iterator[int]:
+    """Hold a network without links, and a view of the mounts with a ``/run`` of podman's own."""
+    shared = NETWORKS.parent
+    shared.mkdir(parents=True, exist_ok=True)
+    prepare = f"ip link set lo up && mount -t tmpfs tmpfs {shared} && exec sleep infinity"
+    holder = subprocess.Popen(
+        ["unshare", "--net", "--mount", "/bin/sh", "-c", prepare], start_new_session=True
+    )
+    try:
+        _await(
+            lambda: Path(f"/proc/{holder.pid}/comm").read_text().strip() == "sleep",
+            "namespaces of its own",
         )
-        yield namespace
+        yield holder.pid
     finally:
         holder.kill()
         holder.wait()
-
-
-def _await_namespace(pid: int) -> None:
-    own = Path("/proc/self/ns/net").readlink()
-    _await(lambda: Path(f"/proc/{pid}/ns/net").readlink() != own, "a network namespace")
 
 
 def _await_path(path: Path) -> None:
@@ -264,10 +306,3 @@ def _await_path(path: Path) -> None:
 
 def _await(probe, what: str, within: float = 15.0) -> None:
     waiting.wait_for(what, lambda: "" if probe() else "not there", within=within, every=0.02)
-
-
-def _unmount_below(root: Path) -> None:
-    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
-        target = line.split()[1]
-        if target.startswith(str(root)):
-            subprocess.run(["umount", "--lazy", target], check=False)

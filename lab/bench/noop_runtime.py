@@ -90,6 +90,13 @@ class NoopRuntime:
         """See `Runtime`."""
         self._found.pop(container, None)
 
+    async def release(self, deployment: DeploymentName) -> None:
+        """See `Runtime`."""
+
+    async def shared(self) -> frozenset[DeploymentName]:
+        """See `Runtime`."""
+        return frozenset()
+
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         """See `Runtime`. Nothing ever happens by itself."""
         await asyncio.Event().wait()

@@ -14,6 +14,7 @@ The exception hierarchy, in one place:
     + ImagePullSlow              an image is on its way for long, and still may come
     + PortInUse                  another process holds a port that a service wants
     + AddressUnavailable         the device can't publish a port on the address that is asked for
+    + NetworkUnavailable         the device can't make the network of a deployment
     + HostPathMissing            a directory that a service mounts isn't on the device
     + HostPathUnavailable        the file system of a path that a service mounts doesn't answer
     + DeviceMissing              a device node that a service uses isn't there
@@ -22,7 +23,7 @@ The exception hierarchy, in one place:
     + ContainerFailed            a container would not be created or started
     + ContainerInUse             a container of somebody else depends on one that is to go
     + Unhealthy                  the health check of a service fails
-    + NameTaken                  a container that isn't ours holds the name
+    + NameTaken                  a container or network that isn't ours holds the name
     + JournalUnavailable         the agent's journal could not be read or written
     + NotReady                   a part that was started did not become ready in time
     + MachineUnreachable         a machine does not answer over SSH, or broke off
@@ -138,6 +139,10 @@ class AddressUnavailable(RetryableError):
     """A port is to be published on an address that isn't the device's, or isn't forwarded."""
 
 
+class NetworkUnavailable(RetryableError):
+    """The network on which the services of a deployment find each other can't be made."""
+
+
 class HostPathMissing(RetryableError):
     """A service mounts a directory that isn't on the device."""
 
@@ -171,7 +176,7 @@ class Unhealthy(RetryableError):
 
 
 class NameTaken(RetryableError):
-    """A container that isn't this device's holds the name."""
+    """A container or a network that isn't this device's holds the name."""
 
 
 class JournalUnavailable(RetryableError):

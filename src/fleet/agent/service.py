@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.agent.deployments.dispatcher import Dispatcher
+from fleet.agent.deployments.leftovers import Leftovers
 from fleet.agent.deployments.loop import Loop, Rhythm
 from fleet.agent.device import inventory, status_socket
 from fleet.agent.device.status_overview import Overview
@@ -141,6 +142,7 @@ class _Agent:
             runtime, self._journal, self._make_loop, random, self._supervisor
         )
         self._images = Images(runtime, keeping, self._dispatcher.images)
+        self._leftovers = Leftovers(runtime, self._dispatcher.intent)
         self._desired = DesiredWatch(
             device,
             bus.bucket(messages.DESIRED_STATE),
@@ -181,6 +183,7 @@ class _Agent:
             supervisor.start("desired state", self._desired.run)
             supervisor.start("runtime", self._info.check)
             supervisor.start("images", self._images.run)
+            supervisor.start("leftovers", self._leftovers.run)
             supervisor.start("overview", self._overview.run)
             if state_dir is not None:
                 serve = partial(

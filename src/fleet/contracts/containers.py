@@ -1,4 +1,4 @@
-"""How Fleet's containers and volumes are named and labelled, for any tool to tell them apart."""
+"""How Fleet's containers, volumes and networks are named and labelled, for any tool to know."""
 
 from fleet.contracts.names import DeploymentName
 
@@ -20,6 +20,11 @@ _NAME_PREFIX = "fleet"
 def container_name(deployment: DeploymentName, service: str) -> str:
     """Build the name of the container of one service."""
     return f"{_NAME_PREFIX}.{DeploymentName(deployment)}.{service}"
+
+
+def network_name(deployment: DeploymentName) -> str:
+    """Build the name of the network on which the services of one deployment find each other."""
+    return f"{_NAME_PREFIX}.{DeploymentName(deployment)}"
 
 
 def volume_name(deployment: DeploymentName, volume: str) -> str:

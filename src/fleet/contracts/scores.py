@@ -231,8 +231,9 @@ class Service(
       at most 256 characters, values of at most 4096. Default: none.
     * ports: Ports published on the device, with networkMode bridge only. At most 16; no two
       services of a deployment may publish the same one. Default: none.
-    * network_mode: Network of the container: bridge (its own, with published ports), host (the
-      device's), or none. Default: bridge.
+    * network_mode: Network of the container: bridge (that of the deployment, whose services find
+      each other there by name, with published ports), host (the device's), or none. Default:
+      bridge.
     * restart_policy: When the agent starts the service again after it ended: Always, OnFailure
       (exit status other than 0), or Never. Repeated restarts are delayed more and more. Default:
       Always.

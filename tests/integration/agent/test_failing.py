@@ -194,6 +194,35 @@ async def test_a_port_that_another_deployment_has_is_told_with_its_name_until_it
         await hub.reaches("late", Phase.RUNNING)
 
 
+async def test_of_two_deployments_that_come_at_once_one_has_the_port_and_the_other_says_which(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    ports = [{"host": 8093, "container": 80}]
+    for name in ("one", "two"):
+        await hub.deploy(name, sleeper("a", ports=ports))
+    async with start_agent():
+        winner = await one_runs(hub, "one", "two")
+        loser = {"one": "two", "two": "one"}[winner]
+        state = await hub.reaches(loser, Phase.FAILED, reason="PortInUse")
+        assert state.error
+        assert f"port 8093/tcp is taken by deployment {winner} " in state.error.message
+        await hub.withdraw(winner)
+        await hub.reaches(loser, Phase.RUNNING)
+
+
+async def one_runs(hub: Hub, *deployments: str) -> str:
+    """Wait until one of them runs."""
+
+    async def look() -> str:
+        for name in deployments:
+            state = await hub.state(name)
+            if state and state.phase is Phase.RUNNING:
+                return name
+        return ""
+
+    return await eventually(look, f"one of {deployments} runs")
+
+
 async def test_a_command_that_does_not_exist_is_told_also_where_podman_then_holds_the_port(
     hub: Hub, start_agent: Start
 ):

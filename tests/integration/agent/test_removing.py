@@ -14,7 +14,7 @@ from fleet.contracts.names import DeploymentName
 from tests.agent_device import Hub
 from tests.integration.agent.agent_process import DEVICE
 from tests.integration.agent.conftest import Start
-from tests.integration.agent.test_deploying import inspect, sleeper
+from tests.integration.agent.test_deploying import inspect, script, sleeper
 from tests.integration.agent.test_podman import workload
 from tests.podman_host import IMAGE, ULIMITS, PodmanHost
 from tests.waiting import eventually
@@ -73,6 +73,44 @@ async def test_services_that_are_slow_to_stop_keep_no_other_waiting(host: Podman
     runtime.close()
 
 
+async def test_a_service_that_is_slow_to_stop_holds_up_no_sibling(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    slow = script("slow", STUBBORN, stopTimeout=600, networkMode="none")
+    async with start_agent():
+        await hub.deploy("web", slow, sleeper("a"), sleeper("b"))
+        await hub.reaches("web", Phase.RUNNING)
+        before = host.containers()
+        newer = {"env": {"NEW": "1"}}
+        revision = await hub.deploy("web", slow | newer, sleeper("a", **newer), sleeper("b"))
+        await is_another(host, "fleet.web.a", before)
+        assert stops(host, "slow")
+        host.podman("kill", "fleet.web.b")
+        await is_another(host, "fleet.web.b", before)
+        assert stops(host, "slow")
+        state = await hub.reaches("web", Phase.PENDING, revision=revision)
+        assert ("slow", "stopping") in {(s.name, s.state) for s in state.services}
+        host.podman("kill", "fleet.web.slow")
+        await hub.reaches("web", Phase.RUNNING, revision=revision)
+        assert host.containers()["fleet.web.slow"] != before["fleet.web.slow"]
+
+
+async def is_another(host: PodmanHost, name: str, before: dict[str, str]) -> None:
+    """Wait until a container runs that is not, or was not started as, the one *before*."""
+
+    async def look() -> bool:
+        now = host.containers().get(name, before[name])
+        running = host.podman("ps", "--format={{.Names}}").split()
+        return now != before[name] and name in running
+
+    await eventually(look, f"another run of {name}")
+
+
+def stops(host: PodmanHost, service: str) -> bool:
+    """Tell whether a service is being stopped."""
+    return bool(inspect(host, "web", service)["State"]["Status"] == "stopping")
+
+
 async def test_a_container_is_removed_amid_its_restart_within_one_stop_timeout(
     host: PodmanHost, runtime: PodmanRuntime
 ):
@@ -113,6 +151,21 @@ async def test_a_container_that_another_depends_on_serves_on_and_is_told_of(
         host.podman("rm", "--force", "--time=0", "probe")
         revision = await hub.deploy("web", sleeper("a", env={"NEW": "2"}))
         await hub.reaches("web", Phase.RUNNING, revision=revision)
+
+
+async def test_a_withdrawal_that_somebody_elses_container_holds_up_says_so_until_it_is_gone(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    async with start_agent():
+        revision = await hub.deploy("web", sleeper("a"))
+        await hub.reaches("web", Phase.RUNNING)
+        host.podman("create", "--name=probe", "--network=container:fleet.web.a", IMAGE)
+        await hub.withdraw("web")
+        state = await hub.reaches("web", Phase.FAILED, reason="ContainerInUse", revision=revision)
+        assert state.error
+        assert "fleet.web.a can't be removed: probe" in state.error.message
+        host.podman("rm", "probe")
+        await hub.is_gone("web", within=40)
 
 
 async def test_a_container_that_requires_ours_is_found_however_it_does(

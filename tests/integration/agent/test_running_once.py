@@ -122,3 +122,33 @@ async def test_after_a_power_cut_what_never_runs_twice_stays_down_and_the_others
         await hub.reaches("job", Phase.RUNNING, revision=revision, within=30)
         await ran(directory, **{"never": 2, "on-failure": 3})
     assert await agent.end() == 0, agent.output()
+
+
+async def is_called(host: PodmanHost, container: str, *states: str) -> None:
+    """Wait until podman calls a container so."""
+
+    async def look() -> bool:
+        found = host.podman("inspect", "--format={{.State.Status}}", container, check=False)
+        return found in states
+
+    await eventually(look, f"{container} is {states}", within=20)
+
+
+async def test_what_an_agent_stopped_that_was_killed_amid_the_stop_runs_again(
+    nats_hub: NatsServer, agent: AgentProcess, host: PodmanHost, directory: Path
+):
+    rest = "trap 'sleep 2; exit 0' TERM; while true; do sleep 0.1; done"
+    worker = counted("a", rest, "OnFailure", directory) | {"stopTimeout": 20}
+    nats_hub.start()
+    await agent.start()
+    async with operator_side(nats_hub) as hub:
+        await hub.deploy("job", worker)
+        await hub.reaches("job", Phase.RUNNING, within=30)
+        await hub.deploy("job", {**worker, "env": {"NEW": "1"}})
+        await is_called(host, "fleet.job.a", "stopping")
+        await agent.end(signal.SIGKILL)
+        await is_called(host, "fleet.job.a", "exited", "stopped")
+        await hub.deploy("job", worker)
+        await agent.start()
+        await ran(directory, a=2)
+        await says(hub, a="running")

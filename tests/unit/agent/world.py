@@ -48,6 +48,8 @@ class World:
     ports: dict[str, frozenset[int]] = field(default_factory=dict)
     images: set[str] | None = None
     foreign: set[str] = field(default_factory=set)
+    networks: set[DeploymentName] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)  # containers in no deployment's network
     now: int = 1000
     _made: int = 0
 
@@ -79,6 +81,11 @@ class World:
             raise Refused(f"the name {wanted.name} is taken")
         if self.images is not None and wanted.service.image not in self.images:
             raise Refused(f"{wanted.service.image} was not pulled")
+        self.outside.discard(wanted.name)
+        if wanted.service.network_mode is scores.NetworkMode.BRIDGE:
+            self.networks.add(wanted.deployment)
+        else:
+            self.outside.add(wanted.name)
         self._made += 1
         self.ports[wanted.name] = frozenset(port.host for port in wanted.service.ports)
         self.containers[wanted.name] = Container(
@@ -261,6 +268,16 @@ class FakeRuntime:
         await asyncio.sleep(self.stop_seconds)
         if container in self.world.containers:
             self.world.remove(container)
+
+    async def release(self, deployment: DeploymentName) -> None:
+        self._check()
+        inside = (c for c in self.world.containers.values() if c.name not in self.world.outside)
+        if all(c.deployment != deployment for c in inside):
+            self.world.networks.discard(deployment)
+
+    async def shared(self) -> frozenset[DeploymentName]:
+        self._check()
+        return frozenset(self.world.networks)
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         while True:

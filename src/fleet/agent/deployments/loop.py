@@ -177,23 +177,30 @@ class Loop:
                     self._runtime,
                     is_overtaken=self._newer.is_set,
                     unless_newer=self._unless_newer,
+                    stops=self._tracker.stops,
                     failures=self._failures,
                 )
                 self._tracker.note(outcomes, self._now())
                 found = await self._look(intent)
-            return self._is_withdrawn(intent, found)
+            return await self._is_withdrawn(intent, found)
 
     async def _look(self, intent: intents.Intent) -> tuple[Container, ...]:
         """See what is there, and tell."""
+        self._tracker.note_ended(self._now())
         found = await self._runtime.observe(self.deployment)
         if found:
             self._memory.note_heard()
         self._tracker.look(intent, found, self._now())
         view = self._tracker.view(found, self._now())
         is_sayable = not self._bugs and reporting.is_certain(view)
-        if not isinstance(intent, intents.Withdraw) and is_sayable:
-            self._key.tell(reporting.report(intent, view))
+        if is_sayable and (report := self._say(intent, view)):
+            self._key.tell(report)
         return found
+
+    def _say(self, intent: intents.Intent, view: reporting.View) -> Report | None:
+        if isinstance(intent, intents.Withdraw):
+            return reporting.withdrawal(view, self._key.report)
+        return reporting.report(intent, view)
 
     async def _may_act(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
         """
@@ -212,9 +219,10 @@ class Loop:
             await self._unless_newer(journal.settled(self.deployment))
         return not self._newer.is_set()
 
-    def _is_withdrawn(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
+    async def _is_withdrawn(self, intent: intents.Intent, found: tuple[Container, ...]) -> bool:
         if not isinstance(intent, intents.Withdraw) or found:
             return False
+        await self._runtime.release(self.deployment)
         if self.intent is intent:
             self._key.withdraw()
         return True

@@ -206,7 +206,8 @@ class RestartBackoff:
             record.started_at = now
         if not is_proven:
             return
-        record.error = None
+        if not record.stuck:  # otherwise it runs, and is to go all the same
+            record.error = None
         if record.has_run(SETTLED_SECONDS, now):
             record.streak = 0
         if record.has_run(record.steady, now):

@@ -20,6 +20,7 @@ from fleet.agent.runtimes.podman.executor import Outcome
 from fleet.agent.runtimes.podman.health import Health
 from fleet.agent.runtimes.podman.health_checks import HealthChecks
 from fleet.agent.runtimes.podman.images import Fetch
+from fleet.agent.runtimes.podman.slow_stops import SlowStops
 from fleet.agent.runtimes.podman.staging import Staging
 from fleet.agent.runtimes.port import Container, Runtime
 from fleet.contracts.scores import Healthcheck
@@ -44,7 +45,8 @@ class Tracker:
         self._retries = RestartBackoff(random)
         self._poke = poke
         self._single_runs = SingleRuns(memory, poke)
-        self._own_stops = OwnStops()
+        self._own_stops = OwnStops(memory)
+        self.stops = SlowStops[Outcome](poke)
         self._planned_for: tuple[Container, ...] = ()
         self._ran: Mapping[str, Run] = {}
         self._unstartable: frozenset[str] = frozenset()
@@ -71,15 +73,21 @@ class Tracker:
         checks = _checks(workloads, found)
         unproven = self._unproven() | self._unseen(checks, found)
         self._health_checks.watch(checks, found)
-        self._retries.look(found, now, unproven | self._unproven())
+        steady = [c for c in found if c.service not in self.stops.services()]
+        self._retries.look(steady, now, unproven | self._unproven())
 
     def plan(
         self, intent: intents.Intent, found: tuple[Container, ...], now: float
     ) -> tuple[planning.Action, ...]:
-        """List what is to be done; what runs once is remembered before it is started."""
+        """List what is to be done; what runs once is remembered before it begins, or is ended."""
         self._planned_for = found
+        self.stops.look(found, [w.service.name for w in _workloads(intent)])
         actions = self._plan(intent, self._own_stops.interrupted(found), now)
-        return self._single_runs.begin(actions, found) if actions else ()
+        actions = self.stops.permitted(actions)
+        if not actions:
+            return ()
+        self._own_stops.begin(actions, found)
+        return self._single_runs.begin(actions, found)
 
     def _plan(
         self, intent: intents.Intent, found: tuple[Container, ...], now: float
@@ -132,29 +140,36 @@ class Tracker:
         )
 
     def note(self, outcomes: Iterable[Outcome], now: float) -> None:
-        """Write down what became of actions."""
+        """Write down what became of actions, and which stops go on."""
+        self._own_stops.go_on(self.stops.left_alone(), self._planned_for)
         for outcome in outcomes:
             self._own_stops.note(outcome, self._planned_for)
-            match outcome:
-                case Outcome(error=errors.RuntimeUnavailable()):
-                    # The service isn't to blame, and the next look tells what became of it.
-                    continue
-                case Outcome(
-                    action=planning.Remove(service=service), error=errors.FleetError() as e
-                ):
-                    self._retries.not_removed(service, e, now)
-                    self._poke()  # what stays may have to be started again
-                case Outcome(action=action, error=errors.FleetError() as error):
-                    self._retries.failed(action.service, error, now)
-                    if isinstance(error, errors.ImageNotFound):
-                        self._staging.lost(action.service)
-                case Outcome(action=planning.Start() as start):
-                    self._retries.started(start.service, now, again=start.again)
-                case Outcome(action=planning.Restart(service=service)):
-                    self._note_restart(service, now)
-                case _:
-                    pass
-            self._single_runs.note(outcome)
+            self._note(outcome, now)
+
+    def note_ended(self, now: float) -> None:
+        """Write down what became of stops that went on. To be called before containers are read."""
+        for outcome in self.stops.ended():
+            self._note(outcome, now)
+
+    def _note(self, outcome: Outcome, now: float) -> None:
+        match outcome:
+            case Outcome(error=errors.RuntimeUnavailable()):
+                # The service isn't to blame, and the next look tells what became of it.
+                return
+            case Outcome(action=planning.Remove(service=service), error=errors.FleetError() as e):
+                self._retries.not_removed(service, e, now)
+                self._poke()  # what stays may have to be started again
+            case Outcome(action=action, error=errors.FleetError() as error):
+                self._retries.failed(action.service, error, now)
+                if isinstance(error, errors.ImageNotFound):
+                    self._staging.lost(action.service)
+            case Outcome(action=planning.Start() as start):
+                self._retries.started(start.service, now, again=start.again)
+            case Outcome(action=planning.Restart(service=service)):
+                self._note_restart(service, now)
+            case _:
+                pass
+        self._single_runs.note(outcome)
 
     def next_look(self, now: float) -> float | None:
         """Give the time at which waiting for something is over; None where nothing waits."""
@@ -162,6 +177,7 @@ class Tracker:
 
     async def close(self) -> None:
         """End whatever goes on."""
+        await self.stops.close()
         await self._staging.close()
         await self._health_checks.close()
 

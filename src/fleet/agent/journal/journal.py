@@ -1,12 +1,13 @@
 """
 The agent's memory: what the hub wants and what was done for it, where a restart finds it.
 
-So the agent starts, runs and repairs without a hub. Four promises:
+So the agent starts, runs and repairs without a hub. Five promises:
 
 * What the hub has not heard of yet is not written, so what is recalled was heard of.
 * No container is touched on behalf of an intent that a restart would not know
   of (`settled`), so a restart never goes back to an older one.
 * No service that runs once is started before a restart would know that it ran.
+* No service whose end means something is stopped before a restart would know who ended it.
 * A journal that can't be written, or read, stops nothing. It is a problem of
   the device, and what can't be written now is tried again.
 """
@@ -24,7 +25,7 @@ from fleet.agent.journal.store import MemoryStore, Store
 from fleet.agent.journal.writer import PART, Writer
 from fleet.agent.model import backoff, intents
 from fleet.agent.model.problems import Problems
-from fleet.agent.model.runs import Memory, Run
+from fleet.agent.model.runs import Memory, Run, Stop
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.supervision.failures import Failures
 
@@ -125,10 +126,13 @@ class Journal:
 
     def memory(self, deployment: DeploymentName) -> Memory:
         """Make what the loop of *deployment* knows and changes of all this."""
+        record = self._record(deployment)
         return Memory(
-            {run.service: run for run in self._record(deployment).runs},
-            partial(self._save_runs, deployment),
-            partial(self.note_heard, deployment),
+            runs={run.service: run for run in record.runs},
+            save_runs=partial(self._save_runs, deployment),
+            stops={stop.container: stop.started for stop in record.stops},
+            save_stops=partial(self._save_stops, deployment),
+            note_heard=partial(self.note_heard, deployment),
         )
 
     def is_settled(self, deployment: DeploymentName) -> bool:
@@ -207,6 +211,10 @@ class Journal:
     def _save_runs(self, deployment: DeploymentName, runs: Mapping[str, Run]) -> None:
         ordered = tuple(runs[service] for service in sorted(runs))
         self._write_record(msgspec.structs.replace(self._record(deployment), runs=ordered))
+
+    def _save_stops(self, deployment: DeploymentName, stops: Mapping[str, int]) -> None:
+        ordered = tuple(Stop(container=each, started=stops[each]) for each in sorted(stops))
+        self._write_record(msgspec.structs.replace(self._record(deployment), stops=ordered))
 
     def _record(self, deployment: DeploymentName) -> records.Record:
         known = self._records.get(deployment)

@@ -10,7 +10,7 @@ going back to one of those, and coming again, loses none of it.
 
 from fleet import errors
 from fleet.agent.journal import framing
-from fleet.agent.model.runs import Run
+from fleet.agent.model.runs import Run, Stop
 from fleet.contracts import messages
 from fleet.contracts.names import DeploymentName
 
@@ -18,16 +18,21 @@ _HEAD = b"fleet-record 1 "
 
 
 class Record(messages.Message, frozen=True):
-    """What was done for *deployment*. *formerly* are the ids that this device had before."""
+    """
+    What was done for *deployment*. *formerly* are the ids that this device had before.
+
+    *stops* are runs that the agent was about to end, or had ended and not yet made good for.
+    """
 
     deployment: str
     formerly: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
+    stops: tuple[Stop, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to remember."""
-        return not self.formerly and not self.runs
+        return not (self.formerly or self.runs or self.stops)
 
 
 def encode(record: Record) -> bytes:

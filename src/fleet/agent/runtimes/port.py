@@ -51,6 +51,7 @@ class Container:
     started: int = 0
     finished: int = 0
     health: str = ""
+    ports: tuple[scores.Port, ...] = ()
 
     @property
     def name(self) -> str:
@@ -167,6 +168,7 @@ class Runtime(Protocol):
         :raises errors.HostPathForbidden: it mounts what is the agent's own.
         :raises errors.HostPathUnavailable: the file system of what it mounts doesn't answer.
         :raises errors.AddressUnavailable: a port can't be published on its address.
+        :raises errors.NameTaken: a network that isn't ours bears the name of its deployment's.
         """
 
     async def create(self, workload: Workload) -> None:
@@ -174,7 +176,8 @@ class Runtime(Protocol):
         Make the container of *workload*, without starting it.
 
         :raises errors.ImageNotFound: the image is gone from the device.
-        :raises errors.NameTaken: a container that isn't ours bears the name.
+        :raises errors.NameTaken: a container, or a network, that isn't ours bears the name.
+        :raises errors.NetworkUnavailable: the network of its deployment can't be made.
         :raises errors.HostPathForbidden: it mounts what is the agent's own.
         :raises errors.HostPathUnavailable: the file system of what it mounts doesn't answer.
         :raises errors.HostPathMissing: a directory to mount isn't there.
@@ -218,6 +221,16 @@ class Runtime(Protocol):
         :raises errors.ContainerInUse: one that isn't ours depends on it; it was not stopped.
         :raises errors.ContainerFailed: it could not be removed.
         """
+
+    async def release(self, deployment: DeploymentName) -> None:
+        """
+        Remove what the services of *deployment* share besides volumes: their network.
+
+        One that a container still uses, whosever it is, stays.
+        """
+
+    async def shared(self) -> frozenset[DeploymentName]:
+        """List the deployments of which there is something to `release`."""
 
     def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         """

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Collection
+from typing import Any
 
 
-async def cancel(tasks: Collection["asyncio.Task[None]"]) -> None:
+async def cancel(tasks: Collection["asyncio.Task[Any]"]) -> None:
     """Cancel *tasks*, and wait until they have ended."""
     for task in tasks:
         task.cancel()

@@ -71,10 +71,18 @@ _NIXOS_LINES: Mapping[Purpose, str] = MappingProxyType(
 _PODMAN_BESIDES: Mapping[Family, tuple[str, ...]] = MappingProxyType(
     {
         # podman 4 takes slirp4netns for a user's network, and podman 5 passt.
-        Family.DEBIAN: ("podman", "uidmap", "slirp4netns", "passt", "dbus-user-session"),
-        Family.FEDORA: ("podman", "shadow-utils-subid", "slirp4netns"),
-        Family.SUSE: ("podman", "shadow", "slirp4netns"),
-        Family.ARCH: ("podman", "shadow", "slirp4netns"),
+        # aardvark-dns answers the names of services, and netavark only recommends it.
+        Family.DEBIAN: (
+            "podman",
+            "aardvark-dns",
+            "uidmap",
+            "slirp4netns",
+            "passt",
+            "dbus-user-session",
+        ),
+        Family.FEDORA: ("podman", "aardvark-dns", "shadow-utils-subid", "slirp4netns"),
+        Family.SUSE: ("podman", "aardvark-dns", "shadow", "slirp4netns"),
+        Family.ARCH: ("podman", "aardvark-dns", "shadow", "slirp4netns"),
     }
 )
 

@@ -1,5 +1,6 @@
 """`lab.devices.host`: a device runs real containers that answer on its own address."""
 
+import asyncio
 import os
 import signal
 import urllib.request
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from fleet import directories
+from fleet.agent.model.workloads import Workload
+from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
+from fleet.contracts import scores
+from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.scores.score import Change
 from lab.devices import host as host_devices
 from lab.devices import rootless
@@ -22,7 +27,7 @@ from lab.images.push import PushedScore
 from lab.images.shared_store import BaseStoreScore
 from lab.lifecycle import take_down
 from lab.services import registry
-from lab.system import commands, procfs, waiting
+from lab.system import commands, podman_configuration, procfs, waiting
 from lab.system.procfs import Identity
 
 PORT = 8080
@@ -190,3 +195,42 @@ def test_down_works_without_podmans_help(lab_host: LabHost, device: HostDevice, 
     assert not procfs.is_alive(before)
     assert not procfs.of_users(users(lab_host))
     assert directories.cache_dir().is_dir()
+
+
+def test_services_find_each_other_by_name_and_down_leaves_no_server_of_names(
+    lab_host: LabHost, device: HostDevice
+):
+    asyncio.run(run_services(lab_host, device, "db", "web"))
+
+    def missing() -> str:
+        page = ("wget", "-qO-", "http://db:8080/")
+        shown = podman(lab_host, device, "exec", "fleet.demo.web", *page)
+        return "" if "hello-web" in shown else shown or "nothing"
+
+    waiting.wait_for("web reaches db by its name", missing, within=20)
+    (server,) = servers_of_names(lab_host, device)
+
+    assert take_down.undo_all(lab_host, lambda _: None) == ()
+    assert not procfs.is_alive(server)
+
+
+async def run_services(host: LabHost, device: HostDevice, *names: str) -> None:
+    """Run services of a deployment `demo`, as the device's agent does."""
+    engine = podman_configuration.engine_here()
+    ulimits = engine.limits.as_dict() if engine.limits else {}
+    socket = f"unix://{host_devices.socket_of(host, device.id)}"
+    runtime = PodmanRuntime(DeviceId(device.id), Options(socket, ulimits=ulimits))
+    image = f"{device.registry}/demo/hello-web:v1"
+    await runtime.fetch(image, scores.PullPolicy.IF_NOT_PRESENT)
+    for name in names:
+        made = Workload(DeploymentName("demo"), scores.Service(name=name, image=image), "d1")
+        await runtime.create(made)
+        await runtime.start(made.name)
+    runtime.close()
+
+
+def servers_of_names(host: LabHost, device: HostDevice) -> list[Identity]:
+    """Find the processes that answer names on a device."""
+    told = host_devices.environment_of(host, device)["CONTAINERS_CONF"]
+    found = procfs.with_environment("CONTAINERS_CONF", told)
+    return [p for p in found if Path(f"/proc/{p.pid}/comm").read_text().strip() == "aardvark-dns"]

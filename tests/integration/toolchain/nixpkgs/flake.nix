@@ -27,6 +27,7 @@
               // attributes
             );
           names = [
+            "aardvark-dns"
             "busybox"
             "conmon"
             "distribution"

@@ -647,3 +647,19 @@ def test_events_that_end_at_once_do_not_make_the_agent_spin():
 
     asked: list[float] = []
     play(scenario, Ending())
+
+
+def test_what_keeps_a_withdrawal_up_is_told_until_it_is_gone():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        revision = await hub.deploy("web", app("a"), app("b"))
+        await hub.reaches("web", Phase.RUNNING)
+        runtime.failures[f"remove {name('b')}"] = errors.ContainerInUse("probe depends on it")
+        await hub.withdraw("web")
+        state = await hub.reaches("web", Phase.FAILED, reason="ContainerInUse", revision=revision)
+        assert [(s.name, s.state) for s in state.services] == [("b", "running")]
+        await asyncio.sleep(120)
+        assert await hub.state("web") == state
+        runtime.failures.clear()
+        await hub.is_gone("web", within=120)
+
+    play(scenario)

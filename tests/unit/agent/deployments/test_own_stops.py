@@ -16,16 +16,16 @@ from fleet.agent.model.runs import Memory
 from fleet.agent.runtimes.podman import reporting
 from fleet.agent.runtimes.podman.executor import Outcome
 from fleet.agent.runtimes.podman.planning import Remove, Restart, Start
-from fleet.agent.runtimes.port import Container, Status
+from fleet.agent.runtimes.port import Container, Result, Status
 from fleet.bus.memory import MemoryServer
 from fleet.contracts.messages import Phase
-from fleet.contracts.names import DeviceId
+from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.contracts.permissions import device_permissions
 from fleet.contracts.scores import RestartPolicy
 from fleet.supervision.failures import Failures
 from tests import virtual_time
 from tests.agent_device import Hub, running_agent
-from tests.unit.agent.deployments.test_loop import app
+from tests.unit.agent.deployments.test_loop import app, holds
 from tests.unit.agent.world import FakeRuntime, container, name, workload
 
 DEVICE = DeviceId("dev-01")
@@ -82,6 +82,73 @@ def test_a_worker_whose_removal_was_overtaken_runs_again(is_withdrawn: bool):
     virtual_time.run(stage())
 
 
+class Killed(FakeRuntime):
+    """Podman ends a service with 0 because it was told to, and whoever told it is gone by then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopping = asyncio.Event()
+
+    async def remove(self, container: str) -> None:
+        await self._stop(container)
+
+    async def restart(self, container: str) -> None:
+        await self._stop(container)
+
+    async def _stop(self, container: str) -> None:
+        there = self.world.containers
+        there[container] = replace(there[container], status=Status.STOPPING)
+        self.stopping.set()
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("by", ["an update", "its health"])
+def test_an_agent_that_is_started_amid_a_stop_of_the_one_before_runs_the_worker_again(by: str):
+    check = {"command": ["check"], "interval": 1, "retries": 1}
+    worker = app("a", restartPolicy="OnFailure", healthcheck=check)
+
+    async def stage() -> None:
+        server, runtime = MemoryServer(), Killed()
+        store, records = MemoryStore(), MemoryStore()
+        hub = Hub(server.connect(), DEVICE)
+
+        @asynccontextmanager
+        async def agent() -> AsyncIterator[None]:
+            bus = server.connect(device_permissions(DEVICE))
+            async with bus, running_agent(DEVICE, runtime, bus, store, records=records):
+                yield
+
+        async with agent():
+            await hub.deploy("web", worker)
+            await hub.reaches("web", Phase.RUNNING)
+            if by == "its health":
+                runtime.health[name("a")] = Result(passed=False)
+            else:
+                await hub.deploy("web", {**worker, "image": "app:2"})
+            await runtime.stopping.wait()
+        runtime.world.end(name("a"), 0, after=100)
+        runtime.health.clear()
+        await hub.deploy("web", worker)
+        async with agent():
+            await holds(lambda: runtime.running() == {name("a")}, "the worker runs again")
+            runtime.kill(name("a"), exit_code=0)
+            await asyncio.sleep(60)
+            assert not runtime.running(), "it ended by itself this time"
+        assert not (await records.load()).content[DeploymentName("web")].count(b"stops")
+
+    virtual_time.run(stage())
+
+
+async def test_a_stop_that_was_recalled_and_never_begun_is_forgotten():
+    saved: list[dict[str, int]] = []
+    memory = Memory(stops={"found-a": 100}, save_stops=lambda s: saved.append(dict(s)))
+    async with tracked(ON_FAILURE, memory) as deployment:
+        assert saved == [{}]
+        deployment.look(Status.EXITED, finished=120)
+        plan, phase = deployment.look(Status.EXITED, finished=120)
+        assert (plan, phase) == ((), Phase.RUNNING)
+
+
 class Deployment:
     """A tracker of one service `a`, without the loop."""
 
@@ -108,12 +175,13 @@ class Deployment:
 
 
 @asynccontextmanager
-async def tracked(policy: RestartPolicy) -> AsyncIterator[Deployment]:
+async def tracked(
+    policy: RestartPolicy,
+    memory: Memory = Memory(),  # noqa: B008 - frozen
+) -> AsyncIterator[Deployment]:
     """Track a deployment whose service runs."""
     runtime = FakeRuntime()
-    tracker = Tracker(
-        runtime, runtime.fetch, lambda: None, lambda: 0.5, Failures(), memory=Memory()
-    )
+    tracker = Tracker(runtime, runtime.fetch, lambda: None, lambda: 0.5, Failures(), memory=memory)
     deployment = Deployment(tracker, policy)
     assert deployment.look(Status.RUNNING) == ((), Phase.RUNNING)
     yield deployment

@@ -1,8 +1,8 @@
 """
 Do what was planned. Holds no rule but this: a service whose action failed gets no further one.
 
-Actions of one kind run side by side, since one container that takes its time
-to stop is no reason for the others to wait. One that fails by a bug fails alone.
+Actions of one kind run side by side, and a container that takes its time to stop is no reason for
+the others to wait (`slow_stops`). One that fails by a bug fails alone.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import structlog
 
 from fleet import errors
 from fleet.agent.runtimes.podman.planning import Action, Create, Remove, Restart, Start
+from fleet.agent.runtimes.podman.slow_stops import SlowStops
 from fleet.agent.runtimes.port import Runtime
 from fleet.supervision.failures import Failures
 
@@ -40,10 +41,11 @@ async def execute(
     *,
     is_overtaken: Callable[[], bool],
     unless_newer: UnlessNewer,
+    stops: SlowStops[Outcome],
     failures: Failures | None = None,
 ) -> tuple[Outcome, ...]:
     """
-    Run *actions* in order, and tell what became of each that was tried.
+    Run *actions* in order, and tell what became of each that was tried, but for slow *stops*.
 
     Between two kinds it stops if *is_overtaken* says so: newer intent makes its own plan.
     What stops a container isn't waited for either, once there is newer intent (*unless_newer*):
@@ -55,14 +57,20 @@ async def execute(
         if is_overtaken():
             break
         failed = {outcome.action.service for outcome in outcomes if outcome.error}
-        due = [action for action in group if action.service not in failed]
-        outcomes += await _side_by_side(due, runtime, recorded, unless_newer)
+        due = [a for a in stops.permitted(group) if a.service not in failed]
+        outcomes += await _side_by_side(due, runtime, recorded, unless_newer, stops)
     return tuple(outcomes)
 
 
 async def _side_by_side(
-    actions: Sequence[Action], runtime: Runtime, failures: Failures, unless_newer: UnlessNewer
+    actions: Sequence[Action],
+    runtime: Runtime,
+    failures: Failures,
+    unless_newer: UnlessNewer,
+    stops: SlowStops[Outcome],
 ) -> Sequence[Outcome]:
+    if slow := [action for action in actions if isinstance(action, Remove | Restart)]:
+        return await stops.run({a: _attempt(a, runtime, failures, unless_newer) for a in slow})
     attempts = [_attempt(action, runtime, failures, unless_newer) for action in actions]
     if len(attempts) == 1:  # as most often: then it needs no task of its own
         return (await attempts[0],)

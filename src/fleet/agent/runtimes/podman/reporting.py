@@ -124,6 +124,22 @@ def unavailable(
     return Report(revision, Phase.PENDING, services, _state_error(error, ""))
 
 
+def withdrawal(view: View, told: Report | None) -> Report | None:
+    """
+    Say what somebody else keeps from going, of a deployment that is withdrawn; None if nothing.
+
+    Until then it speaks of the revision that was *told* of.
+    """
+    by_service = {c.service: c for c in view.found}
+    kept = {name: view.history[name].error for name in sorted(by_service) if name in view.history}
+    for name, error in kept.items():
+        if isinstance(error, errors.ContainerInUse):
+            revision = told.revision if told is not None else ""
+            services = _services(by_service, by_service, view)
+            return Report(revision, Phase.FAILED, services, _state_error(error, name))
+    return None
+
+
 def internal_error(
     intent: intents.Apply | intents.Keep | intents.Refuse, message: str, told: Report | None
 ) -> Report:

@@ -4,6 +4,7 @@ from collections.abc import Coroutine
 
 from fleet import errors
 from fleet.agent.runtimes.podman import executor, planning
+from fleet.agent.runtimes.podman.slow_stops import SlowStops
 from fleet.agent.runtimes.port import Status
 from tests import virtual_time
 from tests.unit.agent.world import FakeRuntime, World, container, name, workload
@@ -25,6 +26,7 @@ def a_change(runtime: FakeRuntime, *, overtaken_after: int = 10**6) -> tuple[exe
             runtime,
             is_overtaken=lambda: len(runtime.calls) >= overtaken_after,
             unless_newer=done,
+            stops=SlowStops(lambda: None),
         )
     )
 

@@ -7,6 +7,7 @@ and a missing image are all a 500 on 4.3. Texts differ between versions, so
 each row was seen on one; what no row knows is the general failure.
 """
 
+import re
 from collections.abc import Collection
 
 from fleet import errors
@@ -76,6 +77,8 @@ _CREATE: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     (errors.InvalidImage, ("invalid reference format",)),
 )
 
+_NO_NETWORK = "network not found"
+
 _START: tuple[tuple[type[errors.FleetError], tuple[str, ...]], ...] = (
     (errors.PortInUse, ("address already in use", "port is already allocated")),
     (errors.AddressUnavailable, ("cannot assign requested address", ": bind: invalid argument")),
@@ -101,6 +104,14 @@ _PULLED: dict[type[errors.FleetError], tuple[str, str]] = {
 }
 _LOCAL = "localhost"
 
+# Under root, names are answered at port 53 of each network's own address.
+_NAME_SERVER = "aardvark-dns"
+_PORT_OF_NAMES = re.compile(r":53: bind: address already in use", re.IGNORECASE)
+_FREE_PORT_OF_NAMES = (
+    "where podman answers the names of services there, move that: dns_bind_port = 1053 in [network]"
+    " of the device's containers.conf, and start its containers anew"
+)
+
 _WITHOUT_TLS = "server gave http response to https client"
 
 _ADVICE: dict[type[errors.FleetError], str] = {
@@ -119,6 +130,8 @@ _ADVICE: dict[type[errors.FleetError], str] = {
     errors.ContainerInUse: "remove that container; until then ours runs on as it is",
     errors.DeviceInUse: "this one starts once that lets it go; what can be shared, such as a GPU,"
     " needs shared: true in both",
+    errors.NetworkUnavailable: "see to podman's networks, such as default_subnet_pools in"
+    " containers.conf",
     errors.PortInUse: "stop what listens there, or publish another port",
 }
 
@@ -165,11 +178,16 @@ def of_create(text: str, *, element: str) -> errors.FleetError:
 
 def of_start(text: str, *, element: str) -> errors.FleetError:
     """Read why a container did not start."""
+    if _PORT_OF_NAMES.search(text):
+        return errors.PortInUse(f"{text}; {_FREE_PORT_OF_NAMES}", element=element)
     return _advised(_match(_START, text, errors.ContainerFailed), text, element)
 
 
 def taken(port: str, holder: str, *, element: str) -> errors.FleetError:
     """Say who has a port that a container wants."""
+    if holder.endswith(f"({_NAME_SERVER})"):
+        what = f"port {port} is taken by {holder}; {_FREE_PORT_OF_NAMES}"
+        return errors.PortInUse(what, element=element)
     return _advised(errors.PortInUse, f"port {port} is taken by {holder}", element)
 
 
@@ -195,6 +213,26 @@ def name_taken(container: str, holder: str, device_id: str) -> errors.FleetError
         f" configuration; to have it made anew, type `podman rm --force {container}` on the device"
     )
     return errors.NameTaken(what, element=container)
+
+
+def is_without_network(text: str) -> bool:
+    """Tell whether a container was not made or started since its network is gone."""
+    return _NO_NETWORK in text.lower()
+
+
+def network_taken(network: str, holder: str) -> errors.FleetError:
+    """Say whose a network is that isn't ours: of the device *holder*, or of nobody we know."""
+    owner = f"of device {holder}" if holder else "not a network of Fleet"
+    what = (
+        f"network {network} is {owner}; to have ours made, remove it: `podman network rm {network}`"
+    )
+    return errors.NameTaken(what, element=network)
+
+
+def no_network(network: str, text: str) -> errors.FleetError:
+    """Say that podman can't make a network."""
+    what = f"network {network} can't be made: {text}"
+    return _advised(errors.NetworkUnavailable, what, network)
 
 
 def unable(error: type[errors.FleetError], what: str, *, element: str) -> errors.FleetError:

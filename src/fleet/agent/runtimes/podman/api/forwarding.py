@@ -11,9 +11,8 @@ from typing import Any
 from fleet import errors
 from fleet.agent.runtimes.podman.api import answers, error_messages
 from fleet.agent.runtimes.podman.api.client import Request
+from fleet.agent.runtimes.podman.api.networks import USUAL
 from fleet.contracts import scores
-
-_NETWORK = "podman"  # the one that a container gets which asks for none
 
 
 def needs_ipv6(service: scores.Service) -> bool:
@@ -21,13 +20,16 @@ def needs_ipv6(service: scores.Service) -> bool:
     return bool(_ipv6(service))
 
 
-def check(service: scores.Service, request: Request) -> None:
+def check(service: scores.Service, network: Any, request: Request) -> None:
     """
-    Check that podman forwards the ports of *service*. Blocks: it asks podman.
+    Check that podman forwards the ports of *service* to its *network*. Blocks: it asks podman.
+
+    A network that isn't there yet is made like podman's usual one.
 
     :raises errors.AddressUnavailable: it doesn't.
     """
-    network = answers.lenient(request("GET", f"/networks/{_NETWORK}/json"))
+    if network is None:
+        network = answers.lenient(request("GET", f"/networks/{USUAL}/json"))
     if not isinstance(network, Mapping) or network.get("ipv6_enabled") is not False:
         return
     if not _is_rootless(answers.lenient(request("GET", "/info"))):

@@ -8,7 +8,9 @@ from fleet.contracts import containers
 from fleet.contracts.names import DeviceId
 from fleet.contracts.scores import Port
 
-_WITHOUT_PORTS = frozenset({"created", "configured", "initialized", "exited", "stopped"})
+_ENDED = frozenset({"exited", "stopped"})
+_WITHOUT_PORTS = _ENDED | {"created", "configured", "initialized"}
+_PODMANS = ("(conmon)", "(rootlessport)")
 
 
 def wanted(rows: Iterable[Mapping[str, Any]], container: str) -> tuple[Port, ...]:
@@ -17,28 +19,49 @@ def wanted(rows: Iterable[Mapping[str, Any]], container: str) -> tuple[Port, ...
 
 
 def holder(
-    rows: Iterable[Mapping[str, Any]], container: str, port: Port, device_id: DeviceId
+    rows: Iterable[Mapping[str, Any]],
+    container: str,
+    port: Port,
+    ids: Collection[DeviceId],
+    *,
+    is_starting: bool = False,
 ) -> str:
-    """Name another container that has *port*, and whose it is; "" where none has it."""
+    """
+    Name another container that has *port*, and whose it is; "" where none has it.
+
+    *ids* are those that this device has and had. Podman binds the ports of one that *is_starting*
+    before it says that it runs.
+    """
     for row in rows:
-        if container in translation.names(row) or translation.state(row) in _WITHOUT_PORTS:
+        has_none = translation.state(row) in (_ENDED if is_starting else _WITHOUT_PORTS)
+        if has_none or container in translation.names(row):
             continue
         if any(port.collides(other) for other in translation.ports(row)):
-            return _described(row, device_id)
+            return _described(row, ids)
     return ""
 
 
 def of_process(
-    rows: Iterable[Mapping[str, Any]], lineage: Collection[int], device_id: DeviceId
+    rows: Iterable[Mapping[str, Any]], lineage: Collection[int], ids: Collection[DeviceId]
 ) -> str:
     """Name the container that a process runs in: one in the host's network publishes nothing."""
     found = (row for row in rows if row.get("Pid") and row["Pid"] in lineage)
-    return next((_described(row, device_id) for row in found), "")
+    return next((_described(row, ids) for row in found), "")
 
 
-def _described(row: Mapping[str, Any], device_id: DeviceId) -> str:
+def is_podmans(words: str) -> bool:
+    """Tell whether a process in such words holds ports for containers."""
+    return words.endswith(_PODMANS)
+
+
+def _described(row: Mapping[str, Any], ids: Collection[DeviceId]) -> str:
     name = next(iter(translation.names(row)), "without a name")
     labels = translation.labels(row)
-    if labels.get(containers.LABEL_DEVICE) != device_id:
+    device, deployment = (
+        labels.get(containers.LABEL_DEVICE),
+        labels.get(containers.LABEL_DEPLOYMENT),
+    )
+    if not device:
         return f"container {name}, which is not Fleet's"
-    return f"deployment {labels.get(containers.LABEL_DEPLOYMENT)} (container {name})"
+    whose = "" if device in ids else f" of device {device}"
+    return f"deployment {deployment}{whose} (container {name})"

@@ -37,7 +37,6 @@ from fleet.agent.runtimes.podman.api import (
     answers,
     error_messages,
     forwarding,
-    port_holders,
     translation,
 )
 from fleet.agent.runtimes.podman.api.checks import Checks
@@ -47,14 +46,15 @@ from fleet.agent.runtimes.podman.api.devices import Devices
 from fleet.agent.runtimes.podman.api.host_path_checks import HostPathChecks
 from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.agent.runtimes.podman.api.lookup import Lookup
+from fleet.agent.runtimes.podman.api.networks import Networks
 from fleet.agent.runtimes.podman.api.removal import Removal
 from fleet.agent.runtimes.podman.api.specification import Given, left_out, specification
+from fleet.agent.runtimes.podman.api.taken_ports import TakenPorts
 from fleet.agent.runtimes.podman.device_nodes import DeviceNodes
 from fleet.agent.runtimes.podman.file_store import FileStore
 from fleet.agent.runtimes.podman.host_paths import HostPaths
 from fleet.agent.runtimes.port import Container, Fetched, Image, Result, Transfer
 from fleet.agent.settings import Registry
-from fleet.agent.system import listeners
 from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 from fleet.supervision import containment
@@ -124,6 +124,8 @@ class PodmanRuntime:
             registries=options.registries,
         )
         self._lookup = Lookup(device_id, self._request)
+        self._networks = Networks(device_id, self._lookup, self._request)
+        self._taken_ports = TakenPorts(self._lookup, self._request)
         self._deaths = Deaths(self._request)
         self._removal = Removal(
             self._lookup,
@@ -163,8 +165,8 @@ class PodmanRuntime:
         await self._host_paths.check(service)
         if service.devices:
             await self._call(lambda: self._devices.check(workload))
-        if forwarding.needs_ipv6(service):
-            await self._call(lambda: forwarding.check(service, self._request))
+        if service.network_mode is scores.NetworkMode.BRIDGE:
+            await self._call(lambda: self._check_network(workload))
 
     async def create(self, workload: Workload) -> None:
         await self._host_paths.check(workload.service)  # also what was checked a while ago
@@ -192,6 +194,12 @@ class PodmanRuntime:
         await self._stops.call(lambda: self._removal.remove(container))
         self._host_paths.forget(container)
         self._devices.forget(container)
+
+    async def release(self, deployment: DeploymentName) -> None:
+        await self._call(lambda: self._networks.release(deployment))
+
+    async def shared(self) -> frozenset[DeploymentName]:
+        return await self._call(self._networks.deployments)
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         queue: asyncio.Queue[DeploymentName | errors.FleetError | None] = asyncio.Queue()
@@ -257,7 +265,18 @@ class PodmanRuntime:
         found = translation.container(row, image, out_of_memory=dead)
         return None if found is None else self._devices.seen(found, translation.labels(row))
 
+    def _check_network(self, workload: Workload) -> None:
+        try:
+            network = self._networks.check(workload.deployment)
+        except errors.NameTaken:
+            self._lookup.find(workload.name)  # what is to be done about a container comes first
+            raise
+        if forwarding.needs_ipv6(workload.service):
+            forwarding.check(workload.service, network, self._request)
+
     def _create(self, workload: Workload) -> None:
+        if workload.service.network_mode is scores.NetworkMode.BRIDGE:
+            self._networks.ensure(workload.deployment)
         try:
             self._make(workload)
         except errors.NameTaken:
@@ -331,34 +350,23 @@ class PodmanRuntime:
             return ""
         return str(answers.content(found)["State"]["Status"])
 
-    def _start(self, container: str) -> None:
+    def _start(self, container: str, *, again: bool = True) -> None:
         response = self._request("POST", f"/containers/{container}/start")
         if response.status_code < answers.CLIENT_ERROR:
             self._failed_starts.pop(container, None)
             return
-        error = error_messages.of_start(answers.complaint(response), element=container)
+        complaint = answers.complaint(response)
+        is_without = again and error_messages.is_without_network(complaint)
+        if is_without and self._networks.renew(container):
+            self._start(container, again=False)
+            return
+        error = error_messages.of_start(complaint, element=container)
         if isinstance(error, errors.PortInUse) and container in self._failed_starts:
             raise errors.ContainerFailed(self._failed_starts[container], element=container)
         if not isinstance(error, errors.PortInUse):
             self._failed_starts[container] = str(error)
             raise error
-        raise self._port_taken(container) or error
-
-    def _port_taken(self, container: str) -> errors.FleetError | None:
-        """Find out who has a port of *container*; None where that can't be seen."""
-        listing = self._request("GET", "/containers/json", params={"all": "true"})
-        if listing.status_code >= answers.CLIENT_ERROR:
-            return None
-        rows = answers.rows(listing)
-        for port in port_holders.wanted(rows, container):
-            holder = port_holders.holder(rows, container, port, self._device_id)
-            if not holder and (listener := listeners.find(port.host, str(port.protocol))):
-                lineage = listeners.lineage(listener.pid)
-                holder = port_holders.of_process(rows, lineage, self._device_id) or listener.words
-            if holder:
-                told = f"{port.host}/{port.protocol}"
-                return error_messages.taken(told, holder, element=container)
-        return None
+        raise self._taken_ports.error(container) or error
 
     def _restart(self, container: str) -> None:
         details = self._lookup.find(container)
@@ -372,7 +380,9 @@ class PodmanRuntime:
         response = self._request("POST", path, params=params, timeout=timeout)
         if response.status_code >= answers.CLIENT_ERROR:
             error = error_messages.of_start(answers.complaint(response), element=container)
-            taken = self._port_taken(container) if isinstance(error, errors.PortInUse) else None
+            taken = (
+                self._taken_ports.error(container) if isinstance(error, errors.PortInUse) else None
+            )
             raise taken or error
 
     def _follow(

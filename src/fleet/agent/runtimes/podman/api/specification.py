@@ -10,6 +10,7 @@ What a version would decide by itself is said outright, where versions differ:
   container. 4.3 does so in its command line only, 5.x by a field of its own.
 * Memory includes swap: a limit that swap can stretch is none.
 * The log of a container is bounded, where it is a file: by itself podman lets it fill the disk.
+* A service with a network of its own joins that of its deployment, by its own name.
 * A named volume bears its deployment in its name. The services of a deployment
   share it, it outlives them, and two teams' ``data`` are two volumes.
 """
@@ -62,6 +63,7 @@ def specification(
             "env": dict(service.env),
             "labels": {**service.labels, **_labels(workload, device_id), **_own_labels(given)},
             "netns": {"nsmode": str(service.network_mode)},
+            "Networks": _networks(workload),
             "restart_policy": "no",
             "stop_timeout": stop_timeout if own is None else own,
             "log_configuration": _log(_own_log(service) or log_max_size),
@@ -110,6 +112,13 @@ def _labels(workload: Workload, device_id: DeviceId) -> dict[str, str]:
 def _own_labels(given: Given) -> dict[str, str]:
     labels = {containers.LABEL_DEVICES: given.devices, containers.LABEL_FILES: given.kept}
     return {name: text for name, text in labels.items() if text}
+
+
+def _networks(workload: Workload) -> dict[str, Any]:
+    if workload.service.network_mode is not scores.NetworkMode.BRIDGE:
+        return {}
+    name = containers.network_name(workload.deployment)
+    return {name: {"aliases": [workload.service.name]}}
 
 
 def _log(max_size: int) -> dict[str, Any]:

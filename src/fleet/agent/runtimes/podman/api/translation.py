@@ -71,6 +71,7 @@ def container(
             started=max(0, _whole(raw.get("StartedAt"))),
             finished=max(0, _whole(raw.get("ExitedAt"))),
             health=_text(raw.get("Status")),
+            ports=ports(raw) if raw.get("Ports") else (),
         )
     except (KeyError, ValueError):
         return None
@@ -104,9 +105,9 @@ def state(raw: Mapping[str, Any]) -> str:
     return _text(raw.get("State"))
 
 
-def labels(raw: Mapping[str, Any]) -> dict[str, str]:
-    """Read the labels of a container."""
-    return {key: _text(value) for key, value in _object(raw.get("Labels")).items()}
+def labels(raw: Mapping[str, Any], key: str = "Labels") -> dict[str, str]:
+    """Read the labels of a container; those of a network stand at another *key*."""
+    return {name: _text(value) for name, value in _object(raw.get(key)).items()}
 
 
 def ports(raw: Mapping[str, Any]) -> tuple[scores.Port, ...]:

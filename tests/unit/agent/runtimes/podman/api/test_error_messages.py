@@ -111,3 +111,15 @@ def test_a_creation(text: str, error: type[errors.FleetError]):
 )
 def test_a_start(text: str, error: type[errors.FleetError]):
     assert type(error_messages.of_start(text, element="a")) is error
+
+
+def test_the_port_at_which_names_are_answered_is_told_with_how_to_move_that():
+    text = "cannot listen on the UDP port: listen udp4 :53: bind: address already in use"
+    holder = "process 12 (aardvark-dns)"
+    for error in (
+        error_messages.of_start(text, element="a"),
+        error_messages.taken("53/udp", holder, element="a"),
+    ):
+        assert isinstance(error, errors.PortInUse)
+        assert "dns_bind_port" in str(error)
+    assert "dns_bind_port" not in str(error_messages.of_start(text.replace("53", "54"), element=""))

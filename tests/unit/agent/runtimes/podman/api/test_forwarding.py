@@ -30,12 +30,12 @@ def service(*addresses: str) -> scores.Service:
     return scores.Service(name="a", image="x", ports=tuple(ports))
 
 
-def check(addresses: tuple[str, ...], answers: dict[str, Any]) -> None:
+def check(addresses: tuple[str, ...], answers: dict[str, Any], network: Any = None) -> None:
     def request(method: str, path: str, **_: Any) -> Answer:
         assert method == "GET"
         return Answer(answers.get(path))
 
-    forwarding.check(service(*addresses), request)
+    forwarding.check(service(*addresses), network, request)
 
 
 @pytest.mark.parametrize("addresses", [(), ("",), ("127.0.0.1", "::", "0.0.0.0")])
@@ -46,6 +46,12 @@ def test_other_addresses_need_no_ipv6(addresses: tuple[str, ...]):
 def test_an_address_from_which_nothing_is_forwarded_is_told():
     with pytest.raises(errors.AddressUnavailable, match="nothing is forwarded from fd00::1"):
         check(("127.0.0.1", "fd00::1"), PLAIN | ROOTFUL)
+
+
+def test_a_network_that_is_there_is_asked_rather_than_the_usual_one():
+    check(("fd00::1",), PLAIN | ROOTFUL, {"ipv6_enabled": True})
+    with pytest.raises(errors.AddressUnavailable):
+        check(("fd00::1",), ROOTFUL, {"ipv6_enabled": False})
 
 
 @pytest.mark.parametrize(

@@ -159,8 +159,8 @@ def test_who_has_a_port_is_found_beside_a_row_with_a_field_that_is_missing_or_od
         odd = row("odd", **(of_port if field in PORT else {"Ports": [], field: value}))
         rows = [odd, row("web")]
         assert WANTED in port_holders.wanted(rows, "fleet.web.app")
-        assert port_holders.holder(rows, "me", WANTED, DEVICE).startswith("deployment ")
-        assert port_holders.of_process(rows, (4711,), DEVICE).startswith(
+        assert port_holders.holder(rows, "me", WANTED, {DEVICE}).startswith("deployment ")
+        assert port_holders.of_process(rows, (4711,), {DEVICE}).startswith(
             ("deployment", "container")
         )
 

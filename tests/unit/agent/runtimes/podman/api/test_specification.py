@@ -25,8 +25,17 @@ def specify(made: scores.Service) -> dict[str, Any]:
 
 def test_what_a_score_does_not_say_is_left_to_podman():
     assert set(specify(service())) == {
-        *("name", "image", "labels", "netns", "restart_policy", "stop_timeout", "healthconfig")
+        *("name", "image", "labels", "netns", "restart_policy", "stop_timeout", "healthconfig"),
+        "Networks",
     }
+
+
+@pytest.mark.parametrize("mode", scores.NetworkMode)
+def test_a_service_is_in_the_network_of_its_deployment_where_it_has_one_of_its_own(
+    mode: scores.NetworkMode,
+):
+    given = {"fleet.web": {"aliases": ["a"]}} if mode is scores.NetworkMode.BRIDGE else None
+    assert specify(service(network_mode=mode)).get("Networks") == given
 
 
 def test_a_log_is_bounded_where_the_device_says_so_and_its_container_is_named_as_before():

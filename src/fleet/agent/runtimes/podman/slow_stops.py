@@ -1,0 +1,110 @@
+"""
+Stops that take their time: the services beside them don't wait for them.
+
+A stop is waited for a moment, which is enough for most. One that takes longer goes on, and its
+deployment is looked at and acted upon meanwhile, but for what has to wait for it:
+
+* whatever is to be done about that service;
+* a service that wants a port of a container that is being stopped;
+* a service that is new, while one that is no longer wanted is being stopped: it may be the same
+  one under another name, at work on the same data.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from typing import Generic, TypeVar
+
+from fleet.agent.runtimes.podman.planning import Action, Create, Remove, Restart, Start
+from fleet.agent.runtimes.port import Container
+from fleet.agent.system import cancellation
+from fleet.contracts.scores import Port
+
+T = TypeVar("T")
+
+# What a service takes that ends when it is told to; a constant of taste.
+PATIENCE_SECONDS = 1.0
+
+
+class SlowStops(Generic[T]):
+    """The stops of one deployment. *poke* is called when one that was not waited for has ended."""
+
+    def __init__(self, poke: Callable[[], None], patience: float = PATIENCE_SECONDS) -> None:
+        self._poke = poke
+        self._patience = patience
+        self._going: dict[asyncio.Task[T], Remove | Restart] = {}
+        self._new: list[Remove | Restart] = []
+        self._found: Mapping[str, Container] = {}
+        self._wanted: Collection[str] = ()
+
+    def look(self, found: Iterable[Container], wanted: Collection[str]) -> None:
+        """Take note of what there is, by service, and which services are wanted."""
+        self._found = {container.service: container for container in found}
+        self._wanted = wanted
+
+    def services(self) -> frozenset[str]:
+        """List the services whose stop goes on."""
+        return frozenset(action.service for action in self._going.values())
+
+    def left_alone(self) -> tuple[Action, ...]:
+        """Take the stops that go on since this was asked last."""
+        new, self._new = tuple(self._new), []
+        return new
+
+    def permitted(self, actions: Iterable[Action]) -> tuple[Action, ...]:
+        """Leave out what has to wait for a stop."""
+        if not self._going:
+            return tuple(actions)
+        return tuple(action for action in actions if not self._has_to_wait(action))
+
+    async def run(
+        self, stops: Mapping[Remove | Restart, Coroutine[None, None, T]]
+    ) -> tuple[T, ...]:
+        """Begin *stops*, and return what became of those that ended soon."""
+        begun = {asyncio.create_task(stop): action for action, stop in stops.items()}
+        try:
+            done, going = await asyncio.wait(begun, timeout=self._patience)
+        except BaseException:
+            await cancellation.cancel(begun)
+            raise
+        for task in going:
+            self._going[task] = begun[task]
+            self._new.append(begun[task])
+            task.add_done_callback(lambda _: self._poke())
+        return tuple(task.result() for task in begun if task in done)
+
+    def ended(self) -> tuple[T, ...]:
+        """Take what became of those that were not waited for, and ended since."""
+        done = [task for task in self._going if task.done()]
+        for task in done:
+            del self._going[task]
+        return tuple(task.result() for task in done)
+
+    async def close(self) -> None:
+        """Wait for none any more; podman goes on with them."""
+        await cancellation.cancel(self._going)
+        self._going.clear()
+
+    def _has_to_wait(self, action: Action) -> bool:
+        going = self.services()
+        if action.service in going:
+            return True
+        if isinstance(action, Remove | Restart):
+            return False
+        is_new = isinstance(action, Create) and action.service not in self._found
+        if is_new and not going <= set(self._wanted):
+            return True
+        return _collides(self._ports(action), [p for name in going for p in self._held(name)])
+
+    def _ports(self, action: Create | Start) -> tuple[Port, ...]:
+        if isinstance(action, Create):
+            return action.workload.service.ports
+        return self._held(action.service)
+
+    def _held(self, service: str) -> tuple[Port, ...]:
+        found = self._found.get(service)
+        return found.ports if found is not None else ()
+
+
+def _collides(wanted: Iterable[Port], held: Iterable[Port]) -> bool:
+    held = tuple(held)
+    return any(port.collides(other) for port in wanted for other in held)
