@@ -10,7 +10,8 @@ from fleet.contracts.scores import Port
 
 _ENDED = frozenset({"exited", "stopped"})
 _WITHOUT_PORTS = _ENDED | {"created", "configured", "initialized"}
-_PODMANS = ("(conmon)", "(rootlessport)")
+# Its service holds ports itself after a start that failed.
+_PODMANS = ("(conmon)", "(rootlessport)", "(podman)")
 
 
 def wanted(rows: Iterable[Mapping[str, Any]], container: str) -> tuple[Port, ...]:

@@ -54,6 +54,7 @@ def test_one_that_is_about_to_run_is_named_where_podman_may_hold_its_ports_alrea
     named = port_holders.holder(rows, "me", WANTED, IDS, is_starting=True)
     assert named == "deployment web (container fleet.web.a)"
     assert port_holders.is_podmans("process 12 (conmon)")
+    assert port_holders.is_podmans("process 12 (podman)")
     assert not port_holders.is_podmans("process 12 (nginx)")
 
 

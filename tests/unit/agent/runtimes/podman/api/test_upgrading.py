@@ -69,6 +69,8 @@ def test_podman_is_told_of_a_service_of_before_what_it_was_told(name: str):
     body = specification.specification(
         workload, DeviceId("pi-01"), ulimits={"nofile": 1024}, stop_timeout=10, log_max_size=1000
     )
+    # One that is made anew joins its deployment's network; one that runs stays where it is.
+    assert body.pop("Networks") == {"fleet.web": {"aliases": [name]}}
     told = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     assert told == BODIES[name], body
 
