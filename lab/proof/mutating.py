@@ -7,7 +7,9 @@ mutant's tests in time. The tree itself is read only.
 """
 
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -132,7 +134,12 @@ def _statuses(place: Path) -> Mapping[str, str]:
 
 
 def _mutmut(place: Path, arguments: Sequence[str], tell: Callable[[str], None]) -> str:
-    """Run mutmut to its end, and return the last of what it said."""
+    """
+    Run mutmut to its end, and return the last of what it said.
+
+    It has a process group of its own: whoever interrupts us ends it with all that it began, and it
+    has noted each mutant by then that it was done with.
+    """
     said = ""
     with subprocess.Popen(
         _command(*arguments),
@@ -141,11 +148,16 @@ def _mutmut(place: Path, arguments: Sequence[str], tell: Callable[[str], None]) 
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=True,
     ) as running:
         assert running.stdout is not None  # noqa: S101 - it is a pipe
-        for line in running.stdout:  # universal newlines: also a carriage return ends one
-            said = (said + line)[-_EXCERPT:]
-            tell(line.strip())
+        try:
+            for line in running.stdout:  # universal newlines: also a carriage return ends one
+                said = (said + line)[-_EXCERPT:]
+                tell(line.strip())
+        except BaseException:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
     return said
 
 
