@@ -17,6 +17,7 @@ again rather than trusted.
 
 import contextlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -105,9 +106,6 @@ def _usable(path: Path, mode: int) -> Path:
 def _not_a_directory(path: Path) -> Path | None:
     """Find what stands where *path*, or a directory above it, should be."""
     for place in (path, *path.parents):
-        with contextlib.suppress(OSError):
-            if place.is_dir():
-                return None
-            if place.exists():
-                return place
+        with contextlib.suppress(OSError):  # one look: another process may be making it
+            return None if stat.S_ISDIR(place.stat().st_mode) else place
     return None

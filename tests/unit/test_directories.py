@@ -1,6 +1,7 @@
 """Where files are kept, and who may read them."""
 
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,20 @@ def test_a_directory_that_cannot_be_made_says_which_variable_chooses_another(tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.DirectoryUnusable, match="HARMONY_DATA_DIR"):
         directories.data_dir({"HARMONY_DATA_DIR": str(tmp_path / "file" / "below")})
+
+
+def test_a_directory_that_another_process_makes_between_two_looks_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    wanted, looks = tmp_path / "data", Path.stat
+
+    def look(path: Path, **arguments: bool):
+        try:
+            return looks(path, **arguments)
+        finally:
+            if path == wanted:
+                wanted.mkdir(exist_ok=True)
+
+    monkeypatch.setattr(Path, "stat", look)
+
+    assert directories.data_dir({"HARMONY_DATA_DIR": str(wanted)}) == wanted
