@@ -11,7 +11,7 @@ weighs more than the rest of the agent. The traps, on 4.3.1 unless said otherwis
   what a device without CAP_SYS_RESOURCE may set, so all are given or none.
 * After a start that failed, the service holds the container's published ports
   until its garbage collector runs (up to two minutes): a `PortInUse` that
-  follows another error of the same service is answered with that first one.
+  follows another error of the same service is answered with that first one (`starts`).
 * A container that has ended is "stopped" until a process of its own has cleaned
   up after it, and then "exited". Started in between, it keeps its old network,
   whose port forwarder, where podman is rootless, ends with the old conmon: it
@@ -35,12 +35,11 @@ from fleet import errors, threads
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman.api import (
     answers,
-    error_messages,
-    forwarding,
     translation,
 )
 from fleet.agent.runtimes.podman.api.checks import Checks
 from fleet.agent.runtimes.podman.api.client import SocketClient
+from fleet.agent.runtimes.podman.api.creation import Creation, Usual
 from fleet.agent.runtimes.podman.api.deaths import Deaths
 from fleet.agent.runtimes.podman.api.devices import Devices
 from fleet.agent.runtimes.podman.api.host_path_checks import HostPathChecks
@@ -48,7 +47,7 @@ from fleet.agent.runtimes.podman.api.images import PodmanImages
 from fleet.agent.runtimes.podman.api.lookup import Lookup
 from fleet.agent.runtimes.podman.api.networks import Networks
 from fleet.agent.runtimes.podman.api.removal import Removal
-from fleet.agent.runtimes.podman.api.specification import Given, left_out, specification
+from fleet.agent.runtimes.podman.api.starts import Starts
 from fleet.agent.runtimes.podman.api.taken_ports import TakenPorts
 from fleet.agent.runtimes.podman.device_nodes import DeviceNodes
 from fleet.agent.runtimes.podman.file_store import FileStore
@@ -67,7 +66,6 @@ _VERSION_HEADER = "Libpod-API-Version"
 _RUNNING = "running"
 _UNCLEAN = "stopped"
 _CLEANUP_LOOK_SECONDS = 0.05  # on a Pi, cleaning up takes several of these
-_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +111,6 @@ class PodmanRuntime:
         self._host_paths = HostPathChecks(options.host_paths)
         self._devices = Devices(options.device_nodes, self._request)
         self._files = FileStore(options.files)
-        self._failed_starts: dict[str, str] = {}
-        self._made: dict[str, str] = {}  # the digest with which a name was created last
         self._followers: set[SocketClient] = set()
         self._images = PodmanImages(
             self._request,
@@ -125,7 +121,6 @@ class PodmanRuntime:
         )
         self._lookup = Lookup(device_id, self._request)
         self._networks = Networks(device_id, self._lookup, self._request)
-        self._taken_ports = TakenPorts(self._lookup, self._request)
         self._deaths = Deaths(self._request)
         self._removal = Removal(
             self._lookup,
@@ -133,6 +128,23 @@ class PodmanRuntime:
             stop_timeout=options.stop_timeout,
             timeout=options.timeout,
             files=self._files,
+        )
+        self._starts = Starts(
+            self._lookup,
+            self._networks,
+            self._removal,
+            TakenPorts(self._lookup, self._request),
+            self._request,
+            timeout=options.timeout,
+        )
+        self._creation = Creation(
+            Usual(device_id, options.ulimits, options.stop_timeout, options.log_max_size),
+            lookup=self._lookup,
+            networks=self._networks,
+            devices=self._devices,
+            files=self._files,
+            removal=self._removal,
+            request=self._request,
         )
         self._checks = Checks(self._request, lambda: SocketClient(options.socket), self._call)
 
@@ -166,25 +178,26 @@ class PodmanRuntime:
         if service.devices:
             await self._call(lambda: self._devices.check(workload))
         if service.network_mode is scores.NetworkMode.BRIDGE:
-            await self._call(lambda: self._check_network(workload))
+            await self._call(lambda: self._creation.check_network(workload))
 
     async def create(self, workload: Workload) -> None:
         await self._host_paths.check(workload.service)  # also what was checked a while ago
-        await self._call(lambda: self._create(workload))
+        await self._call(lambda: self._creation.create(workload))
+        self._starts.made(workload)
         self._host_paths.made(workload.name, workload.service)
         self._checks.renew(workload.name)
 
     async def start(self, container: str) -> None:
         await self._check_again(container)
         is_cleaned_up = await self._await_cleanup(container)
-        await self._call(lambda: self._start(container))
+        await self._call(lambda: self._starts.start(container))
         if not is_cleaned_up and await self._call(lambda: self._state(container)) == _RUNNING:
             log.warning("podman did not clean up after a container", container=container)
             await self.restart(container)
 
     async def restart(self, container: str) -> None:
         await self._check_again(container)
-        await self._stops.call(lambda: self._restart(container))
+        await self._stops.call(lambda: self._starts.restart(container))
         self._checks.renew(container)
 
     async def probe(self, container: str, within: float) -> Result:
@@ -265,73 +278,6 @@ class PodmanRuntime:
         found = translation.container(row, image, out_of_memory=dead)
         return None if found is None else self._devices.seen(found, translation.labels(row))
 
-    def _check_network(self, workload: Workload) -> None:
-        try:
-            network = self._networks.check(workload.deployment)
-        except errors.NameTaken:
-            self._lookup.find(workload.name)  # what is to be done about a container comes first
-            raise
-        if forwarding.needs_ipv6(workload.service):
-            forwarding.check(workload.service, network, self._request)
-
-    def _create(self, workload: Workload) -> None:
-        if workload.service.network_mode is scores.NetworkMode.BRIDGE:
-            self._networks.ensure(workload.deployment)
-        try:
-            self._make(workload)
-        except errors.NameTaken:
-            if not self._removal.remove_leftover(workload.name):
-                raise
-            self._make(workload)
-        if self._made.get(workload.name) != workload.digest:
-            self._failed_starts.pop(workload.name, None)
-        self._made[workload.name] = workload.digest
-
-    def _make(self, workload: Workload) -> None:
-        service = workload.service
-        with self._devices.claimed(workload) as (nodes, devices):
-            kept = self._files.write(service.files, element=service.name)
-            paths = (str(self._files.path(kept, n)) for n in range(len(service.files)))
-            try:
-                container_id = self._post(workload, Given(nodes, devices, tuple(paths), kept))
-                self._insist(service, container_id)
-            except errors.RuntimeUnavailable:
-                raise  # it may have been made all the same
-            except errors.FleetError:
-                self._files.remove(kept)
-                raise
-
-    def _post(self, workload: Workload, given: Given) -> str:
-        body = json.dumps(
-            specification(
-                workload,
-                self._device_id,
-                ulimits=self._options.ulimits,
-                stop_timeout=self._options.stop_timeout,
-                log_max_size=self._options.log_max_size,
-                given=given,
-            )
-        )
-        response = self._request("POST", "/containers/create", data=body, headers=_JSON)
-        if response.status_code >= answers.CLIENT_ERROR:
-            error = error_messages.of_create(
-                answers.complaint(response), element=workload.service.name
-            )
-            if isinstance(error, errors.NameTaken):
-                self._lookup.find(workload.name)  # raises one that says whose it is
-            raise error
-        return str(answers.content(response)["Id"])
-
-    def _insist(self, service: scores.Service, container_id: str) -> None:
-        """Remove a new container again that lacks what podman left out without a word."""
-        if not (service.capabilities.add or service.resources != scores.Resources()):
-            return
-        details = answers.content(self._request("GET", f"/containers/{container_id}/json"))
-        error = left_out(service, details)
-        if error is not None:
-            self._request("DELETE", f"/containers/{container_id}", params={"v": "true"})
-            raise error
-
     async def _await_cleanup(self, container: str) -> bool:
         """Wait until podman has cleaned up after *container*; False when that never happens."""
         if not self._options.cleanup_within:
@@ -349,41 +295,6 @@ class PodmanRuntime:
         if found.status_code >= answers.CLIENT_ERROR:
             return ""
         return str(answers.content(found)["State"]["Status"])
-
-    def _start(self, container: str, *, again: bool = True) -> None:
-        response = self._request("POST", f"/containers/{container}/start")
-        if response.status_code < answers.CLIENT_ERROR:
-            self._failed_starts.pop(container, None)
-            return
-        complaint = answers.complaint(response)
-        is_without = again and error_messages.is_without_network(complaint)
-        if is_without and self._networks.renew(container):
-            self._start(container, again=False)
-            return
-        error = error_messages.of_start(complaint, element=container)
-        if isinstance(error, errors.PortInUse) and container in self._failed_starts:
-            raise errors.ContainerFailed(self._failed_starts[container], element=container)
-        if not isinstance(error, errors.PortInUse):
-            self._failed_starts[container] = str(error)
-            raise error
-        raise self._taken_ports.error(container) or error
-
-    def _restart(self, container: str) -> None:
-        details = self._lookup.find(container)
-        if details is None:
-            raise errors.ContainerFailed(f"{container} is gone", element=container)
-        path = f"/containers/{details['Id']}/restart"
-        grace = self._removal.grace(details)
-        # Without being told, it gives none, whatever the container's own time is.
-        params = {"timeout": str(grace)}
-        timeout = grace + self._options.timeout
-        response = self._request("POST", path, params=params, timeout=timeout)
-        if response.status_code >= answers.CLIENT_ERROR:
-            error = error_messages.of_start(answers.complaint(response), element=container)
-            taken = (
-                self._taken_ports.error(container) if isinstance(error, errors.PortInUse) else None
-            )
-            raise taken or error
 
     def _follow(
         self,
