@@ -7,7 +7,7 @@ import pytest
 
 from lab.errors import LabBusy, TopologyInvalid
 from lab.host import labs
-from lab.host.lab_host import Addresses, LabHost
+from lab.host.lab_host import Addresses, LabHost, write_json
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +97,10 @@ def test_there_is_no_lab_until_one_is_made():
 
 
 def test_a_lab_that_is_there_has_one_topology_for_good():
-    made = labs.ensure("one", "smoke")
+    made = labs.Lab(LabHost("one", labs.state_of("one"), Addresses(1)), "smoke")
+    made.host.state.mkdir(parents=True)
+    write_json(made.host.state / "lab.json", {"number": 1, "topology": "smoke"})
+
     assert labs.suited("one", None) == labs.suited("one", "smoke") == made
     assert labs.suited("two", "load") is None
     with pytest.raises(TopologyInvalid, match="has topology smoke, not load"):
