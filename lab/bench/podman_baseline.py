@@ -37,7 +37,7 @@ class Podman:
     session: aiohttp.ClientSession
 
     async def run(self, workload: Workload) -> None:
-        """Create a container and its network, start it, and wait until inspect says that it runs."""
+        """Create a container and its network, start it, and wait until inspect has it running."""
         limits = podman_configuration.engine_here().limits
         body = specification(
             workload, self.device, ulimits=limits.as_dict() if limits else {}, stop_timeout=0
