@@ -95,6 +95,32 @@ async def test_a_service_that_is_slow_to_stop_holds_up_no_sibling(
         assert host.containers()["fleet.web.slow"] != before["fleet.web.slow"]
 
 
+async def test_what_waits_for_a_service_that_is_slow_to_stop_is_pending_and_its_sibling_is_repaired(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    slow = {"stopTimeout": 600, "networkMode": "none"}
+    async with start_agent():
+        await hub.deploy("web", script("old", STUBBORN, **slow), sleeper("x"))
+        await hub.reaches("web", Phase.RUNNING)
+        before = host.containers()
+        revision = await hub.deploy("web", script("new", STUBBORN, **slow), sleeper("x"))
+        await hub.reaches("web", Phase.PENDING, revision=revision)
+
+        async def is_stopping() -> bool:
+            return stops(host, "old")
+
+        await eventually(is_stopping, "the service under its old name is being stopped")
+        host.podman("kill", "fleet.web.x")
+        await is_another(host, "fleet.web.x", before)
+        assert stops(host, "old")
+        state = await hub.reaches("web", Phase.PENDING, revision=revision)
+        assert ("new", "missing") in {(s.name, s.state) for s in state.services}
+        assert state.error is None
+        host.podman("kill", "fleet.web.old")
+        await hub.reaches("web", Phase.RUNNING, revision=revision)
+        assert "fleet.web.old" not in host.containers()
+
+
 async def is_another(host: PodmanHost, name: str, before: dict[str, str]) -> None:
     """Wait until a container runs that is not, or was not started as, the one *before*."""
 

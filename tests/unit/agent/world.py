@@ -96,6 +96,7 @@ class World:
             Status.CREATED,
             wanted.service.restart_policy,
             image=f"sha256:{wanted.service.image}",
+            ports=wanted.service.ports,
         )
 
     def start(self, name: str) -> None:
@@ -157,7 +158,8 @@ class FakeRuntime:
     an image or a container's name to what goes wrong with it. *dies* maps a
     container's name to the exit code with which it ends right after its start;
     *health* maps it to how its check goes, where that doesn't pass. A container takes
-    *stop_seconds* to stop; one with an id of *unstartable* won't start.
+    *stop_seconds* to stop, or what *slow* maps its name to; one with an id of *unstartable*
+    won't start.
     """
 
     name = "fake"
@@ -171,6 +173,7 @@ class FakeRuntime:
         self.health: dict[str, Result] = {}
         self.probes: list[tuple[str, float]] = []
         self.stop_seconds = 0.0
+        self.slow: dict[str, float] = {}
         self.unstartable: set[str] = set()
         self.is_down = False
         self.former: frozenset[DeviceId] = frozenset()
@@ -265,7 +268,7 @@ class FakeRuntime:
     async def remove(self, container: str) -> None:
         self._note("remove", container)
         self._fail(f"remove {container}")
-        await asyncio.sleep(self.stop_seconds)
+        await asyncio.sleep(self.slow.get(container, self.stop_seconds))
         if container in self.world.containers:
             self.world.remove(container)
 

@@ -77,7 +77,9 @@ class SingleRuns:
                 policy = made[action.service].service.restart_policy
                 now += [action] if policy is not RestartPolicy.NEVER else []
             else:
-                container = by_service[action.service]
+                container = by_service.get(action.service)
+                if container is None:
+                    continue  # there is nothing to start
                 if container.restart_policy is RestartPolicy.NEVER:
                     runs[action.service] = Run(service=action.service, digest=container.digest)
                 now.append(action)

@@ -109,6 +109,12 @@ def test_others_are_started_at_once_and_cost_no_write(policy: RestartPolicy):
     assert (deployment.saved, deployment.pokes) == ([], 0)
 
 
+def test_what_there_is_no_container_of_is_not_started():
+    deployment = Deployment()
+    assert deployment.runs.begin([Start("a", name("a"))], []) == ()
+    assert deployment.saved == []
+
+
 def test_a_start_that_failed_was_none():
     deployment = Deployment()
     start = Start("a", name("a"))

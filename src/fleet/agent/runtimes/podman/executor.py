@@ -1,5 +1,6 @@
 """
-Do what was planned. Holds no rule but this: a service whose action failed gets no further one.
+Do what was planned. Holds no rule but this: a service whose action failed, or has to wait, gets no
+further one.
 
 Actions of one kind run side by side, and a container that takes its time to stop is no reason for
 the others to wait (`slow_stops`). One that fails by a bug fails alone.
@@ -53,12 +54,13 @@ async def execute(
     """
     recorded = failures or Failures()
     outcomes: list[Outcome] = []
-    for _, group in itertools.groupby(actions, key=type):
-        if is_overtaken():
-            break
-        failed = {outcome.action.service for outcome in outcomes if outcome.error}
-        due = [a for a in stops.permitted(group) if a.service not in failed]
+    left = stops.permitted(actions)
+    while left and not is_overtaken():
+        _, group = next(itertools.groupby(left, key=type))
+        due = list(group)
         outcomes += await _side_by_side(due, runtime, recorded, unless_newer, stops)
+        failed = {outcome.action.service for outcome in outcomes if outcome.error}
+        left = stops.permitted(a for a in left[len(due) :] if a.service not in failed)
     return tuple(outcomes)
 
 

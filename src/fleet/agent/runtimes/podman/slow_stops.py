@@ -51,10 +51,20 @@ class SlowStops(Generic[T]):
         return new
 
     def permitted(self, actions: Iterable[Action]) -> tuple[Action, ...]:
-        """Leave out what has to wait for a stop."""
+        """
+        Leave out what has to wait for a stop, and what was to follow upon that.
+
+        *actions* are all that are left of a plan: nothing is started that isn't made.
+        """
         if not self._going:
             return tuple(actions)
-        return tuple(action for action in actions if not self._has_to_wait(action))
+        now, waiting = list[Action](), set[str]()
+        for action in actions:
+            if action.service in waiting or self._has_to_wait(action):
+                waiting.add(action.service)
+            else:
+                now.append(action)
+        return tuple(now)
 
     async def run(
         self, stops: Mapping[Remove | Restart, Coroutine[None, None, T]]

@@ -78,6 +78,19 @@ def test_what_is_new_may_be_what_is_being_stopped_under_another_name():
     virtual_time.run(stage())
 
 
+def test_what_follows_upon_something_that_waits_waits_too():
+    async def stage() -> None:
+        stops = await stopping("held", "free", "new")
+        going_on = (remove("free"), create("free"), start("free"))
+        plan = [remove("free"), create("free"), create("new"), start("free"), start("new")]
+        assert stops.permitted(plan) == going_on
+        handed = [remove("free"), create("free", ports=HTTP), start("free")]
+        assert stops.permitted(handed) == (remove("free"),)
+        await stops.close()
+
+    virtual_time.run(stage())
+
+
 def test_a_stop_that_ends_soon_is_waited_for_and_one_that_does_not_says_when_it_has():
     async def stage() -> None:
         pokes: list[float] = []
