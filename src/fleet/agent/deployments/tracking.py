@@ -122,6 +122,10 @@ class Tracker:
             case other:
                 assert_never(other)
 
+    def last_errors(self) -> Mapping[str, errors.FleetError]:
+        """Map the services of which an action failed to what the last one failed by."""
+        return {name: r.error for name, r in self._retries.records.items() if r.error is not None}
+
     def view(self, found: tuple[Container, ...], now: float) -> reporting.View:
         """Tell all that a report is made from."""
         return reporting.View(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from fleet import errors
 from fleet.agent.model.workloads import Workload
@@ -197,6 +198,29 @@ def test_a_node_that_is_not_to_be_had_holds_up_no_update_of_the_others(error: er
         del runtime.failures[f"check {name('a')}"]
         await hub.reaches("web", Phase.RUNNING)
         assert runtime.world.containers[name("a")].image.endswith("app:2")
+
+    play(scenario)
+
+
+def test_a_service_that_died_with_its_node_away_is_logged_once_however_long_that_takes():
+    async def scenario(runtime: FakeRuntime, hub: Hub, _: MemoryServer) -> None:
+        await hub.deploy("web", app("a"))
+        await hub.reaches("web", Phase.RUNNING)
+        runtime.failures[f"start {name('a')}"] = errors.DeviceMissing("away")
+        tried = runtime.calls.count(f"start {name('a')}")
+        with structlog.testing.capture_logs() as logs:
+            runtime.kill(name("a"))
+            await asyncio.sleep(300)  # virtual
+        failed = [log["log_level"] for log in logs if log["event"] == "action failed"]
+        assert failed == ["warning", *["debug"] * (len(failed) - 1)]
+        assert len(failed) == runtime.calls.count(f"start {name('a')}") - tried > 20
+
+        runtime.failures[f"start {name('a')}"] = errors.DeviceMissing("away, and another")
+        with structlog.testing.capture_logs() as logs:
+            await hub.reaches("web", Phase.FAILED, reason="DeviceMissing")
+            await asyncio.sleep(30)  # virtual
+        failed = [log["log_level"] for log in logs if log["event"] == "action failed"]
+        assert failed.count("warning") == 1
 
     play(scenario)
 
