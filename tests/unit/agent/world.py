@@ -105,6 +105,8 @@ class World:
             raise Refused(f"there is no container {name}")
         if found.status not in (Status.CREATED, Status.EXITED):
             raise Refused(f"{name} is {found.status}")
+        if found.has_other_node:
+            raise Refused(f"{name} would get another node than it asks for")
         for other, ports in self.ports.items():
             if other != name and self._runs(other) and ports & self.ports.get(name, frozenset()):
                 raise Refused(f"{other} holds a port of {name}")

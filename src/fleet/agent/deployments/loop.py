@@ -179,6 +179,7 @@ class Loop:
                     unless_newer=self._unless_newer,
                     stops=self._tracker.stops,
                     failures=self._failures,
+                    known=self._tracker.last_errors(),
                 )
                 self._tracker.note(outcomes, self._now())
                 found = await self._look(intent)

@@ -53,6 +53,8 @@ class Record:
     """for how long it ran between those, at most"""
     wait: float = 0.0
     """for how long the last failure holds it back"""
+    other_nodes: int = 0
+    """how many times in a row it was made anew as its node was another one"""
     stuck: int = 0
     """how many removals in a row failed"""
     removable_at: float = 0.0
@@ -99,6 +101,8 @@ class RestartBackoff:
             if record is None or record.digest != container.digest:
                 continue
             is_proven = container.service not in unproven
+            if not container.has_other_node and _runs_settled(record, container, now):
+                record.other_nodes = 0
             if container.status is Status.EXITED:
                 self._note_death(record, container, now, is_proven=is_proven)
             elif container.status is Status.RUNNING:
@@ -118,6 +122,18 @@ class RestartBackoff:
             record.error = error
             record.stuck += 1
             record.removable_at = now + self._delay(record.stuck, error)
+
+    def other_node(self, service: str, now: float) -> None:
+        """
+        Note that the container of *service* had to go, as its node was another one.
+
+        That is no failure of it: only the next one waits, where this happens again and again.
+        """
+        record = self.records.get(service)
+        if record is not None:
+            record.other_nodes += 1
+            wait = backoff.RETRYABLE.delay(record.other_nodes, self.random)
+            record.not_before = max(record.not_before, now + wait)
 
     def renew(self) -> None:
         """Take note of newer intent: removals that failed are tried at once."""
@@ -220,6 +236,10 @@ class RestartBackoff:
 
     def _delay(self, failures: int, error: errors.FleetError | None) -> float:
         return backoff.policy(error).delay(failures, self.random)
+
+
+def _runs_settled(record: Record, container: Container, now: float) -> bool:
+    return container.status is Status.RUNNING and record.has_run(SETTLED_SECONDS, now)
 
 
 def _run_seconds(record: Record, container: Container, now: float) -> float:

@@ -50,6 +50,7 @@ class Tracker:
         self._planned_for: tuple[Container, ...] = ()
         self._ran: Mapping[str, Run] = {}
         self._unstartable: frozenset[str] = frozenset()
+        self._other_nodes: frozenset[str] = frozenset()
         self._intent: intents.Intent | None = None
 
     def look(self, intent: intents.Intent, found: tuple[Container, ...], now: float) -> None:
@@ -68,7 +69,14 @@ class Tracker:
         self._single_runs.look(self._own_stops.interrupted(found), seen=seen, wanted=wanted)
         self._ran = self._single_runs.ran(digests, found)
         self._unstartable = self._retries.unstartable()
-        to_stage = planning.to_stage(workloads, found, unstartable=self._unstartable, ran=self._ran)
+        self._other_nodes = frozenset(c.service for c in found if c.has_other_node)
+        to_stage = planning.to_stage(
+            workloads,
+            self._own_stops.interrupted(found),
+            unhealthy=self._unhealthy(),
+            unstartable=self._unstartable,
+            ran=self._ran,
+        )
         self._staging.want(to_stage)
         checks = _checks(workloads, found)
         unproven = self._unproven() | self._unseen(checks, found)
@@ -96,14 +104,14 @@ class Tracker:
         held, stuck = self._retries.held(now), self._retries.stuck(now)
         match intents.pursued(intent):
             case intents.Apply(workloads=wanted):
-                unstaged, unhealthy = self._staging.unstaged(), self._unhealthy()
                 return planning.plan(
                     wanted,
                     found,
-                    unstaged=unstaged,
+                    unstaged=self._staging.unstaged(),
+                    awaiting=self._staging.awaiting(),
                     held=held,
                     stuck=stuck,
-                    unhealthy=unhealthy,
+                    unhealthy=self._unhealthy(),
                     unstartable=self._unstartable,
                     ran=ran,
                 )
@@ -113,6 +121,10 @@ class Tracker:
                 return planning.withdraw(found, stuck=stuck)
             case other:
                 assert_never(other)
+
+    def last_errors(self) -> Mapping[str, errors.FleetError]:
+        """Map the services of which an action failed to what the last one failed by."""
+        return {name: r.error for name, r in self._retries.records.items() if r.error is not None}
 
     def view(self, found: tuple[Container, ...], now: float) -> reporting.View:
         """Tell all that a report is made from."""
@@ -163,6 +175,8 @@ class Tracker:
                 self._retries.failed(action.service, error, now)
                 if isinstance(error, errors.ImageNotFound):
                     self._staging.lost(action.service)
+            case Outcome(action=planning.Remove(service=s)) if s in self._other_nodes:
+                self._retries.other_node(s, now)
             case Outcome(action=planning.Start() as start):
                 self._retries.started(start.service, now, again=start.again)
             case Outcome(action=planning.Restart(service=service)):

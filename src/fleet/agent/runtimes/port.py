@@ -37,6 +37,8 @@ class Container:
     *image* is a digest. *started* and *finished* are seconds since 1970, 0
     where that hasn't happened. *out_of_memory*: that is what it ended by. *health* is what
     the runtime remembers of the last checks of this run; "" where there is none.
+    *has_other_node*: it was made with a device node that is another one now, and would never
+    find that.
     """
 
     deployment: DeploymentName
@@ -52,6 +54,7 @@ class Container:
     finished: int = 0
     health: str = ""
     ports: tuple[scores.Port, ...] = ()
+    has_other_node: bool = False
 
     @property
     def name(self) -> str:

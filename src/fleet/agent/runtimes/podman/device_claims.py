@@ -55,7 +55,7 @@ def is_renamed(container: Container, claims: Iterable[Claim], number_at: NumberA
     Tell whether a container was made with other devices than are there now.
 
     One that was plugged in anew may have another number, which a container keeps as it was made:
-    neither what runs nor a restart would ever find it.
+    neither what runs nor a restart would ever find it. `planning` says what comes of that.
     """
     if container.status not in (Status.RUNNING, Status.EXITED, Status.CREATED):
         return False

@@ -8,7 +8,7 @@ the others to wait (`slow_stops`). One that fails by a bug fails alone.
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -26,6 +26,8 @@ PART = "action"
 
 # Waits for something; False when newer intent came first.
 UnlessNewer = Callable[[Coroutine[None, None, None]], Awaitable[bool]]
+# By service, what an action for it failed by the last time, if it did.
+Known = Mapping[str, errors.FleetError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +46,27 @@ async def execute(
     unless_newer: UnlessNewer,
     stops: SlowStops[Outcome],
     failures: Failures | None = None,
+    known: Known | None = None,
 ) -> tuple[Outcome, ...]:
     """
     Run *actions* in order, and tell what became of each that was tried, but for slow *stops*.
 
     Between two kinds it stops if *is_overtaken* says so: newer intent makes its own plan.
     What stops a container isn't waited for either, once there is newer intent (*unless_newer*):
-    it goes on, and the next look tells what became of it.
+    it goes on, and the next look tells what became of it. What is *known* to fail is no news: a
+    device node may be away for weeks, and is looked for every few seconds.
     """
-    recorded = failures or Failures()
+    recorded, failing = failures or Failures(), known or {}
+
+    def attempt(action: Action) -> Coroutine[None, None, Outcome]:
+        return _attempt(action, runtime, recorded, unless_newer, failing)
+
     outcomes: list[Outcome] = []
     left = stops.permitted(actions)
     while left and not is_overtaken():
         _, group = next(itertools.groupby(left, key=type))
         due = list(group)
-        outcomes += await _side_by_side(due, runtime, recorded, unless_newer, stops)
+        outcomes += await _side_by_side(due, attempt, stops)
         failed = {outcome.action.service for outcome in outcomes if outcome.error}
         left = stops.permitted(a for a in left[len(due) :] if a.service not in failed)
     return tuple(outcomes)
@@ -66,21 +74,19 @@ async def execute(
 
 async def _side_by_side(
     actions: Sequence[Action],
-    runtime: Runtime,
-    failures: Failures,
-    unless_newer: UnlessNewer,
+    attempt: Callable[[Action], Coroutine[None, None, Outcome]],
     stops: SlowStops[Outcome],
 ) -> Sequence[Outcome]:
     if slow := [action for action in actions if isinstance(action, Remove | Restart)]:
-        return await stops.run({a: _attempt(a, runtime, failures, unless_newer) for a in slow})
-    attempts = [_attempt(action, runtime, failures, unless_newer) for action in actions]
+        return await stops.run({action: attempt(action) for action in slow})
+    attempts = [attempt(action) for action in actions]
     if len(attempts) == 1:  # as most often: then it needs no task of its own
         return (await attempts[0],)
     return await asyncio.gather(*attempts)
 
 
 async def _attempt(
-    action: Action, runtime: Runtime, failures: Failures, unless_newer: UnlessNewer
+    action: Action, runtime: Runtime, failures: Failures, unless_newer: UnlessNewer, known: Known
 ) -> Outcome:
     kind = type(action).__name__.lower()
     contained = failures.contained(PART, _key(action), passes=(errors.FleetError,))
@@ -88,7 +94,8 @@ async def _attempt(
         with contained:
             await _perform(action, runtime, unless_newer)
     except errors.FleetError as exc:
-        log.warning(
+        is_known = str(known.get(action.service, "")) == str(exc)
+        (log.debug if is_known else log.warning)(
             "action failed", action=kind, service=action.service, reason=exc.reason, error=str(exc)
         )
         return Outcome(action, exc)

@@ -10,6 +10,8 @@ Decide what is to be done for one deployment. Pure.
 | yes    | same, ended      |          | Start, where it restarts|
 | yes    | same, won't start| staged   | Remove, Create, Start   |
 | yes    | same, won't start| unstaged | Start                   |
+| yes    | same, other node | staged   | Remove, Create, Start   |
+| yes    | same, other node | unstaged | none                    |
 | yes    | same, unhealthy  |          | Restart, where it does  |
 | yes    | same, runs       |          | none                    |
 | yes    | same, or nothing | ran      | none                    |
@@ -31,6 +33,12 @@ where its own removal failed a moment ago, and it is *stuck*. Meanwhile what
 is to be replaced is kept alive. *Unstartable* services failed to start again
 and again: their container may be one that podman was killed over. It is made anew once that
 is known to be possible, and started again until then; the other services don't wait for it.
+
+A container with *another node* than is there now is made anew where it would be started, or
+runs for good: it would never find the node, and may find another's. One that runs to an end is
+left alone until then, as its own work may be what gave the node another number: unless its
+health check fails. Nor do others wait for a service that is *awaiting* a node: that one alone
+keeps its version before.
 
 All removals come before all creations, those before all restarts, and those
 before all starts: names and ports are free before somebody asks for them. The
@@ -88,16 +96,17 @@ def to_stage(
     wanted: Iterable[Workload],
     found: Iterable[Container],
     *,
+    unhealthy: Collection[str] = (),
     unstartable: Collection[str] = (),
     ran: Collection[str] = (),
 ) -> tuple[Workload, ...]:
     """List the workloads whose image has to be on the device before anything is changed."""
     by_service = {c.service: c for c in found}
+    anew = _made_anew(by_service, unhealthy, unstartable)
     due = [w for w in wanted if w.service.name not in ran]
     fresh = [w for w in due if _is_outdated(w, by_service.get(w.service.name))]
-    failing = [w for w in due if w.service.name in unstartable and w not in fresh]
-    anew = [_as_it_was(w) for w in failing if _wants_start(by_service[w.service.name])]
-    return tuple(sorted([*fresh, *anew], key=lambda w: w.name))
+    again = [_as_it_was(w) for w in due if w not in fresh and w.service.name in anew]
+    return tuple(sorted([*fresh, *again], key=lambda w: w.name))
 
 
 def plan(
@@ -105,6 +114,7 @@ def plan(
     found: Iterable[Container],
     *,
     unstaged: Collection[str] = (),
+    awaiting: Collection[str] = (),
     held: Collection[str] = (),
     stuck: Collection[str] = (),
     unhealthy: Collection[str] = (),
@@ -119,15 +129,13 @@ def plan(
     existing = {c.service: c for c in found if c.service not in waiting}
     by_service = {c.service: c for c in found}
     changed = {w.service.name for w in wanted if _is_outdated(w, by_service.get(w.service.name))}
+    anew = _made_anew(by_service, unhealthy, unstartable)
+    # What isn't changed but made anew is no reason for the others to wait, nor who awaits a node.
+    alone = {n for n in unstaged if n in awaiting or (n in anew and n not in changed)}
     outdated = {
-        n: w
-        for n, w in workloads.items()
-        if n in changed or (n in unstartable and _wants_start(existing[n]))
+        n: w for n, w in workloads.items() if (n in changed or n in anew) and n not in alone
     }
-    # What only won't start is no reason for the others to wait.
-    unstaged_anew = {n for n in unstaged if n in unstartable and n not in changed}
-    outdated = {n: w for n, w in outdated.items() if n not in unstaged_anew}
-    if set(unstaged) - unstaged_anew:
+    if set(unstaged) - alone:
         fresh = {n: w for n, w in outdated.items() if n not in existing and n not in unstaged}
         gone: set[str] = set()
     else:
@@ -187,6 +195,25 @@ def _is_outdated(workload: Workload, container: Container | None) -> bool:
     return container.status in (Status.BROKEN, Status.PAUSED)
 
 
+def _made_anew(
+    by_service: Mapping[str, Container], unhealthy: Collection[str], unstartable: Collection[str]
+) -> frozenset[str]:
+    """List the services whose container, though it may be the wanted one, is of no use any more."""
+    return frozenset(
+        name
+        for name, c in by_service.items()
+        if (name in unstartable and _wants_start(c))
+        or (c.has_other_node and (_wants_start(c) or _runs_for_good(c, name in unhealthy)))
+    )
+
+
+def _runs_for_good(container: Container, is_unhealthy: bool) -> bool:
+    if container.status is not Status.RUNNING:
+        return False
+    policy = container.restart_policy
+    return policy is RestartPolicy.ALWAYS or (is_unhealthy and policy is not RestartPolicy.NEVER)
+
+
 def _never_began(container: Container) -> bool:
     return container.status is Status.CREATED and not container.has_begun
 
@@ -207,6 +234,7 @@ def _restarts(stay: Mapping[str, Container], unhealthy: Collection[str]) -> tupl
         if name in unhealthy
         and c.status is Status.RUNNING
         and c.restart_policy is not RestartPolicy.NEVER
+        and not c.has_other_node
     )
 
 
@@ -215,7 +243,7 @@ def _starts(fresh: Mapping[str, Workload], stay: Mapping[str, Container]) -> tup
     again = [
         Start(name, c.name, again=c.status is Status.EXITED)
         for name, c in stay.items()
-        if _wants_start(c)
+        if _wants_start(c) and not c.has_other_node
     ]
     return tuple(sorted([*begun, *again], key=lambda start: start.service))
 

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 PART = "image"
 
+_AWAITED = (errors.DeviceMissing, errors.DeviceInUse)
+
 # Two at a time and deployment leave room for the other deployments.
 _PULLS_AT_ONCE = 2
 # A reason is there within a minute, whatever podman waits for.
@@ -87,6 +89,10 @@ class Staging:
     def unstaged(self) -> frozenset[str]:
         """List the services whose image isn't there yet."""
         return frozenset(name for name, pull in self._pulls.items() if not pull.is_done)
+
+    def awaiting(self) -> frozenset[str]:
+        """List those whose device node isn't there, or is another's: that may take weeks."""
+        return frozenset(n for n in self.unstaged() if isinstance(self._pulls[n].error, _AWAITED))
 
     def failures(self) -> dict[str, errors.FleetError]:
         """Map the services whose last try failed to why."""

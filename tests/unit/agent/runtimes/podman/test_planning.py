@@ -46,6 +46,7 @@ def found_containers(draw: st.DrawFn) -> list[Container]:
             draw(st.sampled_from(Status)),
             restart_policy=draw(policies),
             exit_code=draw(st.sampled_from([0, 1])),
+            has_other_node=draw(st.booleans()),
         )
         for n in draw(st.lists(names, unique=True))
     ]
@@ -95,7 +96,11 @@ def test_a_second_pass_does_nothing(wanted: list[Workload], found: list[Containe
 def test_what_already_runs_right_is_never_touched(wanted: list[Workload], found: list[Container]):
     digests = {w.name: w.digest for w in wanted}
     healthy = {
-        c.service for c in found if c.status is Status.RUNNING and digests.get(c.name) == c.digest
+        c.service
+        for c in found
+        if c.status is Status.RUNNING
+        and digests.get(c.name) == c.digest
+        and not (c.has_other_node and c.restart_policy is RestartPolicy.ALWAYS)
     }
     touched = {action.service for action in planning.plan(wanted, found)}
     assert not healthy & touched
@@ -178,11 +183,79 @@ def test_what_will_not_start_is_made_anew_of_the_image_that_is_there():
     assert staged.service.pull_policy is PullPolicy.IF_NOT_PRESENT
 
 
+def test_what_is_made_anew_with_its_node_is_of_the_image_that_is_there():
+    wanted = [workload("a", pull_policy=PullPolicy.ALWAYS)]
+    (staged,) = planning.to_stage(wanted, [container("a", has_other_node=True)])
+    assert staged.service.pull_policy is PullPolicy.IF_NOT_PRESENT
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "more", "is_made_anew"),
+    [
+        (RestartPolicy.ALWAYS, Status.RUNNING, {}, True),
+        (RestartPolicy.ALWAYS, Status.EXITED, {}, True),
+        (RestartPolicy.ALWAYS, Status.CREATED, {}, True),
+        (RestartPolicy.ON_FAILURE, Status.RUNNING, {}, False),
+        (RestartPolicy.ON_FAILURE, Status.EXITED, {"started": 1, "finished": 2}, False),
+        (RestartPolicy.ON_FAILURE, Status.EXITED, {"started": 2, "finished": 1}, True),
+        (RestartPolicy.ON_FAILURE, Status.EXITED, {"exit_code": 1}, True),
+        (RestartPolicy.NEVER, Status.RUNNING, {}, False),
+        (RestartPolicy.NEVER, Status.EXITED, {"exit_code": 1}, False),
+        (RestartPolicy.NEVER, Status.CREATED, {"started": 1}, False),
+        (RestartPolicy.NEVER, Status.CREATED, {}, True),  # it never ran
+    ],
+)
+def test_who_has_another_node_is_made_anew_where_it_would_be_started_or_runs_for_good(
+    policy: RestartPolicy, status: Status, more: dict[str, int], is_made_anew: bool
+):
+    wanted = [workload("a", restart_policy=policy)]
+    found = [container("a", status=status, restart_policy=policy, has_other_node=True, **more)]
+    anew = (Remove("a", name("a")), Create("a", wanted[0]), Start("a", name("a")))
+    assert planning.plan(wanted, found) == (anew if is_made_anew else ())
+    assert len(planning.to_stage(wanted, found)) == is_made_anew
+
+
+def test_who_is_unhealthy_with_another_node_is_made_anew_rather_than_restarted():
+    policy = RestartPolicy.ON_FAILURE
+    wanted = [workload("a", restart_policy=policy)]
+    found = [container("a", restart_policy=policy, has_other_node=True)]
+    planned = planning.plan(wanted, found, unhealthy={"a"})
+    assert planned == (Remove("a", name("a")), Create("a", wanted[0]), Start("a", name("a")))
+    assert planning.plan(wanted, found, unhealthy={"a"}, unstaged={"a"}) == ()
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.EXITED])
+def test_who_can_not_have_its_other_node_yet_holds_up_no_other_and_is_not_started(status: Status):
+    wanted = [workload("a"), workload("b", "d2")]
+    found = [container("a", status=status, has_other_node=True), container("b")]
+    planned = planning.plan(wanted, found, unstaged={"a"})
+    assert planned == (Remove("b", name("b")), Create("b", wanted[1]), Start("b", name("b")))
+
+
+def test_who_awaits_a_node_keeps_its_version_before_and_holds_up_no_other():
+    wanted = [workload("a", "d2"), workload("b", "d2"), workload("c", "d2")]
+    found = [container("a", status=Status.EXITED), container("b"), container("gone")]
+    planned = planning.plan(wanted, found, unstaged={"a"}, awaiting={"a"})
+    assert planned == (
+        Remove("b", name("b")),
+        Remove("gone", name("gone")),
+        Create("b", wanted[1]),
+        Create("c", wanted[2]),
+        Start("a", name("a"), again=True),
+        Start("b", name("b")),
+        Start("c", name("c")),
+    )
+    held_up = planning.plan(wanted, found, unstaged={"a", "b"}, awaiting={"a"})
+    assert [a for a in held_up if isinstance(a, Remove)] == []
+
+
 @given(workloads(), found_containers(), st.data())
 def test_while_an_image_is_missing_nothing_that_exists_is_taken_away(
     wanted: list[Workload], found: list[Container], data: st.DataObject
 ):
-    to_stage = [w.service.name for w in planning.to_stage(wanted, found)]
+    same = {(c.service, c.digest) for c in found if c.has_other_node}
+    staged = planning.to_stage(wanted, found)
+    to_stage = [w.service.name for w in staged if (w.service.name, w.digest) not in same]
     if not to_stage:
         return
     unstaged = data.draw(st.sets(st.sampled_from(to_stage), min_size=1))

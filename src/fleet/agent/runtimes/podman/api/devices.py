@@ -19,7 +19,7 @@ from fleet.agent.runtimes.podman.api import answers, error_messages, translation
 from fleet.agent.runtimes.podman.api.client import Request
 from fleet.agent.runtimes.podman.device_claims import Claim, Row
 from fleet.agent.runtimes.podman.device_nodes import DeviceNodes, Node
-from fleet.agent.runtimes.port import Container, Status
+from fleet.agent.runtimes.port import Container
 from fleet.contracts import containers
 from fleet.contracts.names import DeploymentName
 
@@ -62,14 +62,14 @@ class Devices:
             self._seen[workload.name] = claims
 
     def seen(self, container: Container, labels: Mapping[str, str]) -> Container:
-        """Take note of a container that was listed; tell whether it has to be made anew."""
+        """Take note of a container that was listed; tell whether its nodes are others now."""
         claims = device_claims.read(labels)
         if not claims:
             self._seen.pop(container.name, None)
             return container
         self._seen[container.name] = claims
         if device_claims.is_renamed(container, claims, self._number_at):
-            return replace(container, status=Status.BROKEN)
+            return replace(container, has_other_node=True)
         return container
 
     def has_any(self, container: str) -> bool:
