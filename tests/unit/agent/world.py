@@ -81,6 +81,10 @@ class World:
             raise Refused(f"the name {wanted.name} is taken")
         if self.images is not None and wanted.service.image not in self.images:
             raise Refused(f"{wanted.service.image} was not pulled")
+        nodes = {node.path for node in wanted.service.devices}
+        for other in self.containers.values():
+            if nodes & {node.path for node in other.devices}:
+                raise Refused(f"{other.name} has a device of {wanted.name}")
         self.outside.discard(wanted.name)
         if wanted.service.network_mode is scores.NetworkMode.BRIDGE:
             self.networks.add(wanted.deployment)
@@ -97,6 +101,7 @@ class World:
             wanted.service.restart_policy,
             image=f"sha256:{wanted.service.image}",
             ports=wanted.service.ports,
+            devices=wanted.service.devices,
         )
 
     def start(self, name: str) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from fleet.agent.model.workloads import Workload
 from fleet.contracts import containers, scores
+from fleet.contracts.container_fields import DeviceNode
 from fleet.contracts.names import DeploymentName, DeviceId
 
 
@@ -36,7 +37,8 @@ class Container:
 
     *image* is a digest. *started* and *finished* are seconds since 1970, 0
     where that hasn't happened. *out_of_memory*: that is what it ended by. *health* is what
-    the runtime remembers of the last checks of this run; "" where there is none.
+    the runtime remembers of the last checks of this run; "" where there is none. *devices* are
+    those that it was made with, which nobody else gets until it is gone.
     """
 
     deployment: DeploymentName
@@ -52,6 +54,7 @@ class Container:
     finished: int = 0
     health: str = ""
     ports: tuple[scores.Port, ...] = ()
+    devices: tuple[DeviceNode, ...] = ()
 
     @property
     def name(self) -> str:
