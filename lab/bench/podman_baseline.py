@@ -18,7 +18,7 @@ import aiohttp
 
 from fleet.agent.model.workloads import Workload
 from fleet.agent.runtimes.podman.api.specification import specification
-from fleet.contracts import scores
+from fleet.contracts import containers, scores
 from fleet.contracts.names import DeploymentName, DeviceId
 from lab.bench.deployments import SERVICE
 from lab.system import podman_configuration
@@ -37,11 +37,14 @@ class Podman:
     session: aiohttp.ClientSession
 
     async def run(self, workload: Workload) -> None:
-        """Create a container, start it, and wait until inspect says that it runs."""
+        """Create a container and its network, start it, and wait until inspect has it running."""
         limits = podman_configuration.engine_here().limits
         body = specification(
             workload, self.device, ulimits=limits.as_dict() if limits else {}, stop_timeout=0
         )
+        (network,) = body["Networks"]
+        network_body = {"name": network, "driver": "bridge", "dns_enabled": True}
+        await self._ask("POST", "/networks/create", json.dumps(network_body))
         await self._ask("POST", "/containers/create", json.dumps(body))
         await self._ask("POST", f"/containers/{workload.name}/start")
         while not (await self.inspect(workload.name))["State"]["Running"]:  # noqa: ASYNC110 - elsewhere
@@ -51,9 +54,10 @@ class Podman:
         """Read what podman knows of *container*."""
         return dict(json.loads(await self._ask("GET", f"/containers/{container}/json")))
 
-    async def remove(self, container: str) -> None:
-        """Remove *container*, whatever it does."""
-        await self._ask("DELETE", f"/containers/{container}?force=true&timeout=0")
+    async def remove(self, workload: Workload) -> None:
+        """Remove the container, whatever it does, and its network."""
+        await self._ask("DELETE", f"/containers/{workload.name}?force=true&timeout=0")
+        await self._ask("DELETE", f"/networks/{containers.network_name(workload.deployment)}")
 
     async def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
         headers = {"Content-Type": "application/json"}
@@ -88,7 +92,7 @@ async def run_all(podmans: Sequence[Podman], image: str, each: int) -> float:
 
     async def remove(podman: Podman, workload: Workload) -> None:
         async with slots:
-            await podman.remove(workload.name)
+            await podman.remove(workload)
 
     begun = time.perf_counter()
     try:

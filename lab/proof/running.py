@@ -1,6 +1,8 @@
 """Runs checks side by side, and suites in rounds of lanes. Decides nothing."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -34,24 +36,32 @@ def run_in_turn(suites: Iterable[Suite]) -> Iterator[Result]:
 
 
 def run_in_rounds(rounds: Iterable[tuple[Lane, ...]], *, announce: Announce) -> Iterator[Result]:
-    """Run the rounds in turn, and the lanes of each side by side; a failure stops nothing."""
-    for lanes in rounds:
-        if len(lanes) == 1:
-            for suite in lanes[0]:
-                result = run(suite)
-                announce(result)
-                yield result
-        else:
-            yield from _side_by_side(lanes, announce)
+    """
+    Run the rounds in turn, and the lanes of each side by side; a failure stops nothing.
+
+    SIGINT and SIGTERM end the suites that run, each in its own time: they take down what they
+    brought up. None begins after them.
+
+    :raises KeyboardInterrupt: after that.
+    """
+    with interruptible():
+        for lanes in rounds:
+            if len(lanes) == 1:
+                for suite in lanes[0]:
+                    result = run(suite)
+                    announce(result)
+                    yield result
+            else:
+                yield from _side_by_side(lanes, announce)
 
 
-def run(suite: Suite, *, prefix: str = "") -> Result:
+def run(suite: Suite, *, prefix: str = "", processes: "_Processes | None" = None) -> Result:
     """Run one to its end, however it ends; each line of the output shown begins with *prefix*."""
     REPORTS.mkdir(exist_ok=True)
     if suite.report:
         suite.report.unlink(missing_ok=True)
     begin = time.monotonic()
-    status, output = _run(suite, prefix)
+    status, output = _run(suite, prefix, processes)
     return Result(
         name=suite.name,
         status=status,
@@ -61,8 +71,28 @@ def run(suite: Suite, *, prefix: str = "") -> Result:
     )
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Have both signals interrupt, also where SIGINT was ignored: so what is begun obeys, too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    chosen = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _interrupt}
+    before = {number: signal.signal(number, handler) for number, handler in chosen.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
 def _side_by_side(lanes: tuple[Lane, ...], announce: Announce) -> Iterator[Result]:
     interrupted = threading.Event()
+    processes = _Processes()
     width = max(len(suite.name) for lane in lanes for suite in lane)
 
     def follow(lane: Lane) -> tuple[Result, ...]:
@@ -70,7 +100,7 @@ def _side_by_side(lanes: tuple[Lane, ...], announce: Announce) -> Iterator[Resul
         for suite in lane:
             if interrupted.is_set():
                 break
-            result = run(suite, prefix=f"{suite.name:{width}} | ")
+            result = run(suite, prefix=f"{suite.name:{width}} | ", processes=processes)
             with _one_line:
                 announce(result)
             done.append(result)
@@ -80,38 +110,96 @@ def _side_by_side(lanes: tuple[Lane, ...], announce: Announce) -> Iterator[Resul
         try:
             for lane in [pool.submit(follow, lane) for lane in lanes]:
                 yield from lane.result()
+        except BaseException:
+            interrupted.set()
+            processes.interrupt()
+            raise
+
+
+class _Processes:
+    """
+    The suites that run side by side, each in a session of its own.
+
+    So Ctrl-C reaches this process alone, and each of them is interrupted once: a second time would
+    end pytest before it has taken down its lab.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._is_over = False
+
+    def run(self, command: tuple[str, ...], out: int) -> int:
+        """Run *command* to its end, and return how it ended; its output goes to *out*."""
+        with self._lock:
+            if self._is_over:
+                return -signal.SIGINT
+            process = subprocess.Popen(
+                command,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        try:
+            return process.wait()
         finally:
-            interrupted.set()  # no effect after the last; the suites end by the same interrupt
+            with self._lock:
+                self._running.discard(process)
+
+    def interrupt(self) -> None:
+        """Interrupt those that run, and have none begin."""
+        with self._lock:
+            self._is_over = True
+            for process in self._running:
+                process.send_signal(signal.SIGINT)
 
 
-def _run(suite: Suite, prefix: str) -> tuple[int, str]:
-    if not suite.shows_output:
+def _run(suite: Suite, prefix: str, processes: _Processes | None) -> tuple[int, str]:
+    if not suite.shows_output and processes is None:
         quiet = subprocess.run(
             suite.command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         return quiet.returncode, quiet.stdout
-    if not prefix:
-        return subprocess.run(suite.command, check=False).returncode, ""
+    if processes is None:
+        return _attended(suite.command), ""
+    said: list[str] = []
     read, write = os.pipe()
-    shown = threading.Thread(target=_show, args=(read, prefix), daemon=True)
-    shown.start()
+    keep = None if suite.shows_output else said
+    reader = threading.Thread(target=_read, args=(read, prefix, keep), daemon=True)
+    reader.start()
     try:
-        done = subprocess.run(
-            suite.command,
-            check=False,
-            stdout=write,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
+        status = processes.run(suite.command, write)
     finally:
         os.close(write)
-        shown.join(_AFTER_END_SECONDS)
-    return done.returncode, ""
+        reader.join(_AFTER_END_SECONDS)
+    return status, "".join(said)
 
 
-def _show(pipe: int, prefix: str) -> None:
+def _attended(command: tuple[str, ...]) -> int:
+    """Run *command* on this terminal. An interrupt reaches it as well, and it ends in its time."""
+    process = subprocess.Popen(command)
+    interrupt: KeyboardInterrupt | None = None
+    while True:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt as exc:
+            if exc.args:  # a signal that this process alone was sent
+                process.send_signal(signal.SIGINT)
+            interrupt = exc
+            continue
+        if interrupt is not None:
+            raise interrupt
+        return status
+
+
+def _read(pipe: int, prefix: str, keep: list[str] | None) -> None:
     with open(pipe, errors="replace") as lines:
         for line in lines:
+            if keep is not None:
+                keep.append(line)
+                continue
             with _one_line:
                 sys.stdout.write(f"{prefix}{line.rstrip()}\n")
                 sys.stdout.flush()

@@ -67,8 +67,9 @@ def suites(keyword: str = "") -> tuple[Suite, ...]:
         # Minutes of a machine are for `invoke test.full`.
         _pytest("vm", ("-n", "0", "-m", "not slow"), keyword=keyword, lane=MACHINES),
         _pytest("blackbox", ("-n", "0"), keyword=keyword, lane=LABS),
-        _pytest("load", ("-n", "0"), keyword=keyword, lane=LABS),
         _integration(keyword),
+        # Has a limit of time, so nothing takes the processor from it.
+        _pytest("load", ("-n", "0"), keyword=keyword, lane=PARTS),
     )
 
 

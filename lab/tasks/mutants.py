@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.status import Status
 
 from lab.errors import LabError
-from lab.proof import evidence, mutants, mutating
+from lab.proof import evidence, mutants, mutating, running
 from lab.proof.mutants import Module, Outcome
 
 _ROOT = Path(__file__).parents[2]
@@ -52,8 +52,9 @@ def measure(
     done: list[Outcome] = []
     failed: list[str] = []
     try:
-        for module in chosen:
-            _measure(module, sample, seed, done, failed)
+        with running.interruptible():
+            for module in chosen:
+                _measure(module, sample, seed, done, failed)
     except KeyboardInterrupt as exc:
         _conclude(done)
         _console.print(f"interrupted; `{command}` goes on where it was")

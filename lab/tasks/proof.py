@@ -72,7 +72,8 @@ def full(
     if keyword:  # a part of a suite is no evidence for it
         _conclude(tuple(_run(chosen)))
         return
-    progress = resuming.Progress(_FULL, resuming.tree(_ROOT))
+    tree = resuming.tree(_ROOT)
+    progress = resuming.Progress(_FULL, tree)
     passed = {} if again else progress.passed()
     before = [passed[suite.name] for suite in chosen if suite.name in passed]
     for result in before:
@@ -83,6 +84,9 @@ def full(
 
     def conclude(result: Result) -> None:
         _announce(result)
+        if resuming.tree(_ROOT) != tree:
+            _console.print(f"{result.name}: no evidence, since the tree was changed meanwhile")
+            return
         progress.note(result)
         booted = evidence.boots(labs[result.name])[earlier[result.name] :]
         written = evidence.write(result, _ROOT / resuming.EVIDENCE, of=commit, booted=booted)

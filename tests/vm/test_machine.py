@@ -22,6 +22,7 @@ from tests.vm.machines import Machine
 UNIT = "fleet-agent.service"
 AGENT = "fleet-agent"
 PORT = 18680
+NODE_PORT = 18681
 EXPOSED_AT_MOST = 3.0  # of 10, by systemd's own count; a unit without any confinement has 9.6
 MANAGED = ("/etc", "/opt/fleet-agent", "/usr/local/bin", "/home", "/var/lib/systemd/linger")
 
@@ -134,6 +135,25 @@ def test_containers_are_the_agents_users_and_their_ports_the_only_ones_open(
     pid = device.inspect("fleet.open.page")["State"]["Pid"]
     owner = int(host.check_output(f"stat --format %u /proc/{pid}"))
     assert owner == host.user(AGENT).uid or owner >= 700_000_000
+
+
+def test_a_service_has_the_node_that_is_given_to_the_agents_user(
+    host: Any, fleet: Fleet, devices: tuple[Device, ...], images: Images
+):
+    """
+    Its number is none of those that DevicePolicy=closed leaves the agent: so it may only look.
+
+    Every kernel has it (kmsg), and nothing of the machine goes by the node that is made here.
+    """
+    device, *_ = devices
+    host.check_output("mknod -m 0600 /dev/fleet-vm c 1 11 && chown fleet-agent /dev/fleet-vm")
+    page = service("page", images.v1, port=NODE_PORT, devices=[{"path": "/dev/fleet-vm"}])
+
+    try:
+        fleet.apply(deployment("node", page, on=fleet.label("node", device)))
+        device.await_page(NODE_PORT, images.v1_says)
+    finally:
+        host.check_output("rm /dev/fleet-vm")
 
 
 def test_setting_up_again_over_ssh_changes_nothing_and_touches_no_file(

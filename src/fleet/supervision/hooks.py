@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import CodeType
 from typing import Any, Final
 
 import structlog
@@ -70,10 +71,17 @@ def _abandoned_by_a_library(context: dict[str, Any]) -> str:
     task = context.get("task")
     if "exception" in context or not isinstance(task, asyncio.Task) or task.done():
         return ""
-    code = getattr(task.get_coro(), "cr_code", None)
-    if code is None or code.co_filename.startswith(_OURS):
+    codes = tuple(_awaiting(task.get_coro()))
+    if not codes or any(code.co_filename.startswith(_OURS) for code in codes):
         return ""
-    return f"{code.co_qualname} in {code.co_filename}"
+    return f"{codes[0].co_qualname} in {codes[0].co_filename}"
+
+
+def _awaiting(awaited: object) -> Iterator[CodeType]:
+    """Yield the code of a coroutine, and of those that it waits for within its task."""
+    while (code := getattr(awaited, "cr_code", None)) is not None:
+        yield code
+        awaited = getattr(awaited, "cr_await", None)
 
 
 def _name(context: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ HANG = ["/bin/sleep", "987"]
 
 def checked(name: str, command: list[str], **more: Any) -> dict[str, Any]:
     """A service that is well from its start, and checked every second."""
-    check = {"command": command, "interval": 1, "timeout": 5, "retries": 2}
+    check = {"command": command, "interval": 1, "timeout": 15, "retries": 2}
     healthcheck = check | more.pop("healthcheck", {})
     more.setdefault("text", "echo > /well; sleep 1000")
     return script(name, more.pop("text"), healthcheck=healthcheck, **more)

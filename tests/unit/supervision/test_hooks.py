@@ -50,15 +50,20 @@ async def test_a_wait_that_a_library_abandons_is_no_failure_and_one_of_ours_is()
             "task": loop.create_task(waiting),
         }
 
+    async def awaits(waiting: Coroutine[Any, Any, Any]) -> None:
+        await waiting
+
     theirs = abandoned(asyncio.Event().wait())
+    ours_in_theirs = abandoned(awaits(program.until(asyncio.Event(), asyncio.sleep(60))))
     ours = abandoned(program.until(asyncio.Event(), asyncio.sleep(60)))
     await asyncio.sleep(0)
     with hooks.recorded(failures, loop):
         loop.call_exception_handler(theirs)
         assert watcher.failures == []
         loop.call_exception_handler(ours)
+        loop.call_exception_handler(ours_in_theirs)
 
-    assert [failure.part for failure in watcher.failures] == ["callback"]
-    for each in (theirs, ours):
+    assert [failure.part for failure in watcher.failures] == ["callback", "callback"]
+    for each in (theirs, ours, ours_in_theirs):
         each["task"].cancel()
         await asyncio.wait({each["task"]})

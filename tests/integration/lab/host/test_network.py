@@ -14,7 +14,7 @@ from lab.host.ledger import Kind
 from lab.host.network import BridgeScore, CableScore, FirewallScore, NamespacesScore, PlacesScore
 from lab.host.processes import Inside
 from lab.lifecycle import take_down
-from lab.system import commands
+from lab.system import commands, waiting
 
 ONE, TWO = "dev-01", "dev-02"
 
@@ -42,6 +42,15 @@ def reaches(enter: tuple[str, ...], address: str, port: int) -> bool:
     """Tell whether a TCP connection gets through, from the namespaces that *enter* enters."""
     script = f"exec 3<>/dev/tcp/{address}/{port}"
     return commands.ask(*enter, "timeout", "2", "bash", "-c", script).ok
+
+
+def comes_to_reach(enter: tuple[str, ...], address: str, port: int) -> None:
+    """Wait until a TCP connection gets through: links and neighbours need a moment."""
+
+    def missing() -> str:
+        return "" if reaches(enter, address, port) else f"{address}:{port} isn't reached"
+
+    waiting.wait_for("a connection gets through", missing, within=30)
 
 
 @pytest.fixture
@@ -81,14 +90,14 @@ def test_a_second_time_changes_nothing(two_devices: LabHost):
 def test_devices_reach_the_labs_servers_until_they_are_unplugged(two_devices: LabHost, server: int):
     one, two = (network.namespaces(two_devices, device).enter() for device in (ONE, TWO))
     address = two_devices.address
-    assert reaches(one, address, server)
+    comes_to_reach(one, address, server)
 
     network.set_plugged(two_devices, 1, plugged=False)
     assert not reaches(one, address, server)
-    assert reaches(two, address, server)
+    comes_to_reach(two, address, server)
 
     network.set_plugged(two_devices, 1, plugged=True)
-    assert reaches(one, address, server)
+    comes_to_reach(one, address, server)
 
 
 def test_up_plugs_a_device_in_again(two_devices: LabHost):
@@ -125,7 +134,7 @@ def test_a_stranger_reaches_this_host_but_not_the_labs_servers(
     two_devices: LabHost, server: int, stranger: tuple[str, ...]
 ):
     with socket.create_server(("198.51.100.1", 0)) as ordinary:
-        assert reaches(stranger, "198.51.100.1", ordinary.getsockname()[1])
+        comes_to_reach(stranger, "198.51.100.1", ordinary.getsockname()[1])
         assert not reaches(stranger, two_devices.address, server)
 
 
@@ -197,7 +206,7 @@ def test_two_labs_come_up_at_once_and_one_goes_without_the_other_noticing(two_de
             assert {score.interpret(host).change for score in parts()} == {Change.UNCHANGED}
             with socket.create_server((host.address, 0)) as listening:
                 enter = network.namespaces(host, ONE).enter()
-                assert reaches(enter, host.address, listening.getsockname()[1])
+                comes_to_reach(enter, host.address, listening.getsockname()[1])
     finally:
         assert take_down.undo_all(stays, lambda _: None) == ()
 

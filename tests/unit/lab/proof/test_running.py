@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from lab.proof import running
 from lab.proof.results import Result
 from lab.proof.suites import Suite
+from tests import waiting
+
+ROOT = Path(__file__).parents[4]
 
 
 def python(name: str, code: str) -> Suite:
@@ -87,3 +91,45 @@ def test_a_process_that_a_suite_leaves_behind_holds_nobody_up(monkeypatch: pytes
 
 def loud(name: str, code: str) -> Suite:
     return Suite(name, (sys.executable, "-c", code), shows_output=True)
+
+
+TIDIES = """
+import pathlib, signal, sys
+try:
+    pathlib.Path(sys.argv[1]).touch()
+    signal.pause()
+except KeyboardInterrupt:
+    pathlib.Path(sys.argv[1] + "-tidied").touch()
+"""
+ROUNDS = """
+import sys
+from lab.proof import running
+from lab.proof.suites import Suite
+
+def suite(name):
+    return Suite(name, (sys.executable, "-c", sys.argv[1], name), shows_output=True)
+
+lanes = tuple((suite(name), suite("never")) for name in sys.argv[2:])
+list(running.run_in_rounds([lanes], announce=print))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("names", [("a",), ("a", "b")], ids=["in turn", "side by side"])
+def test_an_interrupt_lets_what_runs_tidy_up_and_nothing_begin(
+    names: tuple[str, ...], number: signal.Signals
+):
+    argv = [sys.executable, "-c", ROUNDS, TIDIES, *names]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(argv, env=environ, start_new_session=True, stderr=subprocess.PIPE) as run:
+        for name in names:
+            waiting.appears(Path(name), f"{name} has begun")
+        # Ctrl-C reaches all that is on the terminal.
+        (os.killpg if number is signal.SIGINT else os.kill)(run.pid, number)
+        assert run.stderr
+        said = run.stderr.read().decode()
+
+    assert "KeyboardInterrupt" in said
+    assert run.returncode == -signal.SIGINT
+    assert all(Path(f"{name}-tidied").exists() for name in names)
+    assert not Path("never").exists()

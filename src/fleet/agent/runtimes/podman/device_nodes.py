@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet import errors
-from fleet.agent.runtimes.podman import mounts
+from fleet.agent.runtimes.podman import mounts, permissions
 from fleet.contracts.container_fields import DeviceNode
 
 _STEPS = 40  # as the kernel follows symlinks
 # Of these subsystems every node reaches a disk, or a flash memory, past its file systems.
 _RAW = frozenset({"bsg", "mmc_rpmb", "mtd", "nvme", "nvme-generic", "raw", "scsi_generic", "ubi"})
 _MEMORY = {(1, 1): "the memory", (1, 2): "the memory of the kernel", (1, 4): "the ports of devices"}
-_OPENED = {"r": os.R_OK, "w": os.W_OK}
+_MASS_STORAGE = "08"  # the class of an interface of USB; also of what speaks UAS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class DeviceNodes:
     """
     Looks device nodes up. Blocks.
 
-    *allowed* may be had though they are disks. Where podman *is_rootless*, it opens a node as the
-    agent does.
+    *allowed* may be had though they are disks. Where podman *is_rootless*, its containers open a
+    node as the agent's user, who is ours.
     """
 
     allowed: Collection[Path] = ()
@@ -57,7 +57,7 @@ class DeviceNodes:
         :raises errors.DeviceForbidden: it is none, leads out of /dev, or may not be had.
         """
         node = self.at(wanted.path, element=element)
-        if self.is_rootless and not self._may_open(node.path, wanted.permissions):
+        if self.is_rootless and not permissions.may_open(node.path, wanted.permissions):
             what = "may not be opened by the user that podman runs as: have a udev rule allow it"
             raise errors.DeviceForbidden(
                 f"device {_told(wanted.path, node.path)} {what}", element=element
@@ -97,10 +97,12 @@ class DeviceNodes:
                     f"device {path} leads out of {self.dev} (to {place}): name a node in there",
                     element=element,
                 )
-            if not place.is_symlink():
+            try:  # one look: udev may remove a link at any time
+                target = place.readlink()
+            except OSError:
                 return place
             # What a process has open is known by its own /proc, which isn't the service's.
-            place = Path(os.path.normpath(place.parent / place.readlink()))
+            place = Path(os.path.normpath(place.parent / target))
         raise errors.DeviceForbidden(f"device {path} is a symlink to itself", element=element)
 
     def _refusal(self, real: Path, found: os.stat_result) -> str:
@@ -126,12 +128,23 @@ class DeviceNodes:
             return "a disk"
         if number in _MEMORY:
             return _MEMORY[number]
-        subsystem = self.sys / "dev/char" / f"{number[0]}:{number[1]}" / "subsystem"
-        return "a disk" if Path(os.path.realpath(subsystem)).name in _RAW else ""
+        device = self.sys / "dev/char" / f"{number[0]}:{number[1]}"
+        subsystem = Path(os.path.realpath(device / "subsystem")).name
+        if subsystem in _RAW or (subsystem == "usb" and _is_usb_disk(device)):
+            return "a disk"
+        return ""
 
-    def _may_open(self, path: Path, permissions: str) -> bool:
-        wanted = [flag for letter, flag in _OPENED.items() if letter in permissions]
-        return all(os.access(path, flag, effective_ids=True) for flag in wanted)
+
+def _is_usb_disk(device: Path) -> bool:
+    """Tell whether who has a device of USB whole (/dev/bus/usb/…) has a disk by it."""
+    return any(_read(each) == _MASS_STORAGE for each in device.glob("*/bInterfaceClass"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("ascii", errors="replace").strip()
+    except OSError:  # unplugged meanwhile: then it reaches nothing
+        return ""
 
 
 def _told(path: str, real: Path) -> str:

@@ -13,7 +13,7 @@ from fleet.contracts.container_fields import DeviceNode
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes device nodes")
 
-TTY, DISK, SG, MEM = (4, 64), (8, 1), (21, 0), (1, 1)
+TTY, DISK, SG, MEM, USB, USB_DISK = (4, 64), (8, 1), (21, 0), (1, 1), (189, 1), (189, 2)
 
 
 @pytest.fixture
@@ -26,6 +26,8 @@ def root(tmp_path: Path) -> Path:
     node(dev / "sda1", DISK, stat.S_IFBLK)
     node(dev / "sg0", SG)
     node(dev / "mem", MEM)
+    node(dev / "usb", USB)
+    node(dev / "usb-disk", USB_DISK)
     node(tmp_path / "etc/tty", TTY)
     node(dev / "a:b", TTY)
     (dev / "file").touch()
@@ -43,6 +45,8 @@ def root(tmp_path: Path) -> Path:
         (dev / link).symlink_to(target)
     subsystem(tmp_path, TTY, "tty")
     subsystem(tmp_path, SG, "scsi_generic")
+    subsystem(tmp_path, USB, "usb", interfaces=("03", "0a"))
+    subsystem(tmp_path, USB_DISK, "usb", interfaces=("03", "08"))
     return tmp_path
 
 
@@ -50,12 +54,17 @@ def node(path: Path, number: tuple[int, int], kind: int = stat.S_IFCHR) -> None:
     os.mknod(path, 0o600 | kind, os.makedev(*number))
 
 
-def subsystem(root: Path, number: tuple[int, int], name: str) -> None:
+def subsystem(
+    root: Path, number: tuple[int, int], name: str, *, interfaces: tuple[str, ...] = ()
+) -> None:
     """Say in /sys what kind of device a number is."""
     device = root / f"sys/dev/char/{number[0]}:{number[1]}"
     device.mkdir(parents=True)
-    (root / "sys/class" / name).mkdir(parents=True)
+    (root / "sys/class" / name).mkdir(parents=True, exist_ok=True)
     (device / "subsystem").symlink_to(root / "sys/class" / name)
+    for count, each in enumerate(interfaces):
+        (device / f"1-1:1.{count}").mkdir()
+        (device / f"1-1:1.{count}/bInterfaceClass").write_text(f"{each}\n")
 
 
 def nodes(root: Path, *allowed: str) -> DeviceNodes:
@@ -66,6 +75,10 @@ def nodes(root: Path, *allowed: str) -> DeviceNodes:
 def test_a_node_is_found_by_each_of_its_names_and_is_one(root: Path, path: str):
     found = nodes(root).at(str(root / "dev" / path), element="a")
     assert (found.path, found.number) == (root / "dev/ttyS0", "c4:64")
+
+
+def test_a_device_of_usb_may_be_had_whole_where_it_is_no_disk(root: Path):
+    assert nodes(root).at(str(root / "dev/usb")).number == "c189:1"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +94,7 @@ def test_a_node_is_found_by_each_of_its_names_and_is_one(root: Path, path: str):
         ("sda1", "reaches a disk"),
         ("disk", r"\(which is .*/sda1\) reaches a disk"),
         ("sg0", "reaches a disk"),
+        ("usb-disk", "reaches a disk"),
         ("mem", "reaches the memory"),
         ("a:b", "':' in its name"),
     ],
@@ -98,9 +112,27 @@ def test_what_is_not_there_is_waited_for(root: Path, path: str):
         nodes(root).at(f"{root}/dev/{path}", element="a")
 
 
+def test_a_link_that_udev_removes_while_it_is_looked_at_is_waited_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    readlink = Path.readlink
+
+    def gone(link: Path) -> Path:
+        link.unlink()
+        return readlink(link)
+
+    monkeypatch.setattr(Path, "readlink", gone)
+    with pytest.raises(errors.DeviceMissing, match="disk is not there"):
+        nodes(root).at(f"{root}/dev/disk")
+
+
 @pytest.mark.parametrize("allowed", ["dev/sda1", "dev/disk", "dev"])
 def test_the_owner_of_the_device_may_allow_a_disk_by_any_name(root: Path, allowed: str):
     assert nodes(root, allowed).at(f"{root}/dev/disk").number == "b8:1"
+
+
+def test_the_owner_of_the_device_may_allow_a_disk_of_usb(root: Path):
+    assert nodes(root, "dev/usb-disk").at(f"{root}/dev/usb-disk").number == "c189:2"
 
 
 def test_what_the_owner_allows_is_that_alone(root: Path):

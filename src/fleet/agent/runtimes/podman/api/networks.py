@@ -4,11 +4,13 @@ The network of each deployment, on which its services with ``networkMode: bridge
 It is made with the first container that joins it, and goes once no container uses it: podman
 itself refuses to remove one that is in use. As to the way out it is like podman's own network,
 whose IPv6 and MTU the owner of the device may have set. Names are answered by aardvark-dns;
-where that isn't installed containers run all the same, and find no name (seen on 4.3.1).
+where that isn't installed, a network of podman's with names would give its containers a name server
+that doesn't answer, before those of the device (seen on 4.3.1): so ours is made without names.
 """
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -24,6 +26,12 @@ log = structlog.get_logger(__name__)
 
 USUAL = "podman"
 """the network of a container that asks for none"""
+
+NAME_SERVERS = tuple(
+    Path(directory, "podman/aardvark-dns")
+    for directory in ("/usr/local/libexec", "/usr/local/lib", "/usr/libexec", "/usr/lib")
+)
+"""where podman looks for what answers names, unless its helper_binaries_dir says otherwise"""
 
 _LIKE_USUAL = ("mtu",)  # options of that one which ours has, too
 _TAKEN = 409
@@ -61,14 +69,18 @@ class Networks:
         :raises errors.NameTaken: one of that name isn't ours.
         :raises errors.NetworkUnavailable: podman can't make it.
         """
-        if self.check(deployment) is not None:
+        found = self.check(deployment)
+        answers_names = any(path.exists() for path in NAME_SERVERS)
+        if found is not None and not (answers_names and self._without_names(deployment, found)):
             return
         name = containers.network_name(deployment)
+        if not answers_names:
+            log.warning("aardvark-dns is not installed: services find no names", network=name)
         body = json.dumps(
             {
                 "name": name,
                 "driver": "bridge",
-                "dns_enabled": True,
+                "dns_enabled": answers_names,
                 "labels": {
                     containers.LABEL_DEVICE: str(self._device_id),
                     containers.LABEL_DEPLOYMENT: str(deployment),
@@ -112,6 +124,13 @@ class Networks:
         rows = answers.rows(self._request("GET", "/networks/json"))
         found = (self._deployment(row) for row in rows)
         return frozenset(deployment for deployment in found if deployment)
+
+    def _without_names(self, deployment: DeploymentName, found: Mapping[str, Any]) -> bool:
+        """Remove one that was made before there was a name server; False while it is in use."""
+        if found.get("dns_enabled") is not False:
+            return False
+        answer = self._request("DELETE", f"/networks/{containers.network_name(deployment)}")
+        return bool(answer.status_code < answers.CLIENT_ERROR)
 
     def _deployment(self, row: Mapping[str, Any]) -> DeploymentName | None:
         labels = translation.labels(row, "labels")

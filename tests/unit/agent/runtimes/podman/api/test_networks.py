@@ -1,11 +1,13 @@
 """`Networks`: whose one is, how one is made, and what podman answers oddly."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fleet import errors
+from fleet.agent.runtimes.podman.api import networks as module
 from fleet.agent.runtimes.podman.api.lookup import Lookup
 from fleet.agent.runtimes.podman.api.networks import Networks
 from fleet.contracts import containers
@@ -15,6 +17,15 @@ DEVICE, FORMER = DeviceId("dev-01"), DeviceId("dev-00")
 WEB = DeploymentName("web")
 PODMAN = "/networks/podman/json"
 OURS = "/networks/fleet.web/json"
+
+
+@pytest.fixture(autouse=True)
+def name_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What answers names, installed."""
+    path = tmp_path / "aardvark-dns"
+    path.touch()
+    monkeypatch.setattr(module, "NAME_SERVERS", (tmp_path / "elsewhere", path))
+    return path
 
 
 class Answer:
@@ -107,3 +118,28 @@ def test_the_list_holds_what_is_ours_by_label_and_name():
         "odd",
     ]
     assert networks(Podman({"/networks/json": [Answer(200, rows)]})).deployments() == {WEB}
+
+
+def test_without_a_name_server_a_network_has_no_names_and_the_devices_own_servers_answer_at_once(
+    name_server: Path,
+):
+    name_server.unlink()
+    podman = Podman({})
+    networks(podman).ensure(WEB)
+    assert podman.made["dns_enabled"] is False
+
+
+def test_one_without_names_is_made_anew_once_there_is_a_name_server_and_nobody_in_it():
+    nameless = labelled(DEVICE) | {"dns_enabled": False}
+    podman = Podman({OURS: [Answer(200, nameless)]})
+    networks(podman).ensure(WEB)
+    assert podman.deleted == ["/networks/fleet.web"]
+    assert podman.made["dns_enabled"] is True
+
+
+def test_one_without_names_that_is_in_use_stays_as_it_is():
+    nameless = labelled(DEVICE) | {"dns_enabled": False}
+    in_use = Answer(409, {"message": "network is being used"})
+    podman = Podman({OURS: [Answer(200, nameless)], "/networks/fleet.web": [in_use]})
+    networks(podman).ensure(WEB)
+    assert podman.made == {}
