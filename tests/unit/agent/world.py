@@ -181,6 +181,7 @@ class FakeRuntime:
         self.slow: dict[str, float] = {}
         self.unstartable: set[str] = set()
         self.is_down = False
+        self.sweeps = 0
         self.former: frozenset[DeviceId] = frozenset()
         self.calls: list[str] = []
         self.broken_off: list[str] = []
@@ -286,6 +287,10 @@ class FakeRuntime:
     async def shared(self) -> frozenset[DeploymentName]:
         self._check()
         return frozenset(self.world.networks)
+
+    async def sweep(self) -> None:
+        self._check()
+        self.sweeps += 1
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         while True:

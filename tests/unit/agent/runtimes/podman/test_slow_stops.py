@@ -88,9 +88,15 @@ def test_what_follows_upon_something_that_waits_waits_too():
     async def stage() -> None:
         stops = await stopping("held", "free", "new")
         going_on = (remove("free"), create("free"), start("free"))
-        plan = [remove("free"), create("free"), create("new"), start("free"), start("new")]
+        plan: list[Action] = [
+            remove("free"),
+            create("free"),
+            create("new"),
+            start("free"),
+            start("new"),
+        ]
         assert stops.permitted(plan) == going_on
-        handed = [remove("free"), create("free", ports=HTTP), start("free")]
+        handed: list[Action] = [remove("free"), create("free", ports=HTTP), start("free")]
         assert stops.permitted(handed) == (remove("free"),)
         await stops.close()
 
