@@ -128,8 +128,20 @@ async def test_what_a_killed_agent_left_goes_once_the_next_one_looks(
     left.mkdir()
     (left / "0").write_text("left")
     with make_runtime(host) as other:
-        await other.observe()
+        await other.sweep()
     assert kept(host) == [CONF["content"]]
+
+
+async def test_what_is_left_of_a_container_that_a_person_removed_goes_with_the_next_sweep(
+    host: PodmanHost, runtime: PodmanRuntime
+):
+    made = await run(runtime, workload(files=[CONF]))
+    await run(runtime, workload(name="b", files=[SCRIPT]))
+    host.podman("rm", "--force", "--time=0", made.name)
+    await runtime.remove(made.name)
+    assert kept(host) == sorted([SCRIPT["content"], CONF["content"]])
+    await runtime.sweep()
+    assert kept(host) == [SCRIPT["content"]]
 
 
 async def test_a_container_that_cannot_be_made_leaves_no_files(
@@ -158,4 +170,5 @@ async def test_an_agent_that_lost_its_journal_removes_no_files_of_the_id_before(
     options = Options(socket=host.socket, ulimits=ULIMITS, files=host.root / "files")
     with contextlib.closing(PodmanRuntime(DeviceId("renamed"), options)) as other:
         assert await other.observe() == ()
+        await other.sweep()
     assert kept(host) == [CONF["content"]]

@@ -11,6 +11,7 @@ from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
 from fleet.contracts import scores
 from fleet.contracts.messages import Phase
 from fleet.contracts.names import DeploymentName
+from tests import device_nodes
 from tests.agent_device import Hub
 from tests.integration.agent.agent_process import DEVICE
 from tests.integration.agent.conftest import Start
@@ -119,6 +120,30 @@ async def test_what_waits_for_a_service_that_is_slow_to_stop_is_pending_and_its_
         host.podman("kill", "fleet.web.old")
         await hub.reaches("web", Phase.RUNNING, revision=revision)
         assert "fleet.web.old" not in host.containers()
+
+
+async def test_a_device_is_handed_over_once_who_has_it_has_stopped(
+    hub: Hub, host: PodmanHost, start_agent: Start
+):
+    with device_nodes.nodes() as nodes:
+        devices = [{"path": nodes.plug("ttyUSB0"), "containerPath": "/dev/x"}]
+        a = script("a", STUBBORN, stopTimeout=600, networkMode="none")
+        async with start_agent():
+            await hub.deploy("web", a | {"devices": devices}, sleeper("b"), sleeper("x"))
+            await hub.reaches("web", Phase.RUNNING)
+            before = host.containers()
+            revision = await hub.deploy("web", a, sleeper("b", devices=devices), sleeper("x"))
+
+            async def waits() -> bool:
+                return stops(host, "a") and "fleet.web.b" not in host.containers()
+
+            await eventually(waits, "a is being stopped, and b waits")
+            host.podman("kill", "fleet.web.x")
+            await is_another(host, "fleet.web.x", before)
+            state = await hub.reaches("web", Phase.PENDING, revision=revision)
+            assert state.error is None
+            host.podman("kill", "fleet.web.a")
+            await hub.reaches("web", Phase.RUNNING, revision=revision)
 
 
 async def is_another(host: PodmanHost, name: str, before: dict[str, str]) -> None:

@@ -81,6 +81,10 @@ class World:
             raise Refused(f"the name {wanted.name} is taken")
         if self.images is not None and wanted.service.image not in self.images:
             raise Refused(f"{wanted.service.image} was not pulled")
+        nodes = {node.path for node in wanted.service.devices}
+        for other in self.containers.values():
+            if nodes & {node.path for node in other.devices}:
+                raise Refused(f"{other.name} has a device of {wanted.name}")
         self.outside.discard(wanted.name)
         if wanted.service.network_mode is scores.NetworkMode.BRIDGE:
             self.networks.add(wanted.deployment)
@@ -97,6 +101,7 @@ class World:
             wanted.service.restart_policy,
             image=f"sha256:{wanted.service.image}",
             ports=wanted.service.ports,
+            devices=wanted.service.devices,
         )
 
     def start(self, name: str) -> None:
@@ -178,6 +183,7 @@ class FakeRuntime:
         self.slow: dict[str, float] = {}
         self.unstartable: set[str] = set()
         self.is_down = False
+        self.sweeps = 0
         self.former: frozenset[DeviceId] = frozenset()
         self.calls: list[str] = []
         self.broken_off: list[str] = []
@@ -283,6 +289,10 @@ class FakeRuntime:
     async def shared(self) -> frozenset[DeploymentName]:
         self._check()
         return frozenset(self.world.networks)
+
+    async def sweep(self) -> None:
+        self._check()
+        self.sweeps += 1
 
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         while True:

@@ -1,5 +1,8 @@
 """
-Have removed what no deployment needs any more, and nobody removed: its network.
+Have removed what nobody needs any more, and nobody removed: networks, and files.
+
+Files, which may hold secrets, are left where a container went without us (``podman rm``), or where
+podman didn't say whether it made one, and an agent that is killed leaves some.
 
 A deployment that is withdrawn removes its own as its last act. What is left is that of one whose
 services no longer want it, of one whose journal was lost, or what somebody else's container used
@@ -34,7 +37,7 @@ def needs_network(intent: intents.Intent | None) -> bool:
 
 
 class Leftovers:
-    """Removes the networks that no *intent* of their deployment needs."""
+    """Removes networks that no *intent* of their deployment needs, and files of no container."""
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Leftovers:
 
     async def look(self) -> None:
         """Look once."""
+        await self._runtime.sweep()
         for deployment in sorted(await self._runtime.shared()):
             if not needs_network(self._intent(deployment)):
                 await self._runtime.release(deployment)

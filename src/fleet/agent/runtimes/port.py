@@ -15,6 +15,7 @@ from typing import Protocol
 
 from fleet.agent.model.workloads import Workload
 from fleet.contracts import containers, scores
+from fleet.contracts.container_fields import DeviceNode
 from fleet.contracts.names import DeploymentName, DeviceId
 
 
@@ -34,6 +35,7 @@ class Container:
     """
     A container of ours, as found.
 
+    *devices* are those that it was made with, which nobody else gets until it is gone.
     *image* is a digest. *started* and *finished* are seconds since 1970, 0
     where that hasn't happened. *out_of_memory*: that is what it ended by. *health* is what
     the runtime remembers of the last checks of this run; "" where there is none.
@@ -50,6 +52,7 @@ class Container:
     exit_code: int = 0
     out_of_memory: bool = False
     image: str = ""
+    devices: tuple[DeviceNode, ...] = ()
     started: int = 0
     finished: int = 0
     health: str = ""
@@ -234,6 +237,9 @@ class Runtime(Protocol):
 
     async def shared(self) -> frozenset[DeploymentName]:
         """List the deployments of which there is something to `release`."""
+
+    async def sweep(self) -> None:
+        """Remove what is left on the device of containers that went without us: their files."""
 
     def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         """

@@ -45,7 +45,7 @@ async def test_what_nobody_needs_goes_and_what_a_container_is_in_stays():
     assert world.networks == {OTHER, DeploymentName("wanted")}
 
 
-def test_a_network_is_left_once_its_services_want_none_and_a_runtime_that_is_away_is_waited_for():
+def test_networks_and_files_go_in_time_and_a_runtime_that_is_away_is_waited_for():
     async def stage() -> None:
         server, runtime = MemoryServer(), FakeRuntime()
         hub, bus = Hub(server.connect(), DEVICE), server.connect(device_permissions(DEVICE))
@@ -55,10 +55,12 @@ def test_a_network_is_left_once_its_services_want_none_and_a_runtime_that_is_awa
             assert runtime.world.networks == {WEB}
             revision = await hub.deploy("web", app("a", networkMode="host"))
             await hub.reaches("web", Phase.RUNNING, revision=revision)
+            swept = runtime.sweeps
             runtime.is_down = True
             await asyncio.sleep(700)
             runtime.is_down = False
             await holds(lambda: not runtime.world.networks, "no network is left", within=700)
+            assert (swept, runtime.sweeps) == (1, 2)
 
     virtual_time.run(stage())
 

@@ -12,6 +12,7 @@ from fleet.agent.runtimes.podman import executor, planning
 from fleet.agent.runtimes.podman.slow_stops import SlowStops
 from fleet.agent.runtimes.port import Container
 from fleet.bus.memory import MemoryServer
+from fleet.contracts.container_fields import DeviceNode
 from fleet.contracts.messages import Phase
 from fleet.contracts.scores import Port
 from tests import virtual_time
@@ -23,6 +24,7 @@ from tests.unit.agent.world import FakeRuntime, World, container, name, workload
 SECONDS = 30
 NAMES = ["a", "b", "c", "d"]
 HTTP = {"host": 80, "container": 80}
+NODE = {"path": "/dev/ttyUSB0"}
 X = app("x")
 
 names = st.sampled_from(NAMES)
@@ -34,8 +36,18 @@ names = st.sampled_from(NAMES)
         ([app("old"), X], [app("new"), X], "old", "new"),
         ([app("a", ports=[HTTP]), app("b"), X], [app("a"), app("b", ports=[HTTP]), X], "a", "b"),
         ([app("a", ports=[HTTP]), X], [app("b", ports=[HTTP]), X], "a", "b"),
+        (
+            [app("a", devices=[NODE]), app("b"), X],
+            [app("a"), app("b", devices=[NODE]), X],
+            *("a", "b"),
+        ),
     ],
-    ids=["renamed", "a port is handed over", "a port goes to what is new"],
+    ids=[
+        "renamed",
+        "a port is handed over",
+        "a port goes to what is new",
+        "a device is handed over",
+    ],
 )
 def test_what_waits_for_a_stop_is_pending_and_the_others_are_repaired(
     first: list[dict[str, Any]], second: list[dict[str, Any]], slow: str, waiting: str
@@ -63,16 +75,24 @@ def test_what_waits_for_a_stop_is_pending_and_the_others_are_repaired(
     play(scenario)
 
 
+def resource(number: int, *, is_port: bool) -> dict[str, Any]:
+    """What only one service can have at a time."""
+    if is_port:
+        return {"ports": (Port(host=number, container=80),)}
+    return {"devices": (DeviceNode(path=f"/dev/tty{number}"),)}
+
+
 @st.composite
 def updates(draw: st.DrawFn) -> tuple[list[Container], list[Workload]]:
-    """What runs, and what is to: services go, come, and take each other's ports."""
+    """What runs, and what is to: services go, come, and take from each other what they have."""
     before, after = (draw(st.lists(names, unique=True)) for _ in range(2))
     had, gets = (
         dict(zip(NAMES, draw(st.permutations(range(80, 84))), strict=True)) for _ in range(2)
     )
-    found = [container(n, ports=(Port(host=had[n], container=80),)) for n in before]
+    is_port = draw(st.booleans())
+    found = [container(n, **resource(had[n], is_port=is_port)) for n in before]
     wanted = [
-        workload(n, "d1" if had[n] == gets[n] else "d2", ports=(Port(host=gets[n], container=80),))
+        workload(n, "d1" if had[n] == gets[n] else "d2", **resource(gets[n], is_port=is_port))
         for n in after
     ]
     return found, wanted

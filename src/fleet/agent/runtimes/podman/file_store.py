@@ -4,8 +4,8 @@ The literal files of services, as they lie on the device for podman to mount.
 Each container has a directory of its own in the agent's state, which only the agent may enter: the
 files may hold secrets, and outlive a reboot. It is named by chance, and the container's label
 `containers.LABEL_FILES` tells it, so that no container is ever shown the files of another or of its
-own next version. It is written before its container is made, and goes after that. What an agent
-that was killed in between left is found when the next one looks at all containers (`sweep`). One
+own next version. It is written before its container is made, and goes after that. What is left of a
+container that went without us, or that may never have been made, goes with the next `sweep`. One
 that is lost makes its container fail to start, and so be made anew, with its files.
 
 Blocks; runs in a thread.
@@ -15,7 +15,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import structlog
@@ -42,6 +42,8 @@ class FileStore:
         """
         Write *files* for one container; return the name under which they are kept, "" for none.
 
+        No sweep takes them before it is said that they are `settled`.
+
         :raises errors.FilesUnavailable: they couldn't be written; nothing is left of them.
         """
         if not files:
@@ -67,20 +69,27 @@ class FileStore:
         """Remove what is kept under *name*; what can't be removed is left for `sweep`."""
         if name.isalnum():  # whatever a label says
             shutil.rmtree(self._root / name, ignore_errors=True)
-            with self._lock:
-                self._made.discard(name)
+            self.settled(name)
 
-    def sweep(self, kept: Collection[str]) -> None:
-        """Remove all but what is *kept*, and what this process has written and not removed."""
+    def settled(self, name: str) -> None:
+        """Note that the container of what is kept under *name* was made, or never will be."""
+        with self._lock:
+            self._made.discard(name)
+
+    def sweep(self, kept: Callable[[], Collection[str]]) -> None:
+        """Remove all but what containers have (*kept*), and what one is being made with."""
         if not self._has_root:
             return
         try:
-            found = [each.name for each in self._root.iterdir()]
+            found = {each.name for each in self._root.iterdir()}
         except OSError:  # there is none, or it can't be read: then nothing is removed
             return
+        # In this order: what was there, and isn't being made any more, has its container by now.
         with self._lock:
-            stay = {*kept, *self._made}
-        for name in sorted(set(found) - stay):
+            found -= self._made
+        if not found:
+            return
+        for name in sorted(found.difference(kept())):
             log.info("files of a container that is gone", name=name)
             self.remove(name)
 

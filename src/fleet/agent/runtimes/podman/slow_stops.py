@@ -5,7 +5,7 @@ A stop is waited for a moment, which is enough for most. One that takes longer g
 deployment is looked at and acted upon meanwhile, but for what has to wait for it:
 
 * whatever is to be done about that service;
-* a service that wants a port of a container that is being stopped;
+* a service that wants a port, or a device node, of a container that is being stopped;
 * a service that is new, while one that is no longer wanted is being stopped: it may be the same
   one under another name, at work on the same data.
 """
@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from fleet.agent.runtimes.podman.planning import Action, Create, Remove, Restart, Start
 from fleet.agent.runtimes.port import Container
 from fleet.agent.system import cancellation
-from fleet.contracts.scores import Port
+from fleet.contracts.scores import Service
 
 T = TypeVar("T")
 
@@ -103,18 +103,21 @@ class SlowStops(Generic[T]):
         is_new = isinstance(action, Create) and action.service not in self._found
         if is_new and not going <= set(self._wanted):
             return True
-        return _collides(self._ports(action), [p for name in going for p in self._held(name)])
+        wanted = self._wanted_by(action)
+        return any(_collide(wanted, held) for name in going if (held := self._found.get(name)))
 
-    def _ports(self, action: Create | Start) -> tuple[Port, ...]:
+    def _wanted_by(self, action: Create | Start) -> Service | Container | None:
         if isinstance(action, Create):
-            return action.workload.service.ports
-        return self._held(action.service)
-
-    def _held(self, service: str) -> tuple[Port, ...]:
-        found = self._found.get(service)
-        return found.ports if found is not None else ()
+            return action.workload.service
+        return self._found.get(action.service)
 
 
-def _collides(wanted: Iterable[Port], held: Iterable[Port]) -> bool:
-    held = tuple(held)
-    return any(port.collides(other) for port in wanted for other in held)
+def _collide(wanted: Service | Container | None, held: Container) -> bool:
+    """Tell whether a port or a device node is asked for that is held."""
+    if wanted is None:
+        return False
+    return any(port.collides(other) for port in wanted.ports for other in held.ports) or any(
+        node.path == other.path and not (node.shared and other.shared)
+        for node in wanted.devices
+        for other in held.devices
+    )

@@ -68,9 +68,36 @@ def test_what_no_container_has_goes_and_what_is_being_made_stays(tmp_path: Path)
     kept, left = (before.write(FILES, element="a") for _ in range(2))
     store = FileStore(tmp_path)
     made = store.write(FILES, element="a")
-    store.sweep({kept, ""})
+    store.sweep(lambda: {kept, ""})
     assert names(tmp_path) == {kept, made}
     assert left not in names(tmp_path)
+
+
+def test_what_was_settled_goes_once_no_container_has_it(tmp_path: Path):
+    store = FileStore(tmp_path)
+    name = store.write(FILES, element="a")
+    store.settled(name)
+    store.sweep(lambda: {name})
+    assert names(tmp_path) == {name}
+    store.sweep(set)
+    assert names(tmp_path) == set()
+
+
+def test_a_container_that_is_made_amid_a_sweep_keeps_its_files(tmp_path: Path):
+    """It was there before containers were listed, and not among them."""
+    store = FileStore(tmp_path)
+    written = [store.write(FILES, element="a")]
+
+    def listing() -> set[str]:
+        written.append(store.write(FILES, element="b"))
+        for name in written:
+            store.settled(name)
+        return set()
+
+    old = FileStore(tmp_path).write(FILES, element="a")
+    store.sweep(listing)
+    assert names(tmp_path) == set(written)
+    assert old not in written
 
 
 @pytest.mark.parametrize("name", ["..", ".", "/etc", "../other", "a/b"])
@@ -84,4 +111,4 @@ def test_a_label_of_somebody_else_removes_nothing(tmp_path: Path, name: str):
 
 
 def test_a_directory_that_is_not_there_is_swept_in_vain(tmp_path: Path):
-    FileStore(tmp_path / "none").sweep(set())
+    FileStore(tmp_path / "none").sweep(set)

@@ -4,16 +4,19 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fleet.agent.runtimes.podman.planning import Action, Create, Remove, Restart, Start
 from fleet.agent.runtimes.podman.slow_stops import SlowStops
+from fleet.contracts.container_fields import DeviceNode
 from fleet.contracts.scores import Port
 from tests import virtual_time
 from tests.unit.agent.world import container, name, workload
 
 HTTP = (Port(host=80, container=80),)
+NODE, SHARED = DeviceNode(path="/dev/ttyUSB0"), DeviceNode(path="/dev/dri", shared=True)
 FOUND = [
-    container("slow", ports=HTTP),
+    container("slow", ports=HTTP, devices=(NODE, SHARED)),
     container("held", ports=HTTP),
     container("free"),
 ]
@@ -56,6 +59,9 @@ async def stopping(*wanted: str) -> SlowStops[str]:
         (create("free"), False),
         (start("held"), True),
         (create("free", ports=HTTP), True),
+        (create("free", devices=(NODE,)), True),
+        (create("free", devices=(SHARED,)), False),
+        (create("free", devices=(replace(SHARED, shared=False),)), True),
         (create("new"), False),
     ],
 )
@@ -82,9 +88,15 @@ def test_what_follows_upon_something_that_waits_waits_too():
     async def stage() -> None:
         stops = await stopping("held", "free", "new")
         going_on = (remove("free"), create("free"), start("free"))
-        plan = [remove("free"), create("free"), create("new"), start("free"), start("new")]
+        plan: list[Action] = [
+            remove("free"),
+            create("free"),
+            create("new"),
+            start("free"),
+            start("new"),
+        ]
         assert stops.permitted(plan) == going_on
-        handed = [remove("free"), create("free", ports=HTTP), start("free")]
+        handed: list[Action] = [remove("free"), create("free", ports=HTTP), start("free")]
         assert stops.permitted(handed) == (remove("free"),)
         await stops.close()
 

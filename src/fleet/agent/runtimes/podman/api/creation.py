@@ -95,6 +95,8 @@ class Creation:
             except errors.FleetError:
                 self._files.remove(kept)
                 raise
+            finally:
+                self._files.settled(kept)
 
     def _post(self, workload: Workload, given: Given) -> str:
         body = json.dumps(

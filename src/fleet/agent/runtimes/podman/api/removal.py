@@ -12,6 +12,7 @@ Each of these was seen on 4.3.1:
   only once its stop has ended.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ _LEFTOVER_COMMAND = ["storage"]
 
 _STOPPING = "stopping"
 
+_WITH_FILES = {"all": "true", "filters": json.dumps({"label": [containers.LABEL_FILES]})}
 _AT_ONCE = {"force": "true", "timeout": "0", "volumes": "true"}
 
 
@@ -84,6 +86,10 @@ class Removal:
         labels = details["Config"].get("Labels") or {}
         self._files.remove(str(labels.get(containers.LABEL_FILES, "")))
 
+    def sweep(self) -> None:
+        """Remove the files of containers that are gone; of any id that this device ever had."""
+        self._files.sweep(self._kept_files)
+
     def remove_leftover(self, container: str) -> bool:
         """
         Remove what a creation left that podman was killed in; False where there is no such thing.
@@ -98,6 +104,10 @@ class Removal:
                 path = f"/containers/{row.get('Id')}"
                 return not answers.is_refusal(self._request("DELETE", path, params=_AT_ONCE))
         return False
+
+    def _kept_files(self) -> set[str]:
+        rows = answers.rows(self._request("GET", "/containers/json", params=_WITH_FILES))
+        return {translation.labels(row).get(containers.LABEL_FILES, "") for row in rows}
 
     def _is_stopping(self, container_id: str) -> bool:
         details = answers.lenient(self._request("GET", f"/containers/{container_id}/json"))

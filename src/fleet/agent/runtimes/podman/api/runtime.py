@@ -214,6 +214,9 @@ class PodmanRuntime:
     async def shared(self) -> frozenset[DeploymentName]:
         return await self._call(self._networks.deployments)
 
+    async def sweep(self) -> None:
+        await self._call(self._removal.sweep)
+
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         queue: asyncio.Queue[DeploymentName | errors.FleetError | None] = asyncio.Queue()
         client = SocketClient(self._options.socket)
@@ -261,16 +264,7 @@ class PodmanRuntime:
             {} if deployment is None else {containers.LABEL_DEPLOYMENT: deployment}
         )
         found = (self._container(row) for row in listing)
-        seen = tuple(sorted((c for c in found if c is not None), key=lambda c: c.name))
-        if deployment is None:
-            self._sweep_files()
-        return seen
-
-    def _sweep_files(self) -> None:
-        """Remove the files of containers that are gone; of any id that this device ever had."""
-        params = {"all": "true", "filters": json.dumps({"label": [containers.LABEL_FILES]})}
-        rows = answers.rows(self._request("GET", "/containers/json", params=params))
-        self._files.sweep({translation.labels(row).get(containers.LABEL_FILES, "") for row in rows})
+        return tuple(sorted((c for c in found if c is not None), key=lambda c: c.name))
 
     def _container(self, row: Mapping[str, Any]) -> Container | None:
         image = self._images.digest(translation.image_id(row))

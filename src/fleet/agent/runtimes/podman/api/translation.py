@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fleet import errors
+from fleet.agent.runtimes.podman import device_claims
 from fleet.agent.runtimes.port import Container, Image, Status
 from fleet.contracts import containers, scores
+from fleet.contracts.container_fields import DeviceNode
 from fleet.contracts.names import DeploymentName
 
 _STATUS = {
@@ -72,10 +74,15 @@ def container(
             finished=max(0, _whole(raw.get("ExitedAt"))),
             health=_text(raw.get("Status")),
             ports=ports(raw) if raw.get("Ports") else (),
+            devices=_devices(told),
         )
     except (KeyError, ValueError):
         return None
     return found if found.id and found.name in names(raw) else None
+
+
+def _devices(told: Mapping[str, str]) -> tuple[DeviceNode, ...]:
+    return tuple(DeviceNode(path=c.path, shared=c.shared) for c in device_claims.read(told))
 
 
 def failed_at(raw: Mapping[str, Any]) -> int | None:

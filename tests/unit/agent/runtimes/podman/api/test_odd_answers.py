@@ -22,8 +22,10 @@ from fleet.agent.runtimes.podman.api import port_holders, translation
 from fleet.agent.runtimes.podman.api.runtime import Options, PodmanRuntime
 from fleet.agent.runtimes.port import Container, Image, Status
 from fleet.contracts import containers
+from fleet.contracts.container_fields import File
 from fleet.contracts.names import DeploymentName, DeviceId
-from fleet.contracts.scores import Port
+from fleet.contracts.scores import NetworkMode, Port
+from tests.unit.agent.world import workload
 
 DEVICE = DeviceId("dev-01")
 WANTED = Port(host=8080, container=80)
@@ -381,3 +383,23 @@ async def test_a_damaged_container_is_removed_beside_one_that_has_no_name(
     podman.broken.add("/containers/fleet.web.app/json")
     podman.answers["/containers/json"] = [row("odd", Names=None), row(), row("other")]
     await runtime.remove("fleet.web.app")
+
+
+async def test_files_of_a_container_that_podman_does_not_say_it_made_go_with_the_next_sweep(
+    podman: Podman, tmp_path: Path
+):
+    options = Options(socket=f"unix://{podman.server_address!s}", files=tmp_path / "files")
+    file = File(path="/a", content="secret")
+    wanted = workload("app", files=(file,), network_mode=NetworkMode.NONE)
+    podman.answers["/containers/create"] = b"odd"
+    podman.answers["/containers/json"] = []
+    with contextlib.closing(PodmanRuntime(DEVICE, options)) as runtime:
+        with pytest.raises(errors.RuntimeUnavailable):
+            await runtime.create(wanted)
+        (left,) = (tmp_path / "files").iterdir()
+        podman.answers["/containers/json"] = [{"Labels": {containers.LABEL_FILES: left.name}}]
+        await runtime.sweep()
+        assert left.exists()
+        podman.answers["/containers/json"] = []
+        await runtime.sweep()
+        assert not left.exists()
