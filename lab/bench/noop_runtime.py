@@ -97,6 +97,9 @@ class NoopRuntime:
         """See `Runtime`."""
         return frozenset()
 
+    async def sweep(self) -> None:
+        """See `Runtime`."""
+
     async def changes(self) -> AsyncGenerator[DeploymentName | None, None]:
         """See `Runtime`. Nothing ever happens by itself."""
         await asyncio.Event().wait()

@@ -6,6 +6,7 @@ plugged in anew where no registry is reached, one is away for weeks.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,16 @@ class Plugged(FakeRuntime):
         return replace(found, has_other_node=other)
 
 
+def plugged(scenario: Callable[[Plugged, Hub, MemoryServer], Awaitable[None]]) -> None:
+    """Run *scenario* against a device with such a node."""
+    runtime = Plugged()
+
+    async def whole(_: FakeRuntime, hub: Hub, server: MemoryServer) -> None:
+        await scenario(runtime, hub, server)
+
+    play(whole, runtime)
+
+
 class Numbered(DeviceNodes):
     """Nodes that all have one number."""
 
@@ -97,7 +108,7 @@ def test_a_job_that_gives_its_node_another_number_and_succeeds_is_done():
         await asyncio.sleep(60)  # virtual
         assert runtime.starts("flash") == 1
 
-    play(scenario, Plugged())
+    plugged(scenario)
 
 
 def test_a_job_that_gives_its_node_another_number_and_fails_is_tried_ever_more_rarely():
@@ -109,7 +120,7 @@ def test_a_job_that_gives_its_node_another_number_and_fails_is_tried_ever_more_r
         await asyncio.sleep(60)  # virtual
         assert 3 <= runtime.starts("flash") <= 8
 
-    play(scenario, Plugged())
+    plugged(scenario)
 
 
 @pytest.mark.parametrize("policy", ["Never", "OnFailure"])
@@ -130,7 +141,7 @@ def test_a_job_runs_to_its_end_whatever_number_its_node_has_meanwhile(policy: st
         assert (state.phase, state.error) == (Phase.RUNNING, None)
         assert runtime.starts("flash") == 1
 
-    play(scenario, Plugged())
+    plugged(scenario)
 
 
 def test_a_job_that_is_done_is_done_to_an_agent_without_a_journal():
@@ -155,7 +166,7 @@ def test_a_node_that_gets_another_number_all_the_time_is_followed_ever_more_rare
         runtime.flips = True
         await hub.deploy("web", app("gw"))
         await holds(lambda: runtime.starts("gw") == 1, "it is started")
-        for _ in range(60):
+        for _second in range(60):
             runtime.say(name("gw"))
             await asyncio.sleep(1)  # virtual
         assert 4 <= runtime.starts("gw") <= 8
@@ -164,7 +175,7 @@ def test_a_node_that_gets_another_number_all_the_time_is_followed_ever_more_rare
         await holds(lambda: not runtime.is_other("gw"), "it has its node", within=90)
         await hub.reaches("web", Phase.RUNNING)
 
-    play(scenario, Plugged())
+    plugged(scenario)
 
 
 def test_a_stick_is_plugged_in_anew_where_no_registry_is_reached():
@@ -177,7 +188,7 @@ def test_a_stick_is_plugged_in_anew_where_no_registry_is_reached():
         await holds(lambda: runtime.starts("gw") > 1, "it is made anew")
         await hub.reaches("web", Phase.RUNNING)
 
-    play(scenario, Plugged())
+    plugged(scenario)
 
 
 @pytest.mark.parametrize("error", [errors.DeviceMissing("away"), errors.DeviceInUse("taken")])

@@ -1,6 +1,7 @@
 """`planning`: laws over every combination of wanted and found, and the cases worth a name."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -206,7 +207,7 @@ def test_what_is_made_anew_with_its_node_is_of_the_image_that_is_there():
     ],
 )
 def test_who_has_another_node_is_made_anew_where_it_would_be_started_or_runs_for_good(
-    policy: RestartPolicy, status: Status, more: dict[str, int], is_made_anew: bool
+    policy: RestartPolicy, status: Status, more: dict[str, Any], is_made_anew: bool
 ):
     wanted = [workload("a", restart_policy=policy)]
     found = [container("a", status=status, restart_policy=policy, has_other_node=True, **more)]
