@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.host.ledger import Entry, Kind, Ledger
-from lab.system import commands, locks
+from lab.system import commands, locks, procfs
 
 
 def mounted() -> tuple[Path, ...]:
@@ -83,8 +83,31 @@ def undo_directory(entry: Entry) -> None:
         shutil.rmtree(path)
         return
     with locks.of_host():
-        if not any(_others_with(path, Path(entry.facts["shared"]))) and not any(path.iterdir()):
+        has_users = any(_others_with(path, Path(entry.facts["shared"]))) or any(path.iterdir())
+        if not has_users and not _is_mounted_anywhere(path):
             path.rmdir()
+
+
+def _is_mounted_anywhere(path: Path) -> bool:
+    """
+    Tell whether any process sees something mounted at *path*, in whatever mount namespace.
+
+    A lab of another data directory may: the kernel takes a mount away with its directory.
+    """
+    target, seen = escaped(path), set[Path]()
+    for process in procfs.pids():
+        about = procfs.PROC / str(process)
+        try:
+            namespace = (about / "ns/mnt").readlink()
+            if namespace in seen:
+                continue
+            mountinfo = (about / "mountinfo").read_text()
+        except OSError:  # it has ended
+            continue
+        seen.add(namespace)
+        if any(line.split()[4] == target for line in mountinfo.splitlines()):
+            return True
+    return False
 
 
 def _others_with(path: Path, ours: Path) -> Iterator[Path]:
