@@ -94,7 +94,7 @@ def full(keyword: str = "") -> tuple[Suite, ...]:
 
 def _integration(keyword: str) -> Suite:
     """Run the tests of parts, with more workers than cores: most of a test is waiting."""
-    workers = ("-n", "4", "--dist", "loadfile")
+    workers = ("-n", "3", "--dist", "loadfile")
     return _pytest("integration", workers, keyword=keyword, lane=PARTS)
 
 
