@@ -15,9 +15,7 @@ from lab.proof.results import Result
 from lab.proof.suites import REPORTS, Lane, Suite
 
 Announce = Callable[[Result], None]
-_AFTER_END_SECONDS = (
-    10  # to read what a suite said last, should a process of it hold on to the pipe
-)
+_AFTER_END_SECONDS = 10  # to read the last lines, should a process of the suite hold the pipe
 _one_line = threading.Lock()
 
 
