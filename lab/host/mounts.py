@@ -11,9 +11,14 @@ from lab.host.ledger import Entry, Kind, Ledger
 from lab.system import commands, locks, procfs
 
 
-def mounted() -> tuple[Path, ...]:
-    """Return every mount point that this process sees, in the order they were mounted."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+def mounted(process: int | None = None) -> tuple[Path, ...]:
+    """
+    Return every mount point that *process*, or this one, sees, in the order they were mounted.
+
+    :raises OSError: it has ended.
+    """
+    place = procfs.PROC / ("self" if process is None else str(process)) / "mountinfo"
+    lines = place.read_text().splitlines()
     return tuple(Path(_plain(line.split()[4])) for line in lines)
 
 
@@ -94,19 +99,15 @@ def _is_mounted_anywhere(path: Path) -> bool:
 
     A lab of another data directory may: the kernel takes a mount away with its directory.
     """
-    target, seen = escaped(path), set[Path]()
+    seen = set[Path]()
     for process in procfs.pids():
-        about = procfs.PROC / str(process)
         try:
-            namespace = (about / "ns/mnt").readlink()
-            if namespace in seen:
-                continue
-            mountinfo = (about / "mountinfo").read_text()
+            namespace = (procfs.PROC / str(process) / "ns/mnt").readlink()
+            if namespace not in seen and path in mounted(process):
+                return True
         except OSError:  # it has ended
             continue
         seen.add(namespace)
-        if any(line.split()[4] == target for line in mountinfo.splitlines()):
-            return True
     return False
 
 

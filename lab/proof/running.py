@@ -89,14 +89,13 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def _side_by_side(lanes: tuple[Lane, ...], announce: Announce) -> Iterator[Result]:
-    interrupted = threading.Event()
     processes = _Processes()
     width = max(len(suite.name) for lane in lanes for suite in lane)
 
     def follow(lane: Lane) -> tuple[Result, ...]:
         done = []
         for suite in lane:
-            if interrupted.is_set():
+            if processes.is_over:
                 break
             result = run(suite, prefix=f"{suite.name:{width}} | ", processes=processes)
             with _one_line:
@@ -109,7 +108,6 @@ def _side_by_side(lanes: tuple[Lane, ...], announce: Announce) -> Iterator[Resul
             for lane in [pool.submit(follow, lane) for lane in lanes]:
                 yield from lane.result()
         except BaseException:
-            interrupted.set()
             processes.interrupt()
             raise
 
@@ -125,12 +123,13 @@ class _Processes:
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
-        self._is_over = False
+        self.is_over = False
+        """whether none is to begin any more"""
 
     def run(self, command: tuple[str, ...], out: int) -> int:
         """Run *command* to its end, and return how it ended; its output goes to *out*."""
         with self._lock:
-            if self._is_over:
+            if self.is_over:
                 return -signal.SIGINT
             process = subprocess.Popen(
                 command,
@@ -149,7 +148,7 @@ class _Processes:
     def interrupt(self) -> None:
         """Interrupt those that run, and have none begin."""
         with self._lock:
-            self._is_over = True
+            self.is_over = True
             for process in self._running:
                 process.send_signal(signal.SIGINT)
 

@@ -71,7 +71,7 @@ class Networks:
         """
         found = self.check(deployment)
         answers_names = any(path.exists() for path in NAME_SERVERS)
-        if found is not None and not (answers_names and self._without_names(deployment, found)):
+        if found is not None and not (answers_names and self._removed_nameless(deployment, found)):
             return
         name = containers.network_name(deployment)
         if not answers_names:
@@ -125,8 +125,8 @@ class Networks:
         found = (self._deployment(row) for row in rows)
         return frozenset(deployment for deployment in found if deployment)
 
-    def _without_names(self, deployment: DeploymentName, found: Mapping[str, Any]) -> bool:
-        """Remove one that was made before there was a name server; False while it is in use."""
+    def _removed_nameless(self, deployment: DeploymentName, found: Mapping[str, Any]) -> bool:
+        """Remove one that was made before there was a name server, unless it is in use."""
         if found.get("dns_enabled") is not False:
             return False
         answer = self._request("DELETE", f"/networks/{containers.network_name(deployment)}")
