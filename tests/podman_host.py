@@ -198,11 +198,18 @@ class PodmanHost:
         return int(told.read_text()) if told.exists() else None
 
     def end_name_server(self) -> None:
-        """Kill the process that answers names, if there is one."""
+        """
+        Kill the process that answers names, if there is one, and wait until it is reaped.
+
+        netavark takes the process for alive as long as a signal reaches it, and so a zombie too;
+        an init that isn't systemd reaps it seconds later.
+        """
         process = self.name_server()
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+        _await(lambda: not Path(f"/proc/{process}").exists(), f"process {process} is gone")
 
     def containers(self) -> dict[str, str]:
         """Map the name of every container to its id and time of start."""

@@ -12,12 +12,17 @@ _COUNTED = ("tests", "failures", "errors", "skipped")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many tests a suite ran, by how they ended; *reasons* tell why which test was skipped."""
+    """
+    How many tests a suite ran, by how they ended.
+
+    *reasons* tell why which test was skipped, *failures* what each failed one said, in a line.
+    """
 
     passed: int
     failed: int
     skipped: int
     reasons: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         words = ((self.passed, "passed"), (self.failed, "failed"), (self.skipped, "skipped"))
@@ -50,15 +55,21 @@ def read_counts(report: Path) -> Counts | None:
         sum(int(suite.get(name, "0")) for suite in suites) for name in _COUNTED
     )
     failed = failures + errors
-    reasons = dict(_skips(root))
-    return Counts(passed=tests - failed - skipped, failed=failed, skipped=skipped, reasons=reasons)
+    return Counts(
+        passed=tests - failed - skipped,
+        failed=failed,
+        skipped=skipped,
+        reasons=dict(_ended(root, "skipped")),
+        failures={**dict(_ended(root, "failure")), **dict(_ended(root, "error"))},
+    )
 
 
-def _skips(root: ET.Element) -> Iterator[tuple[str, str]]:
+def _ended(root: ET.Element, how: str) -> Iterator[tuple[str, str]]:
     for case in root.iter("testcase"):
-        skip = case.find("skipped")
-        if skip is not None:
-            yield f"{case.get('classname')}.{case.get('name')}", skip.get("message", "")
+        end = case.find(how)
+        if end is not None:
+            said = end.get("message", "").strip().partition("\n")[0]
+            yield f"{case.get('classname')}.{case.get('name')}", said
 
 
 def table(results: Sequence[Result]) -> Table:
@@ -71,3 +82,11 @@ def table(results: Sequence[Result]) -> Table:
         mark = "[green]ok[/]" if result.passed else "[red]FAILED[/]"
         rows.add_row(mark, result.name, str(result.counts or ""), f"{result.seconds:.1f}")
     return rows
+
+
+def failures(results: Sequence[Result]) -> Iterator[str]:
+    """Name each test that failed, with what it said, a line each, in the order of *results*."""
+    for result in results:
+        if result.counts is not None:
+            for test, said in result.counts.failures.items():
+                yield f"{result.name}: {test}: {said}"

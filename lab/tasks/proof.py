@@ -153,5 +153,7 @@ def _announce(result: Result) -> None:
 def _conclude(done: Sequence[Result]) -> None:
     _console.rule()
     _console.print(results.table(done))
+    for line in results.failures(done):
+        _console.out(line, highlight=False)
     if failed := [result.name for result in done if not result.passed]:
         raise Exit(f"failed: {', '.join(failed)}", code=1)

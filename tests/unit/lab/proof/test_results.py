@@ -32,6 +32,27 @@ def test_why_a_test_was_skipped_is_read_too(tmp_path: Path):
     assert counts.reasons == {"vm.test_deploying.test_three": "it needs three devices"}
 
 
+def test_which_tests_failed_is_told_with_the_first_line_of_what_they_said(tmp_path: Path):
+    report = tmp_path / "junit.xml"
+    report.write_text(
+        '<testsuite tests="4" failures="1" errors="2" skipped="0">'
+        '<testcase classname="unit.test_a" name="test_one"/>'
+        '<testcase classname="unit.test_a" name="test_two">'
+        '<failure message="AssertionError: 1 is not 2&#10;assert 1 == 2">trace</failure></testcase>'
+        '<testcase classname="unit.test_a" name="test_three">'
+        '<error message="failed on setup">trace</error></testcase>'
+        '<testcase classname="unit.test_b" name="test_four"><error>trace</error></testcase>'
+        "</testsuite>"
+    )
+    counts = results.read_counts(report)
+    done = [Result("types", 1, 1), Result("unit", 1, 1, counts=counts), Result("e2e", 0, 1)]
+    assert list(results.failures(done)) == [
+        "unit: unit.test_a.test_two: AssertionError: 1 is not 2",
+        "unit: unit.test_a.test_three: failed on setup",
+        "unit: unit.test_b.test_four: ",
+    ]
+
+
 def test_a_suite_that_died_has_no_counts(tmp_path: Path):
     assert results.read_counts(tmp_path / "missing.xml") is None
     (tmp_path / "half.xml").write_text("<testsuites>")
