@@ -7,11 +7,13 @@ Containers' own cgroups go with the containers; their parents podman never remov
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from fleet.scores.score import Score
 from lab.host.lab_host import LabHost
 from lab.host.ledger import Entry, Kind, Ledger
+from lab.system import trees
 
 _ROOT = Path("/sys/fs/cgroup")
 _PARENT = "libpod_parent"
@@ -53,7 +55,7 @@ def undo(entry: Entry) -> None:
 
 def remove(path: Path) -> None:
     """Remove a cgroup and the empty ones beneath it; content when it is gone or in use."""
-    for below in sorted(path.glob("**/"), reverse=True):
+    for below in sorted(trees.directories(path), reverse=True):
         with contextlib.suppress(OSError):
             below.rmdir()
 
@@ -63,11 +65,14 @@ def _parents() -> tuple[Path, ...]:
 
 
 def _users(path: Path) -> Iterator[str]:
-    for procs in path.glob("**/cgroup.procs"):
-        yield from procs.read_text().split()
+    for below in trees.directories(path):
+        with contextlib.suppress(OSError):  # it goes while we look: then nobody uses it
+            yield from (below / "cgroup.procs").read_text().split()
 
 
 def of_container(container: str) -> Iterator[Path]:
     """Yield the cgroups of a container, and of its monitor, by the container's full id."""
     for parent in _parents():
-        yield from parent.glob(f"libpod-*{container}")
+        for path in trees.directories(parent):
+            if fnmatch(path.name, f"libpod-*{container}") and path.parent == parent:
+                yield path

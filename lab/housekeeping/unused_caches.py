@@ -18,7 +18,7 @@ from lab.host import labs, processes
 from lab.host.ledger import Kind as Made
 from lab.host.ledger import Ledger
 from lab.lifecycle import cache_uses
-from lab.system import locks
+from lab.system import locks, trees
 from lab.toolchain.provisioning import Toolchain
 from lab.toolchain.store import Store
 
@@ -112,8 +112,11 @@ def _dead() -> Iterator[tuple[Kind, Path]]:
 
 
 def _last_used(kind: Kind, path: Path) -> float:
-    files = path.glob("logs/*") if kind is Kind.LOGS else [path]
-    return max((each.stat().st_mtime for each in files if each.exists()), default=0.0)
+    used = [0.0]
+    for each in trees.files(path / "logs") if kind is Kind.LOGS else [path]:
+        with contextlib.suppress(FileNotFoundError):  # it goes while we look
+            used.append(each.stat().st_mtime)
+    return max(used)
 
 
 def _size(root: Path, seen: set[int]) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lab.errors import PreflightFailed
-from lab.system import commands
+from lab.system import commands, trees
 
 _WITHIN = 900
 _BLOCK = 512  # what st_blocks counts
@@ -43,12 +43,7 @@ def remove(path: Path) -> None:
 
 def allocated(path: Path) -> int:
     """Return how many bytes of disk *path* and what is in it take; nothing where it isn't."""
-    try:
-        own = path.lstat().st_blocks * _BLOCK
-    except FileNotFoundError:
-        return 0
-    inside = path.iterdir() if path.is_dir() and not path.is_symlink() else ()
-    return own + sum(map(allocated, inside))
+    return sum(map(_allocated, {path, *trees.directories(path), *trees.files(path)}))
 
 
 def free(where: Path) -> int:
@@ -71,3 +66,10 @@ def require_room(
             element=str(where),
             hint="invoke lab.gc frees what no lab needs; lab.snapshot --list shows the snapshots",
         )
+
+
+def _allocated(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks * _BLOCK
+    except FileNotFoundError:
+        return 0

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.host import lab_host
-from lab.system import commands
+from lab.system import commands, trees
 
 
 def overlays() -> dict[Path, tuple[Path, ...]]:
     """Return the disks of all labs by the image that they stand on."""
     found: dict[Path, tuple[Path, ...]] = {}
-    for disk in sorted(lab_host.labs_dir().glob("*/**/*.qcow2")):
+    disks = (path for path in trees.files(lab_host.labs_dir()) if path.suffix == ".qcow2")
+    for disk in sorted(disks):
         if (base := _base(disk)) is not None:
             found[base] = (*found.get(base, ()), disk)
     return found

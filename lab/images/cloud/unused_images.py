@@ -5,6 +5,7 @@ An image that a disk stands on is needed, whoever's it is. What is to go is judg
 own lock, which is held wherever a disk is made on an image (`cache.held`).
 """
 
+import contextlib
 import enum
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from lab.images.cloud import cache, catalogue, download
 from lab.images.cloud.overlays import overlays
-from lab.system import locks
+from lab.system import locks, trees
 
 
 class Kind(enum.StrEnum):
@@ -89,7 +90,11 @@ def _locks() -> Iterator[Unused]:
 
 
 def _size(path: Path) -> int:
-    return sum(each.lstat().st_size for each in (path, *path.rglob("*")) if not each.is_dir())
+    total = 0
+    for each in {path, *trees.files(path)}:
+        with contextlib.suppress(FileNotFoundError):  # it goes while we look
+            total += 0 if each.is_dir() else each.lstat().st_size
+    return total
 
 
 def _is_held(path: Path) -> bool:
