@@ -9,6 +9,7 @@ here: what is said to it goes to a stand-in that refuses what it would refuse.
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ class Sandbox:
     """`machine.Machine`: programs run in the namespace of the process *pid*, or by *stand_ins*."""
 
     pid: int
+    since: float
+    """when it began: what changed after that was changed by the test"""
     stand_ins: dict[str, Program] = field(default_factory=dict)
     asked: list[tuple[str, ...]] = field(default_factory=list)
     name: str = "sandbox"
@@ -51,6 +54,7 @@ class Sandbox:
 @contextlib.contextmanager
 def sandbox(directory: Path) -> Iterator[Sandbox]:
     """Make such a machine, with its files in *directory* until the block ends."""
+    since = time.time()
     command = ("unshare", "--mount", "--propagation", "private", "--", sys.executable)
     with subprocess.Popen(
         (*command, str(_HOLDER), str(directory), *OVERLAID),
@@ -61,5 +65,5 @@ def sandbox(directory: Path) -> Iterator[Sandbox]:
         assert holder.stdin is not None
         assert holder.stdout is not None
         assert holder.stdout.readline() == "ready\n"
-        yield Sandbox(holder.pid)
+        yield Sandbox(holder.pid, since)
         holder.stdin.close()

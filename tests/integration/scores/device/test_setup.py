@@ -44,7 +44,8 @@ def world(systemd):
     machine = systemd.machine
     listed = ("find", *WRITTEN, *_PASSING)
     entries = machine.ask(*listed, "-printf", "%p %y %m %u:%g %l\n").text.splitlines()
-    digests = machine.ask(*listed, "-type", "f", "-exec", "sha256sum", "{}", "+").text.splitlines()
+    changed = (*listed, "-type", "f", "-newerct", f"@{machine.since}")
+    digests = machine.ask(*changed, "-exec", "sha256sum", "{}", "+").text.splitlines()
     units = {
         name: (unit.file, unit.active, unit.environment) for name, unit in systemd.units.items()
     }

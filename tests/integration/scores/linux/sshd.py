@@ -71,6 +71,7 @@ class Sshd:
             "StrictModes": "no",  # a test's directory is below one that anybody writes to
             "PidFile": "none",
             "UsePAM": "no",
+            "SetEnv": "SHLVL=1",  # so that bash reads no ~/.bashrc of whoever runs the tests
         }
         options = [f"-o{name}={value}" for name, value in settings.items()]
         with log.open("wb") as out:
