@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[3]
 POOL = """\
@@ -35,7 +36,9 @@ def _checked(tmp_path: Path, text: str) -> "subprocess.CompletedProcess[str]":
     cache = ROOT / "build" / "mypy-snippets"  # of its own: a run of mypy may go on beside
     settings = ("--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(cache))
     argv = (sys.executable, "-m", "mypy", *settings, str(snippet))
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / "lock"):  # mypy's cache is for one at a time, and workers are several
+        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.timeout(180)
