@@ -12,6 +12,11 @@ _BEGUN: Final = "begin() sets it before anybody reads it"
 
 EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
     (
+        "agent/deployments/tracking",
+        "Tracker._plan",
+        "assert_never(None)",
+    ): "never reached: for the type checker",
+    (
         "operator/decisions/orphans",
         "Suspects.__init__",
         "self._found: dict[Orphan, float] = None",

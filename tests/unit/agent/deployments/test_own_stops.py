@@ -277,4 +277,3 @@ def test_only_a_stop_whose_end_would_decide_is_saved_before_it_begins(action: Re
     stops.begin([action], [worker, other])
     stops.begin([action], [worker, other])
     assert saved == [{worker.id: 100}]
-
