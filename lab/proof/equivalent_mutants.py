@@ -12,6 +12,11 @@ _BEGUN: Final = "begin() sets it before anybody reads it"
 
 EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
     (
+        "agent/deployments/own_stops",
+        "OwnStops.interrupted",
+        "replace(c, exit_code=0, finished=1, out_of_memory=False)",
+    ): "every run begins later than that second",
+    (
         "agent/deployments/tracking",
         "Tracker._plan",
         "assert_never(None)",

@@ -1,5 +1,7 @@
 """`error_messages`: texts that were seen, and what they mean."""
 
+from collections.abc import Callable
+
 import pytest
 
 from fleet import errors
@@ -132,108 +134,108 @@ HOLDER = container("b", deployment="other")
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "element", "told"),
+    ("make", "kind", "element", "told"),
     [
         pytest.param(
-            error_messages.no_reference("Foo"),
+            lambda: error_messages.no_reference("Foo"),
             errors.InvalidImage,
             "Foo",
             ("Foo names no image: write registry/name:tag",),
             id="no reference",
         ),
         pytest.param(
-            error_messages.broken_off("app:1", "no route"),
+            lambda: error_messages.broken_off("app:1", "no route"),
             errors.ImagePullFailed,
             "app:1",
             ("app:1 broke off: no route",),
             id="broken off",
         ),
         pytest.param(
-            error_messages.absent("app:1"),
+            lambda: error_messages.absent("app:1"),
             errors.ImageNotFound,
             "app:1",
             ("app:1 is not on the device", "choose another pullPolicy"),
             id="absent",
         ),
         pytest.param(
-            error_messages.of_start(NAMES_TAKEN, element="a"),
+            lambda: error_messages.of_start(NAMES_TAKEN, element="a"),
             errors.PortInUse,
             "a",
             (NAMES_TAKEN, "dns_bind_port = 1053"),
             id="port of names, at start",
         ),
         pytest.param(
-            error_messages.taken("53/udp", "process 12 (aardvark-dns)", element="a"),
+            lambda: error_messages.taken("53/udp", "process 12 (aardvark-dns)", element="a"),
             errors.PortInUse,
             "a",
             ("port 53/udp is taken by process 12 (aardvark-dns)", "dns_bind_port = 1053"),
             id="port of names",
         ),
         pytest.param(
-            error_messages.taken("80/tcp", "process 7 (nginx)", element="a"),
+            lambda: error_messages.taken("80/tcp", "process 7 (nginx)", element="a"),
             errors.PortInUse,
             "a",
             ("port 80/tcp is taken by process 7 (nginx); stop what listens there",),
             id="port",
         ),
         pytest.param(
-            error_messages.device_taken("/dev/ttyUSB0", HOLDER, element="a"),
+            lambda: error_messages.device_taken("/dev/ttyUSB0", HOLDER, element="a"),
             errors.DeviceInUse,
             "a",
             ("/dev/ttyUSB0 is taken by service b of deployment other", "shared: true"),
             id="device",
         ),
         pytest.param(
-            error_messages.in_use(A, {"probe", "debug"}),
+            lambda: error_messages.in_use(A, {"probe", "debug"}),
             errors.ContainerInUse,
             A,
             ("fleet.web.a can't be removed: debug, probe, not Fleet's", "remove that container"),
             id="in use",
         ),
         pytest.param(
-            error_messages.name_taken(A, "", "new"),
+            lambda: error_messages.name_taken(A, "", "new"),
             errors.NameTaken,
             A,
             ("fleet.web.a is not a container of Fleet; remove or rename it",),
             id="container of nobody we know",
         ),
         pytest.param(
-            error_messages.name_taken(A, "old", "new"),
+            lambda: error_messages.name_taken(A, "old", "new"),
             errors.NameTaken,
             A,
             ("of device old", "new had that id", 'device_id = "old"', "podman rm --force"),
             id="container of another device",
         ),
         pytest.param(
-            error_messages.network_taken("fleet.web", ""),
+            lambda: error_messages.network_taken("fleet.web", ""),
             errors.NameTaken,
             "fleet.web",
             ("fleet.web is not a network of Fleet", "podman network rm fleet.web"),
             id="network of nobody we know",
         ),
         pytest.param(
-            error_messages.network_taken("fleet.web", "old"),
+            lambda: error_messages.network_taken("fleet.web", "old"),
             errors.NameTaken,
             "fleet.web",
             ("fleet.web is of device old", "podman network rm fleet.web"),
             id="network of another device",
         ),
         pytest.param(
-            error_messages.no_network("fleet.web", "no subnet is left"),
+            lambda: error_messages.no_network("fleet.web", "no subnet is left"),
             errors.NetworkUnavailable,
             "fleet.web",
             ("fleet.web can't be made: no subnet is left; see to podman's networks",),
             id="no network",
         ),
         pytest.param(
-            error_messages.unable(errors.LimitUnavailable, "no pids", element="a"),
+            lambda: error_messages.unable(errors.LimitUnavailable, "no pids", element="a"),
             errors.LimitUnavailable,
             "a",
             ("no pids; enable",),
             id="left out",
         ),
         pytest.param(
-            error_messages.of_create("Statfs /nowhere: no such file", element="a"),
+            lambda: error_messages.of_create("Statfs /nowhere: no such file", element="a"),
             errors.HostPathMissing,
             "a",
             ("Statfs /nowhere: no such file; create the directory",),
@@ -242,8 +244,12 @@ HOLDER = container("b", deployment="other")
     ],
 )
 def test_an_error_names_what_failed_and_tells_why_and_what_to_do(
-    error: errors.FleetError, kind: type[errors.FleetError], element: str, told: tuple[str, ...]
+    make: Callable[[], errors.FleetError],
+    kind: type[errors.FleetError],
+    element: str,
+    told: tuple[str, ...],
 ):
+    error = make()
     assert (type(error), error.element) == (kind, element)
     assert [words for words in told if words not in str(error)] == []
 
