@@ -22,6 +22,21 @@ EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
         "assert_never(None)",
     ): "never reached: for the type checker",
     (
+        "agent/runtimes/podman/api/specification",
+        "_limits_found",
+        '"cpus": (asked.get("cpu", {}).get("quota", None), found.get("CpuQuota", 0)),',
+    ): "only whether it was asked for is looked at then",
+    (
+        "agent/runtimes/podman/api/specification",
+        "_limits_found",
+        '"cpus": (asked.get("cpu", {}).get("quota", 0), found.get("CpuQuota", )),',
+    ): "it differs from whatever was asked for, as 0 does",
+    (
+        "agent/runtimes/podman/reporting",
+        "_judge_health",
+        "return _Finding(name, None)",
+    ): "what neither failed nor is pending runs",
+    (
         "operator/decisions/orphans",
         "Suspects.__init__",
         "self._found: dict[Orphan, float] = None",

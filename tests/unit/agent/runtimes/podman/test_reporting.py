@@ -187,10 +187,10 @@ def test_what_never_runs_twice_and_neither_runs_nor_ended_says_so(status: Status
     assert remedy in report.error.message
 
 
-def test_of_what_ran_out_of_memory_and_never_runs_twice_that_is_told():
+@pytest.mark.parametrize("ran", [{}, {"a": Run(service="a", digest="d1", exit_code=137)}])
+def test_of_what_ran_out_of_memory_and_never_runs_twice_that_is_told(ran: dict[str, Run]):
     found = replace(ended(137, RestartPolicy.NEVER), out_of_memory=True)
-    run = Run(service="a", digest="d1", exit_code=137)
-    report = reporting.report(ONE, View((found,), ran={"a": run}))
+    report = reporting.report(ONE, View((found,), ran=ran))
     assert report.error
     assert report.error.message.startswith("it ran out of memory and was ended by SIGKILL")
 

@@ -45,6 +45,7 @@ def test_a_pull(text: str, error: type[errors.FleetError]):
     ("image", "registry"),
     [
         ("registry.local:5000/team/app:1", "registry registry.local:5000 does not have"),
+        ("registry:5000/team/app:1", "registry registry:5000 does not have"),
         ("quay.io/team/app@sha256:1", "registry quay.io does not have"),
         ("localhost/app:1", "registry localhost does not have"),
         ("team/app:1", "the registry that podman is configured with does not have"),
