@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 _BEGUN: Final = "begin() sets it before anybody reads it"
+_LOOKED: Final = "look() sets it before anybody reads it"
+_SECOND: Final = "runs of less than half of SETTLED_SECONDS are all told and treated alike"
 
 EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
     (
@@ -21,6 +23,31 @@ EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
         "Tracker._plan",
         "assert_never(None)",
     ): "never reached: for the type checker",
+    (
+        "agent/deployments/tracking",
+        "Tracker.__init__",
+        "self._ran: Mapping[str, Run] = None",
+    ): _LOOKED,
+    (
+        "agent/deployments/tracking",
+        "Tracker.__init__",
+        "self._other_nodes: frozenset[str] = None",
+    ): _LOOKED,
+    (
+        "agent/deployments/restart_backoff",
+        "RestartBackoff._count",
+        "record.deaths, record.longest = 0, 1.0",
+    ): _SECOND,
+    (
+        "agent/deployments/restart_backoff",
+        "RestartBackoff._note_running",
+        "record.deaths, record.longest = 0, 1.0",
+    ): _SECOND,
+    (
+        "agent/deployments/restart_backoff",
+        "RestartBackoff.started",
+        'record.death = ""',
+    ): "no death equals it, as none equals None",
     (
         "agent/runtimes/podman/api/specification",
         "_limits_found",

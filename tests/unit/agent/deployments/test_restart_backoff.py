@@ -212,3 +212,16 @@ def test_what_was_started_or_seen_running_was_seen(attempts: RestartBackoff):
     attempts.started("a", 0.0, again=False)
     attempts.look([container("b")], 0.0)
     assert attempts.seen() == {"a", "b"}
+
+
+def test_one_death_after_a_longer_run_makes_no_service_settle_later(attempts: RestartBackoff):
+    attempts.look([death(1, ran_for=8)], 0.0)
+    attempts.started("a", 1.0, again=True)
+    assert not attempts.is_settled("a", SETTLED_SECONDS)
+    assert attempts.is_settled("a", 1.0 + SETTLED_SECONDS)
+
+
+def test_a_run_of_ours_was_no_longer_than_the_time_since_its_start(attempts: RestartBackoff):
+    attempts.started("a", 1000.0, again=False)
+    attempts.look([death(1, ran_for=1_700_000_000)], 1003.0)
+    assert attempts.records["a"].longest == 3.0

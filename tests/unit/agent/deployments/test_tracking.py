@@ -114,7 +114,7 @@ async def test_a_service_restarted_for_its_health_waits_and_says_so_until_it_is_
         assert (history.restarts, history.streak, history.is_settled) == (1, 1, False)
         assert isinstance(history.error, errors.Unhealthy)
         assert str(history.error) == "its health check fails"
-        assert history.error.element == "a"
+        assert (history.error.element, history.wait) == ("a", 1.0)
         assert tracker.next_look(NOW) == NOW + 1.0
 
 
