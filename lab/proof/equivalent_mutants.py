@@ -9,8 +9,60 @@ from collections.abc import Mapping
 from typing import Final
 
 _BEGUN: Final = "begin() sets it before anybody reads it"
+_LOOKED: Final = "look() sets it before anybody reads it"
+_SECOND: Final = "runs of less than half of SETTLED_SECONDS are all told and treated alike"
 
 EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
+    (
+        "agent/deployments/own_stops",
+        "OwnStops.interrupted",
+        "replace(c, exit_code=0, finished=1, out_of_memory=False)",
+    ): "every run begins later than that second",
+    (
+        "agent/deployments/tracking",
+        "Tracker._plan",
+        "assert_never(None)",
+    ): "never reached: for the type checker",
+    (
+        "agent/deployments/tracking",
+        "Tracker.__init__",
+        "self._ran: Mapping[str, Run] = None",
+    ): _LOOKED,
+    (
+        "agent/deployments/tracking",
+        "Tracker.__init__",
+        "self._other_nodes: frozenset[str] = None",
+    ): _LOOKED,
+    (
+        "agent/deployments/restart_backoff",
+        "RestartBackoff._count",
+        "record.deaths, record.longest = 0, 1.0",
+    ): _SECOND,
+    (
+        "agent/deployments/restart_backoff",
+        "RestartBackoff._note_running",
+        "record.deaths, record.longest = 0, 1.0",
+    ): _SECOND,
+    (
+        "agent/deployments/restart_backoff",
+        "RestartBackoff.started",
+        'record.death = ""',
+    ): "no death equals it, as none equals None",
+    (
+        "agent/runtimes/podman/api/specification",
+        "_limits_found",
+        '"cpus": (asked.get("cpu", {}).get("quota", None), found.get("CpuQuota", 0)),',
+    ): "only whether it was asked for is looked at then",
+    (
+        "agent/runtimes/podman/api/specification",
+        "_limits_found",
+        '"cpus": (asked.get("cpu", {}).get("quota", 0), found.get("CpuQuota", )),',
+    ): "it differs from whatever was asked for, as 0 does",
+    (
+        "agent/runtimes/podman/reporting",
+        "_judge_health",
+        "return _Finding(name, None)",
+    ): "what neither failed nor is pending runs",
     (
         "operator/decisions/orphans",
         "Suspects.__init__",

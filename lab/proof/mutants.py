@@ -37,6 +37,15 @@ _ROOMS: Final[Mapping[str, str]] = {
 
 # Where a module's tests have another name, or there are more of them.
 _TESTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "agent/deployments/restart_backoff": (
+        "agent/deployments/test_restart_backoff",
+        "agent/deployments/test_failing_containers",
+    ),
+    "agent/deployments/tracking": (
+        "agent/deployments/test_tracking",
+        "agent/deployments/test_own_stops",
+        "agent/deployments/test_loop",
+    ),
     "agent/journal/entries": ("agent/journal/test_entries", "agent/journal/test_journal"),
     "agent/journal/framing": ("agent/journal/test_files", "agent/journal/test_journal"),
     "agent/journal/records": ("agent/journal/test_journal", "agent/journal/test_applied_again"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fleet import errors
+from fleet.agent.deployments.own_stops import OwnStops
 from fleet.agent.deployments.tracking import Tracker
 from fleet.agent.journal.store import MemoryStore
 from fleet.agent.model import intents
@@ -233,3 +234,46 @@ async def test_what_never_runs_twice_and_was_stopped_by_us_was_interrupted():
     async with tracked(NEVER) as deployment:
         deployment.note(REMOVE)
         assert deployment.look(Status.EXITED, finished=120) == ((), Phase.FAILED)
+
+
+async def test_a_stop_that_podman_has_yet_to_tell_of_is_remembered():
+    async with tracked(ON_FAILURE) as deployment:
+        deployment.note(REMOVE)
+        deployment.look(Status.RUNNING)
+        deployment.look(Status.EXITED, finished=120)
+        plan, phase = deployment.look(Status.EXITED, finished=120)
+        assert (plan, phase) == ((START,), Phase.PENDING)
+
+
+@pytest.mark.parametrize("more", [{"exit_code": 0}, {"exit_code": 137, "out_of_memory": True}])
+def test_a_run_that_we_cut_short_looks_interrupted_and_others_as_they_are(more: dict[str, Any]):
+    stops = OwnStops(Memory())
+    running = container("a", started=100), container("b", started=100)
+    stops.look(running)
+    stops.note(Outcome(REMOVE), running)
+    found = tuple(replace(c, status=Status.EXITED, finished=120, **more) for c in running)
+    stops.look(found)
+
+    ours, other = stops.interrupted(found)
+
+    assert ours.was_interrupted
+    assert not ours.out_of_memory
+    assert other == found[1]
+    assert stops.services(found) == {"a"}
+
+
+@pytest.mark.parametrize("action", [REMOVE, RESTART])
+def test_only_a_stop_whose_end_would_decide_is_saved_before_it_begins(action: Remove | Restart):
+    saved: list[dict[str, int]] = []
+    stops = OwnStops(Memory(save_stops=lambda s: saved.append(dict(s))))
+    worker = container("a", started=100, restart_policy=ON_FAILURE)
+    other = container("b", started=100, restart_policy=ON_FAILURE)
+
+    stops.begin([START], [worker, other])
+    stops.begin([action], [replace(worker, restart_policy=RestartPolicy.ALWAYS), other])
+    stops.begin([action], [replace(worker, status=Status.EXITED), other])
+    assert saved == []
+
+    stops.begin([action], [worker, other])
+    stops.begin([action], [worker, other])
+    assert saved == [{worker.id: 100}]

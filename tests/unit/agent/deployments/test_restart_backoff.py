@@ -116,3 +116,112 @@ def test_a_container_found_running_clears_its_error(attempts: RestartBackoff):
     attempts.failed("a", errors.PortInUse("taken"), 0.0)
     attempts.look([container("a")], 1.0)
     assert attempts.records["a"].error is None
+
+
+def test_a_run_of_ours_that_was_just_long_enough_is_started_again_at_once(
+    attempts: RestartBackoff,
+):
+    attempts.started("a", 0.0, again=False)
+    attempts.look([death(1, ran_for=int(SETTLED_SECONDS))], SETTLED_SECONDS)
+    assert attempts.held(SETTLED_SECONDS) == set()
+    assert attempts.is_settled("a", SETTLED_SECONDS)
+
+
+def test_a_container_that_can_not_be_removed_is_tried_ever_more_rarely_until_newer_intent(
+    attempts: RestartBackoff,
+):
+    in_use = errors.ContainerFailed("its storage is busy")
+    waits = []
+    for number in range(4):
+        now = 1000.0 * number
+        attempts.not_removed("a", in_use, now)
+        assert attempts.stuck(now) == {"a"}
+        waits.append(attempts.next_look(now))
+        assert attempts.held(now) == set()
+        assert attempts.stuck(now + 100) == set()
+    assert waits == [pytest.approx(1000 * n + 2**n) for n in range(4)]
+
+    attempts.renew()
+    assert attempts.stuck(3000.0) == set()
+    assert attempts.next_look(3000.0) is None
+    attempts.not_removed("a", in_use, 3000.0)
+    assert attempts.next_look(3000.0) == pytest.approx(3001)
+
+
+def test_another_node_is_no_failure_and_holds_up_ever_longer_until_a_run_settles(
+    attempts: RestartBackoff,
+):
+    waits = []
+    for number in range(3):
+        now = 1000.0 * number
+        attempts.other_node("a", now)
+        assert attempts.is_settled("a", now)
+        waits.append(attempts.next_look(now))
+        assert attempts.held(now) == {"a"}
+    assert waits == [pytest.approx(1000 * n + 2**n) for n in range(3)]
+
+    attempts.started("a", 3000.0, again=False)
+    attempts.look([container("a", "d1", has_other_node=True)], 3000.0 + SETTLED_SECONDS)
+    attempts.other_node("a", 4000.0)
+    assert attempts.next_look(4000.0) == pytest.approx(4008)
+    attempts.look([container("a")], 4100.0)
+    attempts.other_node("a", 5000.0)
+    assert attempts.next_look(5000.0) == pytest.approx(5001)
+
+
+def test_another_node_makes_no_wait_after_a_failure_any_shorter(attempts: RestartBackoff):
+    attempts.failed("a", errors.InvalidImage("no reference"), 0.0)
+    wait = attempts.next_look(0.0)
+    attempts.other_node("a", 0.0)
+    assert attempts.next_look(0.0) == wait
+
+
+def test_a_restart_counts_and_why_it_was_made_stands(attempts: RestartBackoff):
+    unhealthy = errors.Unhealthy("its health check fails")
+    attempts.restarted("a", unhealthy, 10.0)
+    record = attempts.records["a"]
+    assert (record.restarts, record.streak, record.error) == (1, 1, unhealthy)
+    assert (record.started_at, record.begun_at) == (10.0, 10.0)
+    assert attempts.held(10.0) == {"a"}
+
+
+def test_what_is_not_known_is_neither_held_nor_remembered(attempts: RestartBackoff):
+    error = errors.PortInUse("taken")
+    attempts.failed("b", error, 0.0)
+    attempts.not_removed("b", error, 0.0)
+    attempts.other_node("b", 0.0)
+    attempts.started("b", 0.0, again=False)
+    attempts.look([container("b"), container("a", "d2", Status.EXITED, exit_code=1)], 0.0)
+    assert attempts.records.keys() == {"a"}
+    assert attempts.records["a"].streak == 0
+    assert attempts.is_settled("b", 0.0)
+    assert attempts.next_look(0.0) is None
+
+
+def test_only_what_failed_to_be_made_twice_in_a_row_is_unstartable(attempts: RestartBackoff):
+    attempts.failed("a", errors.ContainerFailed("exit status 1"), 0.0)
+    assert attempts.unstartable() == set()
+    attempts.failed("a", errors.ContainerFailed("exit status 1"), 1.0)
+    assert attempts.unstartable() == {"a"}
+    attempts.failed("a", errors.PortInUse("taken"), 2.0)
+    assert attempts.unstartable() == set()
+
+
+def test_what_was_started_or_seen_running_was_seen(attempts: RestartBackoff):
+    attempts.expect({"a": "d1", "b": "d1", "c": "d1"})
+    attempts.started("a", 0.0, again=False)
+    attempts.look([container("b")], 0.0)
+    assert attempts.seen() == {"a", "b"}
+
+
+def test_one_death_after_a_longer_run_makes_no_service_settle_later(attempts: RestartBackoff):
+    attempts.look([death(1, ran_for=8)], 0.0)
+    attempts.started("a", 1.0, again=True)
+    assert not attempts.is_settled("a", SETTLED_SECONDS)
+    assert attempts.is_settled("a", 1.0 + SETTLED_SECONDS)
+
+
+def test_a_run_of_ours_was_no_longer_than_the_time_since_its_start(attempts: RestartBackoff):
+    attempts.started("a", 1000.0, again=False)
+    attempts.look([death(1, ran_for=1_700_000_000)], 1003.0)
+    assert attempts.records["a"].longest == 3.0

@@ -8,9 +8,10 @@ from fleet import errors
 from fleet.agent.model import intents
 from fleet.agent.model.runs import Run
 from fleet.agent.runtimes.podman import reporting
+from fleet.agent.runtimes.podman.health import Course, Health
 from fleet.agent.runtimes.podman.reporting import History, View
 from fleet.agent.runtimes.port import Container, Status
-from fleet.contracts.messages import Phase
+from fleet.contracts.messages import Phase, ServiceState, StateError
 from fleet.contracts.scores import RestartPolicy
 from tests.unit.agent.world import container, workload
 
@@ -186,10 +187,10 @@ def test_what_never_runs_twice_and_neither_runs_nor_ended_says_so(status: Status
     assert remedy in report.error.message
 
 
-def test_of_what_ran_out_of_memory_and_never_runs_twice_that_is_told():
+@pytest.mark.parametrize("ran", [{}, {"a": Run(service="a", digest="d1", exit_code=137)}])
+def test_of_what_ran_out_of_memory_and_never_runs_twice_that_is_told(ran: dict[str, Run]):
     found = replace(ended(137, RestartPolicy.NEVER), out_of_memory=True)
-    run = Run(service="a", digest="d1", exit_code=137)
-    report = reporting.report(ONE, View((found,), ran={"a": run}))
+    report = reporting.report(ONE, View((found,), ran=ran))
     assert report.error
     assert report.error.message.startswith("it ran out of memory and was ended by SIGKILL")
 
@@ -226,3 +227,110 @@ def test_without_the_runtime_what_was_said_of_the_revision_stands():
     assert (report.phase, report.revision) == (Phase.PENDING, "r2")
     assert report.error
     assert report.error.reason == "RuntimeUnavailable"
+
+
+def test_without_the_runtime_what_was_said_of_what_is_kept_stands_too():
+    told = reporting.report(intents.Keep(), View((container("a"),)))
+    assert reporting.unavailable(intents.Keep(), errors.RuntimeUnavailable("no"), told) == told
+    first = reporting.unavailable(intents.Keep(), errors.RuntimeUnavailable("no"), None)
+    assert (first.revision, first.phase, first.services) == ("", Phase.PENDING, ())
+
+
+@pytest.mark.parametrize(
+    ("course", "phase", "state", "error"),
+    [
+        (Course(Health.HEALTHY), Phase.RUNNING, "running", None),
+        (Course(Health.STARTING), Phase.PENDING, "starting", None),
+        (Course(Health.UNKNOWN), Phase.PENDING, "unknown", None),
+        (
+            Course(Health.UNHEALTHY, output="no answer"),
+            Phase.FAILED,
+            "unhealthy",
+            StateError(
+                reason="Unhealthy", message="its health check fails: no answer", service="a"
+            ),
+        ),
+    ],
+)
+def test_what_runs_is_as_well_as_its_check_says(
+    course: Course, phase: Phase, state: str, error: StateError | None
+):
+    view = View((container("a"),), health={"a": course})
+    report = reporting.report(ONE, view)
+    assert (report.phase, report.error) == (phase, error)
+    assert [s.state for s in report.services] == [state]
+    assert reporting.is_certain(view) == (course.health is not Health.UNKNOWN)
+
+
+def test_of_what_has_ended_its_check_says_nothing():
+    view = View((ended(1),), health={"a": Course(Health.UNHEALTHY)})
+    assert [s.state for s in reporting.report(ONE, view).services] == ["exited"]
+
+
+def test_what_is_kept_without_a_score_is_told_service_by_service():
+    found = (container("b", image="sha256:2"), ended(1))
+    report = reporting.report(intents.Keep(), View(found, history={"a": History(3, restarts=2)}))
+    assert (report.revision, report.phase) == ("", Phase.FAILED)
+    assert report.error
+    assert (report.error.reason, report.error.service) == ("CrashLoop", "a")
+    assert report.services == (
+        ServiceState(name="a", state="exited", restarts=2),
+        ServiceState(name="b", state="running", image="sha256:2"),
+    )
+
+
+def test_what_is_waited_for_is_told_with_its_error_and_has_not_failed():
+    slow = {"a": errors.ImagePullFailed("it takes long")}
+    report = reporting.report(ONE, View((), unstaged={"a"}, slow=slow))
+    assert report.phase is Phase.PENDING
+    assert report.error == StateError(
+        reason="ImagePullFailed", message="it takes long", service="a"
+    )
+
+
+def test_what_keeps_a_leftover_from_going_is_told():
+    found = (container("a"), container("gone"))
+    history = {"gone": History(error=errors.ContainerInUse("probe depends on it"))}
+    report = reporting.report(ONE, View(found, history=history))
+    assert report.phase is Phase.PENDING
+    assert report.error == StateError(
+        reason="ContainerInUse", message="probe depends on it", service="gone"
+    )
+
+
+def test_what_somebody_else_keeps_from_being_withdrawn_is_told_of_the_revision_told_before():
+    view = View(
+        (container("a"), container("b")),
+        history={
+            "a": History(error=errors.ContainerFailed("busy")),
+            "b": History(error=errors.ContainerInUse("probe depends on it"), restarts=1),
+        },
+    )
+    told = reporting.report(TWO, View((container("a"), container("b"))))
+    report = reporting.withdrawal(view, told)
+    assert report
+    assert (report.revision, report.phase) == ("r1", Phase.FAILED)
+    assert report.error == StateError(
+        reason="ContainerInUse", message="probe depends on it", service="b"
+    )
+    assert [(s.name, s.state, s.restarts) for s in report.services] == [
+        ("a", "running", 0),
+        ("b", "running", 1),
+    ]
+    untold = reporting.withdrawal(view, None)
+    assert untold
+    assert untold.revision == ""
+    assert reporting.withdrawal(replace(view, history={}), told) is None
+    assert reporting.withdrawal(replace(view, found=()), told) is None
+
+
+@pytest.mark.parametrize(("intent", "revision"), [(ONE, "r1"), (intents.Keep(), "")])
+def test_a_bug_of_ours_fails_the_deployment_whose_services_are_told_as_before(
+    intent: intents.Apply | intents.Keep, revision: str
+):
+    told = reporting.report(ONE, View((container("a"),)))
+    error = StateError(reason="InternalError", message="KeyError")
+    report = reporting.internal_error(intent, "KeyError", told)
+    assert (report.revision, report.phase, report.error) == (revision, Phase.FAILED, error)
+    assert report.services == told.services != ()
+    assert reporting.internal_error(intent, "KeyError", None).services == ()

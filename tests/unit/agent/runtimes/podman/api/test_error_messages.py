@@ -1,9 +1,12 @@
 """`error_messages`: texts that were seen, and what they mean."""
 
+from collections.abc import Callable
+
 import pytest
 
 from fleet import errors
 from fleet.agent.runtimes.podman.api import error_messages
+from tests.unit.agent.world import container
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,7 @@ def test_a_pull(text: str, error: type[errors.FleetError]):
     ("image", "registry"),
     [
         ("registry.local:5000/team/app:1", "registry registry.local:5000 does not have"),
+        ("registry:5000/team/app:1", "registry registry:5000 does not have"),
         ("quay.io/team/app@sha256:1", "registry quay.io does not have"),
         ("localhost/app:1", "registry localhost does not have"),
         ("team/app:1", "the registry that podman is configured with does not have"),
@@ -123,3 +127,143 @@ def test_the_port_at_which_names_are_answered_is_told_with_how_to_move_that():
         assert isinstance(error, errors.PortInUse)
         assert "dns_bind_port" in str(error)
     assert "dns_bind_port" not in str(error_messages.of_start(text.replace("53", "54"), element=""))
+
+
+A = "fleet.web.a"
+NAMES_TAKEN = "listen udp4 :53: bind: address already in use"
+HOLDER = container("b", deployment="other")
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "element", "told"),
+    [
+        pytest.param(
+            lambda: error_messages.no_reference("Foo"),
+            errors.InvalidImage,
+            "Foo",
+            ("Foo names no image: write registry/name:tag",),
+            id="no reference",
+        ),
+        pytest.param(
+            lambda: error_messages.broken_off("app:1", "no route"),
+            errors.ImagePullFailed,
+            "app:1",
+            ("app:1 broke off: no route",),
+            id="broken off",
+        ),
+        pytest.param(
+            lambda: error_messages.absent("app:1"),
+            errors.ImageNotFound,
+            "app:1",
+            ("app:1 is not on the device", "choose another pullPolicy"),
+            id="absent",
+        ),
+        pytest.param(
+            lambda: error_messages.of_start(NAMES_TAKEN, element="a"),
+            errors.PortInUse,
+            "a",
+            (NAMES_TAKEN, "dns_bind_port = 1053"),
+            id="port of names, at start",
+        ),
+        pytest.param(
+            lambda: error_messages.taken("53/udp", "process 12 (aardvark-dns)", element="a"),
+            errors.PortInUse,
+            "a",
+            ("port 53/udp is taken by process 12 (aardvark-dns)", "dns_bind_port = 1053"),
+            id="port of names",
+        ),
+        pytest.param(
+            lambda: error_messages.taken("80/tcp", "process 7 (nginx)", element="a"),
+            errors.PortInUse,
+            "a",
+            ("port 80/tcp is taken by process 7 (nginx); stop what listens there",),
+            id="port",
+        ),
+        pytest.param(
+            lambda: error_messages.device_taken("/dev/ttyUSB0", HOLDER, element="a"),
+            errors.DeviceInUse,
+            "a",
+            ("/dev/ttyUSB0 is taken by service b of deployment other", "shared: true"),
+            id="device",
+        ),
+        pytest.param(
+            lambda: error_messages.in_use(A, {"probe", "debug"}),
+            errors.ContainerInUse,
+            A,
+            ("fleet.web.a can't be removed: debug, probe, not Fleet's", "remove that container"),
+            id="in use",
+        ),
+        pytest.param(
+            lambda: error_messages.name_taken(A, "", "new"),
+            errors.NameTaken,
+            A,
+            ("fleet.web.a is not a container of Fleet; remove or rename it",),
+            id="container of nobody we know",
+        ),
+        pytest.param(
+            lambda: error_messages.name_taken(A, "old", "new"),
+            errors.NameTaken,
+            A,
+            ("of device old", "new had that id", 'device_id = "old"', "podman rm --force"),
+            id="container of another device",
+        ),
+        pytest.param(
+            lambda: error_messages.network_taken("fleet.web", ""),
+            errors.NameTaken,
+            "fleet.web",
+            ("fleet.web is not a network of Fleet", "podman network rm fleet.web"),
+            id="network of nobody we know",
+        ),
+        pytest.param(
+            lambda: error_messages.network_taken("fleet.web", "old"),
+            errors.NameTaken,
+            "fleet.web",
+            ("fleet.web is of device old", "podman network rm fleet.web"),
+            id="network of another device",
+        ),
+        pytest.param(
+            lambda: error_messages.no_network("fleet.web", "no subnet is left"),
+            errors.NetworkUnavailable,
+            "fleet.web",
+            ("fleet.web can't be made: no subnet is left; see to podman's networks",),
+            id="no network",
+        ),
+        pytest.param(
+            lambda: error_messages.unable(errors.LimitUnavailable, "no pids", element="a"),
+            errors.LimitUnavailable,
+            "a",
+            ("no pids; enable",),
+            id="left out",
+        ),
+        pytest.param(
+            lambda: error_messages.of_create("Statfs /nowhere: no such file", element="a"),
+            errors.HostPathMissing,
+            "a",
+            ("Statfs /nowhere: no such file; create the directory",),
+            id="creation",
+        ),
+    ],
+)
+def test_an_error_names_what_failed_and_tells_why_and_what_to_do(
+    make: Callable[[], errors.FleetError],
+    kind: type[errors.FleetError],
+    element: str,
+    told: tuple[str, ...],
+):
+    error = make()
+    assert (type(error), error.element) == (kind, element)
+    assert [words for words in told if words not in str(error)] == []
+
+
+def test_of_what_nobody_knows_only_podman_s_own_words_are_told():
+    for found in (
+        error_messages.of_create("it said so", element="a"),
+        error_messages.of_start("it said so", element="a"),
+    ):
+        assert (type(found), found.element) == (errors.ContainerFailed, "a")
+        assert str(found) == "it said so"
+
+
+def test_a_network_that_is_gone_is_recognized_however_podman_writes_it():
+    assert error_messages.is_without_network("unable to find fleet.web: Network not found")
+    assert not error_messages.is_without_network("no such container")
