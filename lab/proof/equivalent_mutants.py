@@ -61,7 +61,7 @@ EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
     (
         "agent/runtimes/podman/reporting",
         "_judge_health",
-        "return _Finding(name, None)",
+        "return _Finding(None)",
     ): "what neither failed nor is pending runs",
     (
         "operator/decisions/orphans",

@@ -79,7 +79,6 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    service: str
     phase: Phase
     error: StateError | None = None
 
@@ -179,13 +178,13 @@ def _summary(
 def _judge(name: str, digest: str, container: Container | None, view: View) -> _Finding:
     error = view.failures.get(name) or view.history.get(name, History()).error
     if error is not None:
-        return _Finding(name, Phase.FAILED, _state_error(error, name))
+        return _Finding(Phase.FAILED, _state_error(error, name))
     run = view.ran.get(name)
     if container is None and run is not None:
         return _judge_run(name, run.exit_code, f"its container is gone; {_REMEDY}")
     if container is None or container.digest != digest:
         slow = view.slow.get(name)
-        return _Finding(name, Phase.PENDING, _state_error(slow, name) if slow else None)
+        return _Finding(Phase.PENDING, _state_error(slow, name) if slow else None)
     if _stays_interrupted(container, run):
         return _judge_run(name, None, f"{_where(container)}; {_REMEDY}")
     if run is not None and container.status in _ODD:
@@ -208,7 +207,7 @@ def _judge_container(container: Container, history: History, course: Course | No
         case Status.RUNNING | Status.STOPPING | Status.EXITED:
             return _judge_crashes(container, history)
         case _:
-            return _Finding(name, Phase.PENDING)
+            return _Finding(Phase.PENDING)
 
 
 def _stays_down(container: Container) -> bool:
@@ -229,11 +228,11 @@ def _judge_odd(container: Container, run: Run) -> _Finding:
 
 def _judge_health(name: str, course: Course | None) -> _Finding:
     if course is None or course.health is Health.HEALTHY:
-        return _Finding(name, Phase.RUNNING)
+        return _Finding(Phase.RUNNING)
     if course.health is Health.UNHEALTHY:
         error = StateError(reason=errors.Unhealthy.reason, message=course.message, service=name)
-        return _Finding(name, Phase.FAILED, error)
-    return _Finding(name, Phase.PENDING)
+        return _Finding(Phase.FAILED, error)
+    return _Finding(Phase.PENDING)
 
 
 def _stays_interrupted(container: Container, run: Run | None) -> bool:
@@ -248,20 +247,20 @@ def _judge_run(
 ) -> _Finding:
     """Judge a run that isn't made again."""
     if exit_code == 0:
-        return _Finding(name, Phase.RUNNING)
+        return _Finding(Phase.RUNNING)
     if exit_code is None:
         reason, end = INTERRUPTED, "it was interrupted and may be half-way"
     else:
         reason, end = CONTAINER_EXITED, _ended(exit_code, out_of_memory=out_of_memory)
     message = f"{end}, and restartPolicy Never does not start it again; {remedy}"
-    return _Finding(name, Phase.FAILED, StateError(reason=reason, message=message, service=name))
+    return _Finding(Phase.FAILED, StateError(reason=reason, message=message, service=name))
 
 
 def _judge_crashes(container: Container, history: History) -> _Finding:
     name = container.service
     falls = max(history.streak, history.deaths)
     if falls < CRASHES_THAT_FAIL:
-        return _Finding(name, Phase.PENDING)
+        return _Finding(Phase.PENDING)
     how = _ended(history.exit_code, out_of_memory=history.out_of_memory)
     is_soon = history.longest < _SOON
     when = "soon after its start" if is_soon else f"within {history.longest:.0f} s of its start"
@@ -270,9 +269,7 @@ def _judge_crashes(container: Container, history: History) -> _Finding:
         f"{how} {when}, {falls} times in a row; {_where(container)};"
         f" it is started again{again} at once"
     )
-    return _Finding(
-        name, Phase.FAILED, StateError(reason=CRASH_LOOP, message=message, service=name)
-    )
+    return _Finding(Phase.FAILED, StateError(reason=CRASH_LOOP, message=message, service=name))
 
 
 def _ended(exit_code: int, *, out_of_memory: bool) -> str:
@@ -289,7 +286,7 @@ def _where(container: Container) -> str:
 def _leftover(name: str, view: View) -> _Finding:
     """A container that is to go: the revision isn't there before it has."""
     error = view.history.get(name, History()).error
-    return _Finding(name, Phase.PENDING, _state_error(error, name) if error else None)
+    return _Finding(Phase.PENDING, _state_error(error, name) if error else None)
 
 
 def _services(
