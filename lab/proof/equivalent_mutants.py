@@ -12,6 +12,21 @@ _BEGUN: Final = "begin() sets it before anybody reads it"
 
 EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
     (
+        "contracts/bounds",
+        "_printable",
+        'return " " if character in "XX\\t\\n\\rXX" else _UNPRINTABLE',
+    ): "an X is printable, and so was returned before",
+    (
+        "contracts/hub",
+        "_shown",
+        'shown = begins[0] if begins else "XXXX"',
+    ): "the beginning may be empty, and so is always found",
+    (
+        "contracts/messages",
+        "_fit",
+        "return told if (fit == told) and False else fit",
+    ): "what is returned equals it; that it is not set again is about speed",
+    (
         "operator/decisions/orphans",
         "Suspects.__init__",
         "self._found: dict[Orphan, float] = None",

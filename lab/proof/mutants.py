@@ -37,6 +37,8 @@ _ROOMS: Final[Mapping[str, str]] = {
 
 # Where a module's tests have another name, or there are more of them.
 _TESTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "contracts/messages": ("contracts/test_messages", "contracts/test_bounds"),
+    "contracts/scores": ("contracts/test_scores", "contracts/test_container_fields"),
     "agent/journal/entries": ("agent/journal/test_entries", "agent/journal/test_journal"),
     "agent/journal/framing": ("agent/journal/test_files", "agent/journal/test_journal"),
     "agent/journal/records": ("agent/journal/test_journal", "agent/journal/test_applied_again"),

@@ -17,6 +17,7 @@ KINDS = pytest.mark.parametrize("kind", [DeviceId, DeploymentName])
 def test_a_label_is_a_name(kind, value):
     assert kind(value) == value
     assert isinstance(kind(value), str)
+    assert repr(kind(value)) == f"{kind.__name__}({value!r})"
 
 
 @KINDS
