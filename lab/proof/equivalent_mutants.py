@@ -27,6 +27,11 @@ EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
         "return told if (fit == told) and False else fit",
     ): "what is returned equals it; that it is not set again is about speed",
     (
+        "contracts/names",
+        "_broken_rule",
+        'return "XXXX"',
+    ): "what breaks none of the rules before is a label, and nobody asks",
+    (
         "operator/decisions/orphans",
         "Suspects.__init__",
         "self._found: dict[Orphan, float] = None",

@@ -163,6 +163,8 @@ def configuration(module: Module) -> str:
         "pytest_add_cli_args_test_selection": list(module.tests),
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist"],
         "process_isolation": "forkserver",  # pytest finds parameters by their ids once a process
+        # Collected once already, ids that are escaped are not found: that counts as a timeout.
+        "forkserver_warmup": "none",
         "timeout_multiplier": 5.0,
         "timeout_constant": 3.0,
         "use_git_change_detection": False,
