@@ -67,4 +67,17 @@ EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
         "Tombstones.bury",
         'self._uids[uid] = ""',
     ): "only the keys are looked at",
+    (
+        "supervision/containment",
+        "reason",
+        (
+            "return error.reason if (isinstance(error, errors.FleetError)) and False"
+            " else type(error).__name__"
+        ),
+    ): "the reason of each error of Fleet is the name of its class",
+    (
+        "supervision/failures",
+        "Failures.recovered",
+        "record.at.pop(key, )",
+    ): "each that stands has its time",
 }
