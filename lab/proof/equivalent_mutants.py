@@ -64,6 +64,26 @@ EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
         "return _Finding(None)",
     ): "what neither failed nor is pending runs",
     (
+        "contracts/bounds",
+        "_printable",
+        'return " " if character in "XX\\t\\n\\rXX" else _UNPRINTABLE',
+    ): "an X is printable, and so was returned before",
+    (
+        "contracts/hub",
+        "_shown",
+        'shown = begins[0] if begins else "XXXX"',
+    ): "the beginning may be empty, and so is always found",
+    (
+        "contracts/messages",
+        "_fit",
+        "return told if (fit == told) and False else fit",
+    ): "what is returned equals it; that it is not set again is about speed",
+    (
+        "contracts/names",
+        "_broken_rule",
+        'return "XXXX"',
+    ): "what breaks none of the rules before is a label, and nobody asks",
+    (
         "operator/decisions/orphans",
         "Suspects.__init__",
         "self._found: dict[Orphan, float] = None",
@@ -99,4 +119,17 @@ EQUIVALENT: Final[Mapping[tuple[str, str, str], str]] = {
         "Tombstones.bury",
         'self._uids[uid] = ""',
     ): "only the keys are looked at",
+    (
+        "supervision/containment",
+        "reason",
+        (
+            "return error.reason if (isinstance(error, errors.FleetError)) and False"
+            " else type(error).__name__"
+        ),
+    ): "the reason of each error of Fleet is the name of its class",
+    (
+        "supervision/failures",
+        "Failures.recovered",
+        "record.at.pop(key, )",
+    ): "each that stands has its time",
 }

@@ -46,6 +46,8 @@ _TESTS: Final[Mapping[str, tuple[str, ...]]] = {
         "agent/deployments/test_own_stops",
         "agent/deployments/test_loop",
     ),
+    "contracts/messages": ("contracts/test_messages", "contracts/test_bounds"),
+    "contracts/scores": ("contracts/test_scores", "contracts/test_container_fields"),
     "agent/journal/entries": ("agent/journal/test_entries", "agent/journal/test_journal"),
     "agent/journal/framing": ("agent/journal/test_files", "agent/journal/test_journal"),
     "agent/journal/records": ("agent/journal/test_journal", "agent/journal/test_applied_again"),
@@ -170,6 +172,8 @@ def configuration(module: Module) -> str:
         "pytest_add_cli_args_test_selection": list(module.tests),
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist"],
         "process_isolation": "forkserver",  # pytest finds parameters by their ids once a process
+        # Collected once already, ids that are escaped are not found: that counts as a timeout.
+        "forkserver_warmup": "none",
         "timeout_multiplier": 5.0,
         "timeout_constant": 3.0,
         "use_git_change_detection": False,

@@ -61,7 +61,7 @@ def measure(
         raise Exit(code=130) from exc
     _conclude(done)
     if record:
-        _console.print(f"evidence: {_record(done, command)}")
+        _console.print(f"evidence: {_record(done, _command((), sample, seed))}")
     if failed:
         raise Exit(f"not measured: {', '.join(failed)}", code=1)
 

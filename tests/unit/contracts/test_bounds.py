@@ -222,3 +222,9 @@ def test_the_largest_state_of_the_most_services_fits_into_its_bucket():
     error = {"reason": "R" * 64, "message": "\N{BUG}" * bounds.MAX_TEXT, "service": "s" * 63}
     state = decode(DEVICE_STATE, message(DEVICE_STATE, services=services, error=error))
     assert len(DEVICE_STATE.encode(state)) < bounds.max_value_bytes(kv.BUCKET_DEVICE_STATE) / 2
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.bucket)
+def test_the_largest_value_and_its_headers_are_the_largest_message(codec: Codec[Any]):
+    whole = bounds.max_value_bytes(codec.bucket) + bounds.HEADER_BYTES
+    assert whole == bounds.MAX_MESSAGE_BYTES[codec.bucket]

@@ -152,8 +152,11 @@ def test_two_services_have_one_node_only_where_both_share_it(
     if not refused:
         assert scores.decode("PodmanV0", {"services": services})
         return
-    with pytest.raises(errors.InvalidDesiredState, match="'a' and 'b' want the same device /dev/a"):
+    with pytest.raises(
+        errors.InvalidDesiredState, match="'a' and 'b' want the same device /dev/a"
+    ) as refusal:
         scores.decode("PodmanV0", {"services": services})
+    assert refusal.value.element == "b"
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,28 @@ def test_several_are_separated_by_commas():
     ],
 )
 def test_what_is_no_address_is_refused_with_where_it_stands(url: str):
-    with pytest.raises(errors.InvalidConfig, match=r"^nats\.url: .* is not like nats://host:4222"):
+    with pytest.raises(
+        errors.InvalidConfig, match=r"^nats\.url: .* is not like nats://host"
+    ) as refused:
         parse_servers(url, where="nats.url")
+    assert refused.value.element == "nats.url"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("hub", "'hub'"),
+        ("http://hub", "'http://hub'"),
+        ("nats://hub:65536", "'nats://hub…'"),
+        ("nats://hub?token=x", "'nats://hub…'"),
+        ("?token=x", "'…'"),
+        ("nats://" + "a" * 200 + "/x", f"'nats://{'a' * 100}…'"),
+    ],
+)
+def test_what_is_no_address_is_told_up_to_where_a_secret_may_begin(url: str, told: str):
+    with pytest.raises(errors.InvalidConfig) as refused:
+        parse_servers(url)
+    assert str(refused.value) == f"{told} is not like nats://host:4222"
 
 
 @given(
@@ -58,8 +78,10 @@ def test_what_is_no_address_is_refused_with_where_it_stands(url: str):
     after=st.sampled_from(["hub", "hub:4222", "", "hub:bad"]),
 )
 def test_a_secret_in_an_address_is_refused_and_never_repeated(before: str, secret: str, after: str):
-    with pytest.raises(errors.InvalidConfig, match="holds no user, password or token") as refused:
-        parse_servers(f"{before}{secret}@{after}")
+    with pytest.raises(
+        errors.InvalidConfig, match=r"^nats\.url: .* holds no user, password or token"
+    ) as refused:
+        parse_servers(f"{before}{secret}@{after}", where="nats.url")
     assert f"{secret}@" not in str(refused.value)
 
 

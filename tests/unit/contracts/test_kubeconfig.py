@@ -93,6 +93,8 @@ def test_one_that_is_cut_off_anywhere_is_refused_without_a_secret(cut: int):
 def test_what_is_missing_is_named(change: dict[str, object], says: str):
     with pytest.raises(errors.InvalidConfig) as refused:
         check(yaml.safe_dump({**WHOLE, **change}).encode())
+    assert str(refused.value).startswith("kubeconfig /k: ")
+    assert refused.value.element == "/k"
     assert says in str(refused.value)
     assert SECRET not in str(refused.value)
 
@@ -103,3 +105,14 @@ def test_what_is_missing_is_named(change: dict[str, object], says: str):
 def test_what_is_no_kubeconfig_at_all_is_refused(text: bytes):
     with pytest.raises(errors.InvalidConfig, match="kubeconfig /k"):
         check(text)
+
+
+def test_what_is_no_yaml_is_told_by_its_line():
+    with pytest.raises(errors.InvalidConfig, match=r"^kubeconfig /k: no YAML, line 2$"):
+        check(b"kind: Config\nusers: a: b\n")
+
+
+def test_of_a_client_librarys_words_only_that_a_file_is_missing_is_quoted():
+    missing = "File does not exist: /etc/kubernetes/ca.crt"
+    assert kubeconfig.quotable(missing) == missing
+    assert kubeconfig.quotable(f"Invalid base64: {SECRET}") == "what it says can't be used"

@@ -178,8 +178,9 @@ def test_the_key_beats_the_payload(codec, key):
 
 @pytest.mark.parametrize("key", ["", "pi-01", "a.b.c", "Pi.web", "info.pi-01"])
 def test_a_key_that_is_no_state_key_is_refused(key):
-    with pytest.raises(errors.UndecodableValue):
+    with pytest.raises(errors.UndecodableValue) as refusal:
         DEVICE_STATE.check_key(key)
+    assert refusal.value.element == key
 
 
 @pytest.mark.parametrize("device", ["Pi", "a.b", "", "*"])

@@ -17,6 +17,7 @@ KINDS = pytest.mark.parametrize("kind", [DeviceId, DeploymentName])
 def test_a_label_is_a_name(kind, value):
     assert kind(value) == value
     assert isinstance(kind(value), str)
+    assert repr(kind(value)) == f"{kind.__name__}({value!r})"
 
 
 @KINDS
@@ -25,6 +26,7 @@ def test_a_label_is_a_name(kind, value):
     [
         ("", "empty"),
         ("x" * 64, "64 characters, 63 are allowed"),
+        ("X" * 63, "'X' is not"),
         ("Pi", "'P' is not"),
         ("a.b", "'.' is not"),
         ("a*", "'*' is not"),
@@ -36,6 +38,7 @@ def test_a_label_is_a_name(kind, value):
         ("٣", "'٣' is not"),
         ("-a", "begin and end"),
         ("a-", "begin and end"),
+        ("ab-", "begin and end"),
     ],
     ids=str,
 )

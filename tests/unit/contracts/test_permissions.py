@@ -30,3 +30,22 @@ def test_the_operator_touches_only_the_buckets():
     for subject in permissions.operator_permissions().publish:
         assert "KV" in subject.split(".")[0] or ".KV_" in subject
         assert not subject.startswith("$JS.API.STREAM.DELETE")
+
+
+def test_the_operator_may_do_the_same_to_each_bucket_and_hears_only_its_own_replies():
+    allowed = permissions.operator_permissions()
+    assert allowed.publish == tuple(
+        subject
+        for bucket in ("desired-state", "device-info", "device-state", "device-heartbeat")
+        for subject in (
+            f"$JS.API.STREAM.CREATE.KV_{bucket}",
+            f"$JS.API.STREAM.UPDATE.KV_{bucket}",
+            f"$JS.API.STREAM.INFO.KV_{bucket}",
+            f"$JS.API.STREAM.PURGE.KV_{bucket}",
+            f"$JS.API.DIRECT.GET.KV_{bucket}.>",
+            f"$JS.API.CONSUMER.CREATE.KV_{bucket}.>",
+            f"$JS.FC.KV_{bucket}.>",
+            f"$KV.{bucket}.>",
+        )
+    )
+    assert allowed.subscribe == ("_INBOX_fleet_operator.>",)

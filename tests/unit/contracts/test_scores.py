@@ -202,7 +202,11 @@ VOLUME = {"name": "data", "mountPath": "/data"}
         ({"user": "me\n"}, "is not a user id or name"),
         ({"volumes": [{"mountPath": "/d", "hostPath": "/.."}]}, "hostPath: '/..' is not"),
         ({"volumes": [VOLUME, {**VOLUME, "name": "b"}]}, "mountPath: '/data' stands twice"),
-        ({"resources": {"memory": "128"}}, "with a unit of Ki, Mi, Gi"),
+        (
+            {"resources": {"memory": "128"}},
+            " memory: '128' is not a whole number with a unit of Ki",
+        ),
+        ({"resources": {"cpus": "0.5"}}, "cpus: '0.5' is not"),
         ({"resources": {"cpus": "0.5"}}, "such as 500m"),
         ({"resources": {"cpus": "9m"}}, "from 10m on"),
         ({"ports": [{"host": 1, "container": 1, "hostIp": "1.2"}]}, "hostIp: '1.2' is not an IPv4"),
@@ -254,8 +258,11 @@ def test_two_services_share_a_host_port_on_two_addresses_or_protocols_only(one, 
     if not collide:
         assert scores.decode("PodmanV0", {"services": services})
         return
-    with pytest.raises(errors.InvalidDesiredState, match="'a' and 'b' want the same host port"):
+    with pytest.raises(
+        errors.InvalidDesiredState, match="'a' and 'b' want the same host port"
+    ) as refusal:
         scores.decode("PodmanV0", {"services": services})
+    assert refusal.value.element == "b"
 
 
 def test_every_field_decodes_and_the_defaults_are_added_here_alone():

@@ -223,6 +223,15 @@ async def test_a_deployment_that_breaks_its_reader_costs_no_other(scene: FaultyS
         await scene.until(lambda: "1/" in str(scene.cluster.status().get("ready")), "1/2")
 
 
+async def test_a_deployment_that_breaks_its_reader_is_told_at_the_fleets_namespace(
+    scene: FaultyScene,
+):
+    scene.cluster.add({**deployment_body("broken", uid="u0"), "spec": 7})
+    async with scene.running():
+        await scene.until(lambda: FLEET in scene.told_at(), "somebody is told")
+    assert scene.counter.counts["contained deployments"]
+
+
 async def test_a_deployment_whose_status_cannot_be_written_costs_no_other(scene: FaultyScene):
     scene.cluster.add(deployment_body("broken", uid="u0"))
     scene.cluster.add(deployment_body())

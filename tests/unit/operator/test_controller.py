@@ -362,3 +362,9 @@ async def test_a_status_changed_by_somebody_else_is_put_right_at_the_next_resync
             lambda: scene.cluster.devices["d1"]["status"].keys() == before[1].keys(),
             "the device's status is right again",
         )
+
+
+async def test_what_does_not_decode_is_counted_by_its_bucket(scene: MemoryScene):
+    scene.server.write_raw(kv.BUCKET_DEVICE_INFO, "info.d9", b"junk")
+    async with scene.running():
+        await scene.until(lambda: scene.counter.counts["undecodable device-info"], "it is counted")

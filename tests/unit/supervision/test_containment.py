@@ -136,8 +136,9 @@ def test_shared_work_that_is_cancelled_is_an_error_of_its_waiters_and_cancels_no
         waiter = asyncio.create_task(containment.shared(work))
         await asyncio.sleep(1)
         work.cancel()
-        with pytest.raises(errors.InternalError, match="check web was cancelled"):
+        with pytest.raises(errors.InternalError, match="check web was cancelled") as told:
             await waiter
+        assert told.value.element == "check web"
 
     virtual_time.run(scenario())
 
@@ -155,3 +156,43 @@ def test_a_sentence_is_one_short_line_that_says_where():
     assert "\n" not in text
     assert len(text) == containment.MESSAGE_LENGTH
     assert f"({__name__}:" in containment.sentence(caught(ZeroDivisionError()))
+
+
+LONGEST = "x" * containment.MESSAGE_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "sentence"),
+    [
+        (errors.BusUnavailable("away"), "BusUnavailable", "away"),
+        (errors.BusUnavailable(LONGEST), "BusUnavailable", LONGEST),
+        (errors.BusUnavailable(f"{LONGEST}x"), "BusUnavailable", f"{LONGEST[:-1]}…"),
+        (ValueError("x"), "ValueError", "ValueError: x (nowhere)"),
+        (ExceptionGroup("one", [ValueError("x")]), "ExceptionGroup", "ValueError: x (nowhere)"),
+        (
+            ExceptionGroup("two", [ValueError("x"), KeyError("y")]),
+            "ExceptionGroup",
+            "ExceptionGroup: two (2 sub-exceptions) (nowhere)",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_is_named_in_one_word_and_in_one_sentence(
+    error: Exception, reason: str, sentence: str
+):
+    assert containment.reason(error) == reason
+    assert containment.sentence(error) == sentence
+
+
+def test_the_place_of_an_error_is_the_line_that_raised_it():
+    def raising() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError) as raised:
+        raising()
+    assert containment.place(raised.value) == f"{__name__}:{raising.__code__.co_firstlineno + 1}"
+
+
+def test_outside_of_any_loop_nobody_is_cancelled():
+    assert containment.running_task() is None
+    assert not containment.is_cancelled()

@@ -35,12 +35,42 @@ def test_a_failure_is_logged_with_its_traceback_once_and_again_after_some_minute
 
 
 def test_an_error_that_was_foreseen_is_a_warning_without_a_traceback():
+    failures, watcher = recorder()
+    with capture_logs() as logs:
+        for _ in range(2):
+            failures.failed("part", "a", errors.BusUnavailable("away"))
+    said = {"event": "work failed", "part": "part", "key": "a", "reason": "BusUnavailable"}
+    assert logs == [
+        said | {"error": "away", "streak": 1, "log_level": "warning"},
+        said | {"error": "away", "streak": 2, "log_level": "debug"},
+    ]
+    assert all(failure.is_foreseen for failure in watcher.failures)
+
+
+def test_an_error_that_stands_for_a_bug_was_not_foreseen():
     failures, _ = recorder()
     with capture_logs() as logs:
-        failures.failed("part", "a", errors.BusUnavailable("away"))
-    assert [(e["log_level"], e["reason"], "exc_info" in e) for e in logs] == [
-        ("warning", "BusUnavailable", False)
-    ]
+        assert not failures.failed("part", "a", errors.InternalError("a bug")).is_foreseen
+    assert [(e["log_level"], "exc_info" in e) for e in logs] == [("error", True)]
+
+
+def test_who_counts_failures_in_a_row_itself_says_how_many():
+    failures, _ = recorder()
+    assert failures.failed("part", "a", raised(), streak=7).streak == 7
+    assert failures.failed("part", "a", raised()).streak == 8
+
+
+def test_a_block_that_ends_well_is_a_recovery():
+    failures, watcher = recorder()
+    with failures.contained("part") as broken:
+        raise ValueError("a bug")
+    assert broken.failure == failures.standing("part")[0]
+    with capture_logs() as logs, failures.contained("part") as whole:
+        pass
+    assert whole.failure is None
+    assert failures.standing() == ()
+    assert watcher.recovered_parts == [("part", "")]
+    assert logs == [{"event": "failure over", "part": "part", "key": "", "log_level": "info"}]
 
 
 def test_a_failure_that_repeats_is_logged_ever_more_rarely():
@@ -108,10 +138,14 @@ class _Broken(Remembering):
 
 def test_a_watcher_with_a_bug_keeps_nobody_from_being_told():
     watcher = Remembering()
-    failures = Failures([_Broken(), watcher])
-    failures.failed("part", "a", raised())
-    failures.recovered("part", "a")
+    failures = Failures([_Broken()])
+    failures.add_watcher(watcher)
+    with capture_logs() as logs:
+        failures.failed("part", "a", raised())
+        failures.recovered("part", "a")
     assert len(watcher.failures) == len(watcher.recovered_parts) == 1
+    untold = [entry["error"] for entry in logs if entry["event"] == "failure not told"]
+    assert [error.partition(":")[0] for error in untold] == ["MemoryError", "RecursionError"]
 
 
 def test_an_exception_that_cannot_be_printed_is_recorded():

@@ -63,6 +63,13 @@ def test_a_watchdog_that_the_unit_has_armed_is_fed_and_left_as_it_is(
     assert manager.heard() == ["WATCHDOG=1"]
 
 
+def test_a_watchdog_is_armed_for_a_minute_and_a_half_unless_told_otherwise(
+    manager: Manager, address: str
+):
+    Notifier(address).arm()
+    assert manager.heard() == ["WATCHDOG_USEC=90000000", "WATCHDOG=1"]
+
+
 def test_without_a_socket_or_anybody_behind_it_nothing_is_said_and_nothing_fails(tmp_path: Path):
     Notifier.from_environment({}).arm()
     Notifier(str(tmp_path / "nobody")).alive()

@@ -220,6 +220,23 @@ def test_missing_info_keeps_the_columns():
     assert (kept["runtimes"], kept["problems"]) == ("podman=5", "X")
 
 
+@pytest.mark.parametrize(
+    ("hearing", "ready", "stale"),
+    [(Hearing.AWAITED, "Unknown", "Unknown"), (Hearing.SILENT, "False", "True")],
+)
+def test_a_device_that_never_told_anything_has_a_status_all_the_same(
+    hearing: Hearing, ready: str, stale: str
+):
+    status = registration.status_to_apply(None, device(labels={}), hearing, heard_at=None, now=NOW)
+    assert set(summary(status).values()) == {""}
+    assert status is not None
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {
+        "Ready": ready,
+        "Stale": stale,
+    }
+    assert status.keys() == {"summary", "conditions"}
+
+
 def test_only_another_count_is_a_reason_to_write():
     first = status_of(device(), info())
     assert summary(first)["deployments"] == ""

@@ -83,6 +83,7 @@ def test_who_is_heard_for_as_long_as_the_quiet_is_known_to_be_one(
 def test_of_many_instances_the_latest_are_kept():
     assert heard("abcdabcd", every=2).instances(D1) == ("a", "b", "c", "d")
     assert heard("abcdefabcdefdcdc", every=2).instances(D1) == ("c", "d", "e", "f")
+    assert heard("fedcbafedcbacdcd", every=2).instances(D1) == ("a", "b", "c", "d")
 
 
 def test_to_forget_who_was_never_heard_is_nothing():

@@ -429,3 +429,35 @@ def test_nothing_is_wanted_of_a_deployment_that_could_vanish_unseen():
     store.put_deployment(deployment(version=2))
     assert key_facts.gather(store, pair()).wanted is not None
     assert store.aggregate("u1").matched == 1
+
+
+@pytest.mark.parametrize("operator", ["DoesNotExist", "NotIn"])
+def test_a_selector_of_what_is_not_there_matches_every_other_device(operator: str):
+    store = Store()
+    for name, labels in {"d1": {"site": "a"}, "d2": {"site": "b"}, "d3": {}}.items():
+        store.put_device(device(name, labels))
+    body = making.deployment_body()
+    values = {"values": ["a", "b"]} if operator == "NotIn" else {}
+    expression = {"key": "site", "operator": operator, **values}
+    body["spec"]["targetSelector"] = {"matchExpressions": [expression]}
+    store.put_deployment(custom_resources.parse_deployment(body))
+    assert store.aggregate("u1").matched == 1
+    assert key_facts.gather(store, pair("d3")).wanted is not None
+
+
+def test_what_a_deployment_that_is_gone_wanted_is_looked_at():
+    store = Store()
+    store.put_deployment(deployment())
+    store.put_device(device())
+    store.touched = Touched()
+    store.drop_deployment("u1")
+    assert store.touched.pairs == {pair()}
+
+
+def test_a_device_may_say_something_of_itself_and_then_nothing_any_more():
+    store, name = Store(), DeviceId("d1")
+    for told in (None, making.info(), None):
+        store.touched = Touched()
+        store.put_info(name, told)
+        assert store.infos.get(name) == told
+        assert store.touched.devices == {name}

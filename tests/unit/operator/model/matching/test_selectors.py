@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet import errors
+from fleet.contracts import bounds
 from fleet.operator.model.matching import selectors
 from fleet.operator.model.matching.selectors import Operator, Requirement, Selector
 
@@ -57,18 +58,21 @@ def test_an_empty_selector_matches_nothing(spec: dict[str, Any]):
 
 
 @pytest.mark.parametrize(
-    "expression",
+    ("expression", "element", "why"),
     [
-        {"key": "a", "operator": "Near"},
-        {"key": "a"},
-        {"key": "a", "operator": "In"},
-        {"key": "a", "operator": "NotIn", "values": []},
-        {"key": "a", "operator": "Exists", "values": ["x"]},
+        ({"key": "a", "operator": "Near"}, "Near", "operator 'Near' is not known"),
+        ({"key": "a"}, "None", "operator 'None' is not known"),
+        ({"key": "a", "operator": "In"}, "a", "a: In needs values"),
+        ({"key": "a", "operator": "NotIn", "values": []}, "a", "a: NotIn needs values"),
+        ({"key": "a", "operator": "Exists", "values": ["x"]}, "a", "a: Exists takes no values"),
+        ({"key": "a", "operator": "DoesNotExist", "values": ["x"]}, "a", "takes no values"),
     ],
 )
-def test_what_says_nothing_is_refused(expression: dict[str, Any]):
-    with pytest.raises(errors.InvalidSelector):
+def test_what_says_nothing_is_refused(expression: dict[str, Any], element: str, why: str):
+    with pytest.raises(errors.InvalidSelector) as refusal:
         selectors.parse({"matchExpressions": [expression]})
+    assert refusal.value.element == element
+    assert why in str(refusal.value)
 
 
 IMPOSSIBLE = ("si te", "", "-a", "a-", "a/", "/a", "a/b/c", "A.io/x", "x..io/a", "a\n")
@@ -84,14 +88,18 @@ def test_a_key_that_no_device_can_have_is_refused(key: str, operator: Operator):
     with pytest.raises(errors.InvalidSelector) as refusal:
         selectors.parse({"matchExpressions": [expression]})
     assert str(refusal.value).isprintable()
+    assert "is not a label key like site" in str(refusal.value)
+    assert refusal.value.element == bounds.shown(key)
     with pytest.raises(errors.InvalidSelector):
         selectors.parse({"matchLabels": {key: "x"}})
 
 
 @pytest.mark.parametrize("value", ["a b", "-", "a\n", "x" * 64])
 def test_a_value_that_no_label_can_have_is_refused(value: str):
-    with pytest.raises(errors.InvalidSelector, match="is not a label value"):
+    with pytest.raises(errors.InvalidSelector, match=r"^site: .* is not a label value") as refusal:
         selectors.parse({"matchLabels": {"site": value}})
+    assert refusal.value.element == "site"
+    assert str(refusal.value).isprintable()
     with pytest.raises(errors.InvalidSelector, match="is not a label value"):
         selectors.parse(
             {"matchExpressions": [{"key": "site", "operator": "NotIn", "values": [value]}]}
