@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 
+from lab.system import waiting
 from tests.e2e.hosts import Snapshot, processes_of
 
 LONG = "600"
@@ -23,6 +24,8 @@ def test_a_process_that_outlived_the_command_that_started_it_is_the_labs(tmp_pat
         int(_answer(["sh", "-c", f"sleep {LONG} >&- 2>&- & echo $!"], tmp_path))
     )
     try:
+        # It is a copy of the shell for a moment.
+        waiting.wait_for("it sleeps", lambda: orphan.name().replace("sleep", ""), within=30)
         assert processes_of(tmp_path) == [f"{orphan.pid}: sleep {LONG} "]
     finally:
         orphan.kill()
