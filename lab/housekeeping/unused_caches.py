@@ -7,7 +7,6 @@ among it, however old.
 
 import contextlib
 import enum
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,7 +112,7 @@ def _dead() -> Iterator[tuple[Kind, Path]]:
 
 def _last_used(kind: Kind, path: Path) -> float:
     used = [0.0]
-    for each in trees.files(path / "logs") if kind is Kind.LOGS else [path]:
+    for each in trees.beneath(path / "logs") if kind is Kind.LOGS else [path]:
         with contextlib.suppress(FileNotFoundError):  # it goes while we look
             used.append(each.stat().st_mtime)
     return max(used)
@@ -122,10 +121,9 @@ def _last_used(kind: Kind, path: Path) -> float:
 def _size(root: Path, seen: set[int]) -> int:
     """Return the room that *root* takes; what has several names counts once."""
     total = 0
-    for directory, _, names in os.walk(root):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):  # it goes while we look
-                about = Path(directory, name).lstat()
-                total += 0 if about.st_ino in seen else about.st_blocks * 512
-                seen.add(about.st_ino)
+    for path in trees.files(root):
+        with contextlib.suppress(FileNotFoundError):  # it goes while we look
+            about = path.lstat()
+            total += 0 if about.st_ino in seen else about.st_blocks * 512
+            seen.add(about.st_ino)
     return total

@@ -43,7 +43,8 @@ def remove(path: Path) -> None:
 
 def allocated(path: Path) -> int:
     """Return how many bytes of disk *path* and what is in it take; nothing where it isn't."""
-    return sum(map(_allocated, {path, *trees.directories(path), *trees.files(path)}))
+    inside = () if path.is_symlink() else trees.beneath(path)
+    return sum(map(_allocated, (path, *inside)))
 
 
 def free(where: Path) -> int:

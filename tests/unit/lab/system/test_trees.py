@@ -42,7 +42,16 @@ def test_links_are_not_followed_and_nothing_is_in_what_is_not_there(tmp_path: Pa
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert set(trees.directories(tmp_path)) == {tmp_path, tmp_path / "a", tmp_path / "a/b"}
     assert list(trees.files(tmp_path)) == [tmp_path / "a/file"]
+    inside = ("a", "a/b", "a/file", "link")
+    assert set(trees.beneath(tmp_path)) == {tmp_path / name for name in inside}
     assert list(trees.directories(tmp_path / "nothing")) == []
+
+
+def test_a_link_takes_no_more_room_than_itself(tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/file").write_bytes(b"x" * 2**20)
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    assert copying.allocated(tmp_path / "link") < 2**20
 
 
 def test_the_room_that_a_tree_takes_is_that_of_what_stays(going: Path):
